@@ -1,0 +1,36 @@
+"""The errors whose text is meant for the person at the keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class HpoBenchError(Exception):
+    """Something the user can put right; the command line prints its text without a traceback."""
+
+
+class InputError(HpoBenchError):
+    """A setting that cannot be used: its text names the field, the value and what would be right."""
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        super().__init__(f"{field}: {value!r} cannot be used; {expected}")
+        self.field = field
+
+
+class MissingExtraError(HpoBenchError):
+    """A feature whose optional dependency is not installed."""
+
+    def __init__(self, feature: str, extra: str, missing: str | None) -> None:
+        super().__init__(
+            f"{feature} needs the package {missing!r}, which is not installed: "
+            f"pip install 'hpo-bench[{extra}]'"
+        )
+
+
+def one_of(value: str, allowed: Iterable[str]) -> str:
+    """Say what is allowed, the nearest first: the ending of an `InputError` about a name."""
+    names = sorted(allowed)
+    close = get_close_matches(value, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}allowed: {', '.join(names) if names else '(none)'}"

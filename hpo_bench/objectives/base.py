@@ -1,0 +1,115 @@
+"""What is searched: objectives, and evaluations of one configuration that can stop and go on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+
+from hpo_bench.spaces import Configuration, Space
+
+
+class Evaluation(ABC):
+    """One configuration under evaluation, at some fidelity, able to go on to a higher one.
+
+    Going on from a checkpoint gives bitwise what an uninterrupted evaluation gives.
+    """
+
+    fidelity: int = 0
+    """How far it has come, in the objective's units (epochs); 0 before the first step."""
+
+    @abstractmethod
+    def advance(self) -> float:
+        """Go one unit of fidelity further and return the value there, which methods may see."""
+
+    def measurements(self) -> dict[str, float]:
+        """Measure what is recorded beside the value and never shown to a method."""
+        return {}
+
+    def checkpoint(self) -> bytes | None:
+        """Everything needed to go on in another process; None if that is not supported."""
+        return None
+
+
+class Objective(ABC):
+    """A search space, a direction and a fidelity; callable as a plain Optuna objective.
+
+    It has the shape of OptunaHub's `BaseProblem` (`search_space`, `directions`, `evaluate`),
+    extended by a fidelity and by evaluations that can be continued.
+    """
+
+    metric_name: str = "value"
+    fidelity_name: str = "evaluation"
+    max_fidelity: int = 1
+
+    @property
+    @abstractmethod
+    def search_space(self) -> Space:
+        """What may be varied: name -> Optuna distribution."""
+
+    @property
+    def directions(self) -> list[StudyDirection]:
+        """One direction per value; this suite compares methods on a single one."""
+        return [StudyDirection.MINIMIZE]
+
+    @abstractmethod
+    def start(self, configuration: Configuration) -> Evaluation:
+        """Begin to evaluate `configuration` (every name of the search space given)."""
+
+    def restore(self, configuration: Configuration, checkpoint: bytes) -> Evaluation:
+        """Go on from what `Evaluation.checkpoint` returned for the same configuration."""
+        raise NotImplementedError(f"{type(self).__name__} cannot continue an evaluation")
+
+    def prepare(self) -> None:
+        """Do once what every evaluation needs (load data), so that no trial is charged for it.
+
+        Raises:
+            HpoBenchError: What is needed is not there; the text says what to do.
+        """
+
+    def describe(self) -> Mapping[str, Any]:
+        """What else tells this objective apart (data and its hash, ...), as JSON values."""
+        return {}
+
+    def evaluate(self, params: Configuration) -> float:
+        """Evaluate one configuration at full fidelity."""
+        evaluation = self.start(params)
+        value = float("nan")
+        while evaluation.fidelity < self.max_fidelity:
+            value = evaluation.advance()
+        return value
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        """Evaluate what `trial` suggests, report each unit of fidelity, honour its pruner."""
+        evaluation = self.start(suggest(trial, self.search_space))
+        value = float("nan")
+        while evaluation.fidelity < self.max_fidelity:
+            value = evaluation.advance()
+            trial.report(value, evaluation.fidelity)
+            if evaluation.fidelity < self.max_fidelity and trial.should_prune():
+                break
+        for name, measurement in evaluation.measurements().items():
+            trial.set_user_attr(name, measurement)
+        if evaluation.fidelity < self.max_fidelity:
+            raise optuna.TrialPruned
+        return value
+
+
+def suggest(trial: optuna.Trial, space: Space) -> Configuration:
+    """Ask `trial` for a value of every parameter of `space`."""
+    configuration: Configuration = {}
+    for name, dist in space.items():
+        if isinstance(dist, optuna.distributions.FloatDistribution):
+            value: Any = trial.suggest_float(
+                name, dist.low, dist.high, step=dist.step, log=dist.log
+            )
+        elif isinstance(dist, optuna.distributions.IntDistribution):
+            value = trial.suggest_int(name, dist.low, dist.high, step=dist.step, log=dist.log)
+        else:
+            assert isinstance(dist, optuna.distributions.CategoricalDistribution)
+            value = trial.suggest_categorical(name, dist.choices)
+        configuration[name] = value
+    return configuration

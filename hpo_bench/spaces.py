@@ -1,0 +1,179 @@
+"""Search spaces as plain data: name -> Optuna distribution, read from and checked against tables.
+
+A space says for every hyperparameter either a fixed value or a range. As TOML:
+
+    c1 = { low = 4, high = 64, log = true }     # a range of whole numbers
+    learning_rate = { low = 1e-4, high = 1e-1, log = true }
+    dropout = { low = 0.0, high = 0.5, step = 0.1 }
+    activation = { choices = ["relu", "tanh"] }
+    batch_size = 64                             # fixed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from hpo_bench.errors import InputError, one_of
+
+Configuration = dict[str, Any]
+Space = dict[str, BaseDistribution]
+
+_RANGE_KEYS = {"low", "high", "step", "log"}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A hyperparameter of an objective: its default, and every value it may take at all."""
+
+    default: Any
+    legal: BaseDistribution
+
+
+def resolve(
+    parameters: Mapping[str, Parameter], given: Mapping[str, Any]
+) -> tuple[Space, Configuration]:
+    """Split what a user gave into the space to search and the values that stay fixed.
+
+    Args:
+        parameters: All hyperparameters of the objective; those not given keep their default.
+        given: name -> fixed value, distribution, or table as in this module's docstring.
+
+    Returns:
+        The search space, and the fixed values of all other parameters.
+
+    Raises:
+        InputError: An unknown name, a malformed range, or a value outside what is legal.
+    """
+    space: Space = {}
+    fixed: Configuration = {name: parameter.default for name, parameter in parameters.items()}
+    for name, value in given.items():
+        if name not in parameters:
+            raise InputError("space", name, f"no such hyperparameter; {one_of(name, parameters)}")
+        legal = parameters[name].legal
+        field = f"space.{name}"
+        if isinstance(value, Mapping):
+            value = distribution(field, value, legal)
+        if isinstance(value, BaseDistribution):
+            _check_range(field, value, legal)
+            space[name] = value
+            del fixed[name]
+        else:
+            fixed[name] = _check_value(field, value, legal)
+    return space, fixed
+
+
+def distribution(
+    field: str, table: Mapping[str, Any], legal: BaseDistribution | None = None
+) -> BaseDistribution:
+    """Make a distribution from a table; `legal` says its type where the numbers alone do not.
+
+    Raises:
+        InputError: Unknown or missing keys, `low > high`, a log range that touches zero, ...
+    """
+    unknown = set(table) - _RANGE_KEYS - {"choices"}
+    if unknown:
+        name = sorted(unknown)[0]
+        raise InputError(f"{field}.{name}", table[name], one_of(name, _RANGE_KEYS | {"choices"}))
+    if "choices" in table:
+        return _choices(field, table)
+    for key in ("low", "high"):
+        if key not in table:
+            raise InputError(field, dict(table), "a range needs low and high, or choices = [...]")
+    for key in ("low", "high", "step"):
+        if key in table and not _is_number(table[key]):
+            raise InputError(f"{field}.{key}", table[key], "expected a number")
+    if not isinstance(table.get("log", False), bool):
+        raise InputError(f"{field}.log", table["log"], "expected true or false")
+    if table["low"] > table["high"]:
+        raise InputError(field, dict(table), "low must not be greater than high")
+    return _range(field, table, legal)
+
+
+def _choices(field: str, table: Mapping[str, Any]) -> CategoricalDistribution:
+    choices = table["choices"]
+    if set(table) != {"choices"} or not isinstance(choices, list) or not choices:
+        raise InputError(field, dict(table), "expected choices = [...] alone, with one at least")
+    return CategoricalDistribution(choices)
+
+
+def _range(
+    field: str, table: Mapping[str, Any], legal: BaseDistribution | None
+) -> IntDistribution | FloatDistribution:
+    if isinstance(legal, CategoricalDistribution):
+        raise InputError(field, dict(table), f"expected choices = {list(legal.choices)}")
+    numbers = [table[key] for key in ("low", "high", "step") if key in table]
+    whole = all(isinstance(number, int) for number in numbers)
+    if isinstance(legal, IntDistribution) and not whole:
+        raise InputError(field, dict(table), "expected whole numbers")
+    kind = IntDistribution if whole and not isinstance(legal, FloatDistribution) else None
+    try:
+        return (kind or FloatDistribution)(**table)
+    except ValueError as error:
+        raise InputError(field, dict(table), str(error)) from None
+
+
+def to_table(dist: BaseDistribution) -> dict[str, Any]:
+    """Turn a distribution back into the table that `distribution` reads."""
+    if isinstance(dist, CategoricalDistribution):
+        return {"choices": list(dist.choices)}
+    assert isinstance(dist, IntDistribution | FloatDistribution)
+    table: dict[str, Any] = {"low": dist.low, "high": dist.high}
+    if dist.log:
+        table["log"] = True
+    elif dist.step is not None and not (isinstance(dist, IntDistribution) and dist.step == 1):
+        table["step"] = dist.step
+    return table
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _expected(legal: BaseDistribution) -> str:
+    if isinstance(legal, CategoricalDistribution):
+        return f"expected one of {list(legal.choices)}"
+    assert isinstance(legal, IntDistribution | FloatDistribution)
+    kind = "a whole number" if isinstance(legal, IntDistribution) else "a number"
+    return f"expected {kind} from {legal.low} to {legal.high}"
+
+
+def _check_value(field: str, value: Any, legal: BaseDistribution) -> Any:
+    if isinstance(legal, FloatDistribution) and _is_number(value):
+        value = float(value)
+    is_legal = (
+        value in legal.choices
+        if isinstance(legal, CategoricalDistribution)
+        else _is_number(value)
+        and (isinstance(value, int) or not isinstance(legal, IntDistribution))
+        and _inside(value, legal)
+    )
+    if not is_legal:
+        raise InputError(field, value, _expected(legal))
+    return value
+
+
+def _inside(value: float, legal: BaseDistribution) -> bool:
+    assert isinstance(legal, IntDistribution | FloatDistribution)
+    return bool(legal.low <= value <= legal.high)
+
+
+def _check_range(field: str, given: BaseDistribution, legal: BaseDistribution) -> None:
+    if isinstance(given, CategoricalDistribution):
+        for choice in given.choices:
+            _check_value(field, choice, legal)
+        return
+    assert isinstance(given, IntDistribution | FloatDistribution)
+    kinds_differ = isinstance(legal, CategoricalDistribution) or (
+        isinstance(legal, IntDistribution) and not isinstance(given, IntDistribution)
+    )
+    if kinds_differ or not (_inside(given.low, legal) and _inside(given.high, legal)):
+        raise InputError(field, to_table(given), _expected(legal))
