@@ -1,0 +1,166 @@
+"""A grid as arithmetic: which point stands at which place, without ever listing the points.
+
+Nothing here knows Optuna. A `Lattice` numbers the points of a product of axes by mixed-radix
+digits; a `Permutation` shuffles those numbers by a key. Both work in memory proportional to the
+axes, so a grid of 8**70 points costs no more than one of 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from math import prod
+
+Value = None | bool | int | float | str
+
+
+class Axis:
+    """The values of one parameter, and where each of them stands.
+
+    Args:
+        name: The parameter's name, for the messages of errors.
+        values: At least one value; a `range` stays a `range`, however long.
+
+    Raises:
+        ValueError: No value, a value twice, or one that a storage cannot keep.
+    """
+
+    def __init__(self, name: str, values: Sequence[Value]) -> None:
+        self.values: Sequence[Value] = values if isinstance(values, range) else list(values)
+        if not self.values:
+            raise ValueError(f"search_space[{name!r}]: [] cannot be used; give at least one value")
+        self._places: dict[tuple[bool, Value], int] = {}
+        if isinstance(self.values, range):
+            return
+        for place, value in enumerate(self.values):
+            if not (value is None or isinstance(value, bool | int | float | str)) or (
+                value != value
+            ):
+                raise ValueError(
+                    f"search_space[{name!r}]: {value!r} cannot be used; "
+                    "give values of type str, int, float, bool or None (and not nan)"
+                )
+            if self._places.setdefault(_identity(value), place) != place:
+                raise ValueError(
+                    f"search_space[{name!r}]: {value!r} stands twice; give every value once"
+                )
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def place(self, value: object) -> int | None:
+        """Say at which place a value stands, or None for a value that is not on the axis."""
+        if isinstance(self.values, range):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                return None
+            return self.values.index(int(value)) if value in self.values else None
+        if value is None or isinstance(value, bool | int | float | str):
+            return self._places.get(_identity(value))
+        return None
+
+
+def _identity(value: Value) -> tuple[bool, Value]:
+    """Tell True from 1, which are equal in Python, while 1 and 1.0 stay the same value."""
+    return isinstance(value, bool), value
+
+
+class Lattice:
+    """The points of a product of axes, numbered lexicographically: the last axis runs fastest.
+
+    Args:
+        axes: Name to values, at least one axis.
+
+    Example:
+        >>> grid = Lattice({"x": [1, 2], "y": ["a", "b", "c"]})
+        >>> len(grid), grid.point(4), grid.index({"x": 2, "y": "b"})
+        (6, {'x': 2, 'y': 'b'}, 4)
+    """
+
+    def __init__(self, axes: Mapping[str, Sequence[Value]]) -> None:
+        if not axes:
+            raise ValueError("search_space: {} cannot be used; give at least one parameter")
+        self.axes = {name: Axis(name, values) for name, values in axes.items()}
+        self.size = prod(len(axis) for axis in self.axes.values())
+
+    def __len__(self) -> int:
+        return self.size
+
+    def point(self, index: int) -> dict[str, Value]:
+        """Give the point with a number in [0, size)."""
+        digits: dict[str, Value] = {}
+        for name, axis in reversed(self.axes.items()):
+            index, digit = divmod(index, len(axis))
+            digits[name] = axis.values[digit]
+        return {name: digits[name] for name in self.axes}
+
+    def index(self, point: Mapping[str, object]) -> int | None:
+        """Give the number of a point, or None where the point is not on this grid.
+
+        Other parameters in `point` are left out of account; a missing one means None.
+        """
+        index = 0
+        for name, axis in self.axes.items():
+            place = axis.place(point[name]) if name in point else None
+            if place is None:
+                return None
+            index = index * len(axis) + place
+        return index
+
+
+class Permutation:
+    """A shuffle of range(size) by a key, computed element by element and invertible.
+
+    A balanced Feistel network over the next power of four, with cycle walking for what lies
+    outside the range (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002,
+    sections 4 and 5). The walk takes four steps on average at the worst.
+
+    Args:
+        size: At least 1.
+        key: Another key gives another order.
+
+    Example:
+        >>> shuffle = Permutation(5, key=1)
+        >>> sorted(shuffle(i) for i in range(5)), shuffle.inverse(shuffle(3))
+        ([0, 1, 2, 3, 4], 3)
+    """
+
+    _ROUNDS = 6
+
+    def __init__(self, size: int, key: int) -> None:
+        self._size = size
+        self._half = max(1, ((size - 1).bit_length() + 1) // 2)
+        self._mask = (1 << self._half) - 1
+        self._bytes = (self._half + 7) // 8
+        self._key = str(key).encode()
+
+    def __call__(self, place: int) -> int:
+        """Give the element at a place of the shuffled order."""
+        place = self._forward(place)
+        while place >= self._size:
+            place = self._forward(place)
+        return place
+
+    def inverse(self, element: int) -> int:
+        """Give the place at which an element stands."""
+        element = self._backward(element)
+        while element >= self._size:
+            element = self._backward(element)
+        return element
+
+    def _forward(self, x: int) -> int:
+        left, right = x >> self._half, x & self._mask
+        for turn in range(self._ROUNDS):
+            left, right = right, left ^ self._noise(turn, right)
+        return left << self._half | right
+
+    def _backward(self, x: int) -> int:
+        left, right = x >> self._half, x & self._mask
+        for turn in reversed(range(self._ROUNDS)):
+            left, right = right ^ self._noise(turn, left), left
+        return left << self._half | right
+
+    def _noise(self, turn: int, half: int) -> int:
+        message = b"%d:%d:" % (turn, half) + self._key
+        # 64 bytes is what blake2b gives: enough for grids of up to 2**1024 points.
+        digest = blake2b(message, digest_size=min(self._bytes, 64)).digest()
+        return int.from_bytes(digest, "big") & self._mask

@@ -1,0 +1,211 @@
+"""Who holds which point of the grid, as the trials of a study tell it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from optuna.trial import FrozenTrial, TrialState
+
+from ._lattice import Lattice, Permutation, Value
+
+VERSION = 1
+CLAIM = "grid:claim"  # of a trial: {"v": 1, "point": {name: value}}, or None when withdrawn
+SURPLUS = "grid:surplus"  # of a trial: True where no point was left for it
+TOLD = "grid:told"  # of a failed trial: its own worker told so; a stale trial has none
+
+# Set at birth on the trials of enqueue_trial and of RetryHeartbeatStaleTrialCallback.
+_FOREIGN = frozenset({"fixed_params", "failed_trial"})
+
+EVALUATED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def claimed(trial: FrozenTrial) -> dict[str, Value] | None:
+    """Give the point that a trial claims, if it does."""
+    claim = trial.system_attrs.get(CLAIM)
+    return None if claim is None else claim["point"]
+
+
+class Order:
+    """The grid's points by their place in the order in which they are offered."""
+
+    def __init__(self, lattice: Lattice, *, shuffle: bool, seed: int) -> None:
+        self._lattice = lattice
+        self._shuffle = Permutation(lattice.size, seed) if shuffle else None
+        self.size = lattice.size
+
+    def point(self, place: int) -> dict[str, Value]:
+        """Give the point at a place."""
+        return self._lattice.point(place if self._shuffle is None else self._shuffle(place))
+
+    def place(self, point: Mapping[str, object]) -> int | None:
+        """Give the place of a point, or None where it is not on the grid."""
+        index = self._lattice.index(point)
+        return index if index is None or self._shuffle is None else self._shuffle.inverse(index)
+
+
+class _Pending(NamedTuple):
+    """What matters of a trial that is not finished."""
+
+    rank: int | None  # its turn among the trials that the sampler serves; None: not one of them
+    place: int | None  # what it holds by its claim or its parameters
+    claims: bool
+    started: bool  # has parameters: it goes on with its place
+    waiting: bool
+
+
+class Ledger:
+    """The account of a study's trials, kept up to date by `update`.
+
+    Finished trials never change, so each is entered once; the others are read anew. A trial's
+    *rank* is its number less the trials before it that others have put there (enqueued ones and
+    retries of stale ones): that is known from its birth and never changes, so the place with that
+    number is the trial's home, which nobody else takes while the trial is unfinished.
+
+    Args:
+        order: The places.
+        max_retries: After how many more failures than this a place is given up.
+        grace: Seconds during which the place of a stale trial is left to a retry of that trial.
+    """
+
+    def __init__(self, order: Order, *, max_retries: int, grace: float) -> None:
+        self.order = order
+        self._max_retries = max_retries
+        self._grace = grace
+        self._done: set[int] = set()
+        self._open: set[int] = set()  # below the frontier and not evaluated
+        self._failures: dict[int, int] = {}
+        self._stale_since: dict[int, float] = {}
+        self._pending: dict[int, _Pending] = {}
+        self._n_trials = 0
+        self._n_ranks = 0  # the frontier: places from here on await trials that do not exist yet
+
+    def update(self, trials: Sequence[FrozenTrial]) -> None:
+        """Enter what has changed; `trials` are all of the study's, by number."""
+        for number, known in list(self._pending.items()):
+            self._enter(trials[number], known.rank)
+        for trial in trials[self._n_trials :]:
+            self._enter(trial, self._next_rank(trial))
+        self._n_trials = len(trials)
+
+    @property
+    def n_ahead(self) -> int:
+        """How many places still await trials that did not exist at the last update."""
+        return max(0, self.order.size - self._n_ranks)
+
+    @property
+    def n_running(self) -> int:
+        """How many places unfinished trials hold."""
+        return len(self._holders().keys() - self._done)
+
+    @property
+    def given_up(self) -> set[int]:
+        """The places that failed too often, and that nobody tries any more."""
+        failed = {p for p, n in self._failures.items() if n > self._max_retries}
+        return failed - self._done - self._holders().keys()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every place is evaluated or given up."""
+        return self.order.size == len(self._done) + len(self.given_up)
+
+    def choose(self, number: int) -> tuple[int | None, bool]:
+        """Give the place for a trial or None, and whether the place is its home."""
+        me = self._pending[number]
+        home = self._home(me)
+        if home is not None and self._holders()[home] == [number]:
+            return home, True
+        offers = self._offers(number)
+        if not offers:
+            return None, False
+        # Trials that look for a place at the same time begin at different ones.
+        seeking = (n for n, t in self._pending.items() if not t.claims and t.rank is not None)
+        ahead = sum(n < number and self._home(self._pending[n]) is None for n in seeking)
+        return offers[ahead % len(offers)], False
+
+    def seconds_to_wait(self, number: int) -> float:
+        """Say how long until the place of a stale trial is offered, 0 where there is none."""
+        young = [self._age(p) for p in self._offers(number, mature=False)]
+        return max(0.0, self._grace - max(young)) + 0.01 if young else 0.0
+
+    def verdict(self, number: int, point: Mapping[str, object]) -> bool | None:
+        """Say whether a claimed point is the trial's alone; None: a rival may yet withdraw."""
+        place = self.order.place(point)
+        if place is None:
+            return True  # of another grid: nobody who has this one can claim it
+        rivals = [n for n in self._holders().get(place, ()) if n != number]
+        if place in self._done:
+            return False
+        if not rivals:
+            return True
+        # A rival below does not withdraw for us, and one that has started has not seen us.
+        if min(rivals) < number or any(self._pending[n].started for n in rivals):
+            return False
+        return None
+
+    def is_over_after(self, number: int, state: TrialState) -> bool:
+        """Say whether nothing can be offered once a running trial ends in a state."""
+        others = {n: t for n, t in self._pending.items() if n != number}
+        if any(t.waiting for t in others.values()):
+            return False
+        taken = self._done | self._holders(others).keys()
+        me = self._pending.get(number)
+        if me is not None and me.place is not None:
+            failures = self._failures.get(me.place, 0) + 1
+            if state in EVALUATED or failures > self._max_retries:
+                taken.add(me.place)
+        return len(taken | self.given_up) >= self.order.size
+
+    def _next_rank(self, trial: FrozenTrial) -> int | None:
+        if not _FOREIGN.isdisjoint(trial.system_attrs):
+            return None
+        rank = self._n_ranks
+        self._n_ranks += 1
+        if rank < self.order.size and rank not in self._done:
+            self._open.add(rank)
+        return rank
+
+    def _enter(self, trial: FrozenTrial, rank: int | None) -> None:
+        claim = claimed(trial)
+        params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        place = self.order.place(params if claim is None else claim)
+        if not trial.state.is_finished():
+            waiting = trial.state == TrialState.WAITING
+            known = _Pending(rank, place, claim is not None, bool(trial.params), waiting)
+            self._pending[trial.number] = known
+            return
+        self._pending.pop(trial.number, None)
+        if place is None:
+            return
+        if trial.state in EVALUATED:
+            self._done.add(place)
+            self._open.discard(place)
+            return
+        self._failures[place] = self._failures.get(place, 0) + 1
+        if TOLD not in trial.system_attrs and trial.datetime_complete is not None:
+            self._stale_since[place] = trial.datetime_complete.timestamp()
+
+    def _home(self, trial: _Pending) -> int | None:
+        """Give the place that a trial without a claim would take by its rank."""
+        if trial.claims or trial.rank is None or trial.rank >= self.order.size:
+            return None
+        return None if trial.rank in self._done else trial.rank
+
+    def _holders(self, pending: Mapping[int, _Pending] | None = None) -> dict[int, list[int]]:
+        """Give the places that unfinished trials hold, as a claim or as a home."""
+        held: dict[int, list[int]] = {}
+        for number, trial in (self._pending if pending is None else pending).items():
+            for place in {trial.place, self._home(trial)}:
+                if place is not None:
+                    held.setdefault(place, []).append(number)
+        return held
+
+    def _offers(self, number: int, *, mature: bool = True) -> list[int]:
+        held = {place for place, numbers in self._holders().items() if numbers != [number]}
+        free = sorted(self._open - held - self.given_up)
+        return [place for place in free if (self._age(place) >= self._grace) == mature]
+
+    def _age(self, place: int) -> float:
+        since = self._stale_since.get(place)
+        return float("inf") if since is None else time.time() - since

@@ -1,0 +1,420 @@
+"""The grid sampler: every point once, however many workers, however often they die.
+
+Who evaluates which point is decided without locks, from what the storage makes unique:
+
+1. Trial numbers are unique, so a place in the order belongs to the trial of that rank (its number
+   less the trials that others have put there: enqueued ones and retries). No message is needed.
+2. Places whose trial came to nothing (it failed, or its point was already done) are open. A trial
+   that has no place of its own writes a claim to one of them and then reads again: whoever sees a
+   rival's claim beside its own withdraws, unless it has the lower number and sees the rival
+   withdraw. Write-then-read means that at least one of two rivals sees the other.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from ._lattice import Lattice, Value
+from ._ledger import CLAIM, SURPLUS, TOLD, VERSION, Ledger, Order, claimed
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+_T = TypeVar("_T")
+_StudyIdentity = tuple[int, int, str]
+
+_logger = optuna.logging.get_logger(__name__)
+
+_ORDER = "grid:order"  # of a study: {"v": 1, "shuffle": bool, "seed": int}; the first one wins
+
+_PATIENCE = 2.0  # seconds that a rival has to withdraw, and a stale trial to be retried
+_FAR_FROM_THE_END = 64  # with more places ahead than this, no worker looks whether it is over
+
+
+class GridExhausted(RuntimeError):  # noqa: N818 - it is an end, not a fault
+    """There is no point to offer: all are evaluated, given up, or with other workers.
+
+    Attributes:
+        running: How many points other trials still hold; when one of them fails, its point can be
+            asked for again. 0 means that the grid is finished.
+    """
+
+    def __init__(self, n_points: int, running: int) -> None:
+        what = f"{running} of them are still held by other trials" if running else "it is finished"
+        super().__init__(f"no point of the grid of {n_points} is left to offer; {what}")
+        self.running = running
+
+
+class GridSampler(BaseSampler):
+    """Evaluates every point of a grid exactly once (Algorithm 1 of the source report).
+
+    Any number of workers may share one storage: each point becomes COMPLETE (or PRUNED, which
+    counts as evaluated) once. A point whose trial failed or was left behind and failed by a
+    heartbeat is offered again to exactly one worker, up to `max_retries` times. A trial that is
+    still RUNNING holds its point. Nothing is kept in the process that the storage does not have.
+
+    Under `Study.optimize` the study stops when nothing is left; a worker that has already asked
+    then gets a PRUNED trial without evaluation. Under ask-and-tell `is_exhausted` tells, and
+    asking on fails the trial and raises `GridExhausted`.
+
+    A point is known by its values: with values added to an axis, or an axis given in another
+    order, only the points that no trial of the study has evaluated are evaluated. Enqueued trials
+    that lie on the grid count as its points. A new sampler object for the same study takes the
+    order that the study began with.
+
+    Args:
+        search_space: Name to values, or to an Optuna distribution: an integer range, a float range
+            with a step, or a categorical stands for all its values; any range for `levels` of
+            them. Values are None, bool, int, float or str.
+        levels: How many values a range is given, at least 1: for all ranges, or by name. Evenly
+            spaced from end to end, geometrically where the range is log; rounded to the integers
+            or steps of the range, duplicates dropped.
+        shuffle: Walk the grid in an order shuffled by `seed`, so that a part of the grid is a fair
+            sample of it. False: lexicographically, the last parameter fastest.
+        seed: The order's key. All workers of a study share the order of the first of them.
+        max_retries: How often a failing point is offered again, at least 0; then it is given up
+            and reported by `given_up`.
+
+    Raises:
+        ValueError: An argument that cannot be used; the text names it and says what is right.
+
+    Example:
+        >>> import optuna
+        >>> from samplers.grid import GridSampler
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> y = optuna.distributions.IntDistribution(0, 3)
+        >>> sampler = GridSampler({"x": [-1, 0, 2], "y": y})
+        >>> study = optuna.create_study(sampler=sampler)
+        >>> study.optimize(lambda t: t.suggest_int("x", -2, 2) ** 2 + t.suggest_int("y", 0, 3))
+        >>> sampler.n_points, len(study.trials), study.best_params
+        (12, 12, {'x': 0, 'y': 0})
+    """
+
+    def __init__(
+        self,
+        search_space: Mapping[str, Sequence[Value] | BaseDistribution],
+        *,
+        levels: int | Mapping[str, int] | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        max_retries: int = 3,
+    ) -> None:
+        if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
+            raise ValueError(f"max_retries: {max_retries!r} cannot be used; give an integer >= 0")
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise ValueError(f"seed: {seed!r} cannot be used; give an integer")
+        _check_levels(levels, search_space)
+        axes = {
+            name: _axis(name, axis, levels.get(name) if isinstance(levels, Mapping) else levels)
+            for name, axis in search_space.items()
+        }
+        self._lattice = Lattice(axes)
+        self._shuffle, self._seed, self._max_retries = shuffle, seed, max_retries
+        self._forget()
+
+    @property
+    def n_points(self) -> int:
+        """How many points the grid has."""
+        return self._lattice.size
+
+    def is_exhausted(self, study: Study) -> bool:
+        """Say whether every point is evaluated or given up; a point still running is neither."""
+        return self._look(study, lambda ledger: ledger.is_finished)
+
+    def given_up(self, study: Study) -> list[dict[str, Value]]:
+        """Give the points that failed more than `max_retries` times, in the order of the grid."""
+        return self._look(study, lambda led: [led.order.point(p) for p in sorted(led.given_up)])
+
+    def infer_relative_search_space(
+        self,
+        study: Study,
+        trial: FrozenTrial,  # noqa: ARG002 - Optuna's signature
+    ) -> dict[str, BaseDistribution]:
+        """Give nothing: the values are handed out one by one, so that each can be checked."""
+        self._raise_error_if_multi_objective(study)
+        return {}
+
+    def sample_relative(
+        self,
+        study: Study,
+        trial: FrozenTrial,  # noqa: ARG002 - Optuna's signature
+        search_space: dict[str, BaseDistribution],  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """Give nothing, see `infer_relative_search_space`."""
+        self._raise_error_if_multi_objective(study)
+        return {}
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Decide on the trial's point, or take the one that it has.
+
+        Raises:
+            GridExhausted: There is none, and this is not inside `Study.optimize`.
+        """
+        if len(study.directions) > 1 or "fixed_params" in trial.system_attrs:
+            return
+        claim = claimed(trial)
+        if claim is not None and (trial.params or self._keeps(study, trial.number, claim)):
+            self._offers[_identity(study), trial.number] = claim
+            return
+        self._find(study, trial)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Give the parameter's value at the trial's point.
+
+        Raises:
+            ValueError: The grid does not have the parameter, or a value that its range excludes.
+            optuna.TrialPruned: No point was left for the trial (inside `Study.optimize`).
+        """
+        self._raise_error_if_multi_objective(study)
+        if param_name not in self._lattice.axes:
+            raise ValueError(
+                f"search_space: there is no parameter {param_name!r} in the grid; "
+                f"it has {', '.join(self._lattice.axes)}"
+            )
+        value = self._offer(study, trial)[param_name]
+        try:
+            internal = param_distribution.to_internal_repr(value)
+            legal = param_distribution._contains(internal)
+        except (TypeError, ValueError):
+            legal = False
+        if not legal:
+            raise ValueError(
+                f"search_space[{param_name!r}]: {value!r} cannot be used; "
+                f"the objective allows {param_distribution}"
+            )
+        return param_distribution.to_external_repr(internal)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,  # noqa: ARG002 - Optuna's signature
+    ) -> None:
+        """End the study once nothing is left to offer after this trial."""
+        self._offers.pop((_identity(study), trial.number), None)
+        if state == TrialState.FAIL and claimed(trial) is not None:
+            _write_trial(study, trial, TOLD, True)
+        known = self._ledgers.get(_identity(study))
+        if known is not None and known.n_ahead > _FAR_FROM_THE_END:
+            return
+        if self._look(study, lambda ledger: ledger.is_over_after(trial.number, state)):
+            _stop(study)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the configuration; the caches are built again from the storage."""
+        return {k: v for k, v in self.__dict__.items() if k not in ("_offers", "_ledgers", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._offers: dict[tuple[_StudyIdentity, int], dict[str, Value]] = {}
+        self._ledgers: dict[_StudyIdentity, Ledger] = {}
+        self._lock = threading.RLock()
+
+    def _offer(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
+        key = _identity(study), trial.number
+        if key not in self._offers:
+            self._offers[key] = self._offer_from_storage(study, trial)
+        return self._offers[key]
+
+    def _offer_from_storage(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
+        attributes = trial.system_attrs
+        claim = claimed(trial)
+        if claim is not None:
+            return claim
+        if SURPLUS in attributes:
+            raise optuna.TrialPruned("no point of the grid was left for this trial")
+        if "fixed_params" in attributes:
+            # Somebody fixed some parameters only: the others are drawn from their axes.
+            rng = np.random.default_rng([self._seed & (2**64 - 1), trial.number])
+            drawn = {n: a.values[int(rng.integers(len(a)))] for n, a in self._lattice.axes.items()}
+            return {**drawn, **attributes["fixed_params"]}
+        return self._find(study, trial)
+
+    def _find(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
+        """Settle on a point for a trial that has none, and write it down."""
+        number = trial.number
+        while True:
+            point, at_home, wait = self._look(study, lambda ledger: _choose(ledger, number))
+            if point is not None:
+                _write_trial(study, trial, CLAIM, {"v": VERSION, "point": point})
+                if at_home or self._keeps(study, number, point):
+                    self._offers[_identity(study), number] = point
+                    return point
+                _write_trial(study, trial, CLAIM, None)
+            elif wait > 0:
+                time.sleep(wait)
+            else:
+                return self._refuse(study, trial)
+
+    def _keeps(self, study: Study, number: int, point: dict[str, Value]) -> bool:
+        """Say, after the claim is written, whether the point is this trial's alone."""
+        give_up = time.monotonic() + _PATIENCE
+        while time.monotonic() < give_up:
+            verdict = self._look(study, lambda ledger: ledger.verdict(number, point))
+            if verdict is not None:
+                return verdict
+            time.sleep(0.02)
+        return False
+
+    def _refuse(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
+        _write_trial(study, trial, SURPLUS, True)
+        if _stop(study):
+            # The loop cannot be left from here; the first suggestion ends the trial as PRUNED.
+            return {}
+        _fail_trial(study, trial)
+        raise GridExhausted(self.n_points, self._look(study, lambda ledger: ledger.n_running))
+
+    def _look(self, study: Study, question: Callable[[Ledger], _T]) -> _T:
+        """Ask the study's ledger, up to date, while no other thread changes it."""
+        key = _identity(study)
+        with self._lock:
+            if key not in self._ledgers:
+                shuffle, seed = _agree_on_order(study, self._shuffle, self._seed)
+                self._ledgers[key] = Ledger(
+                    Order(self._lattice, shuffle=shuffle, seed=seed),
+                    max_retries=self._max_retries,
+                    grace=_PATIENCE if _retries_stale_trials(study) else 0.0,
+                )
+            self._ledgers[key].update(_all_trials(study))
+            return question(self._ledgers[key])
+
+
+def _choose(ledger: Ledger, number: int) -> tuple[dict[str, Value] | None, bool, float]:
+    place, at_home = ledger.choose(number)
+    if place is None:
+        return None, False, ledger.seconds_to_wait(number)
+    return ledger.order.point(place), at_home, 0.0
+
+
+def _check_levels(levels: object, search_space: Mapping[str, object]) -> None:
+    named = levels.items() if isinstance(levels, Mapping) else [(None, levels)]
+    for name, n in named:
+        field = "levels" if name is None else f"levels[{name!r}]"
+        if name is not None and name not in search_space:
+            raise ValueError(f"{field}: there is no such parameter; give {sorted(search_space)}")
+        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
+            raise ValueError(f"{field}: {n!r} cannot be used; give an integer >= 1")
+
+
+def _axis(
+    name: str, axis: Sequence[Value] | BaseDistribution, levels: int | None
+) -> Sequence[Value]:
+    """Give the values of one parameter."""
+    if isinstance(axis, CategoricalDistribution):
+        return axis.choices
+    if isinstance(axis, IntDistribution):
+        every = range(axis.low, axis.high + 1, axis.step)
+        if levels is None or levels >= len(every):
+            return every
+        places = {round((v - axis.low) / axis.step) for v in _spread(axis, levels)}
+        return [every[place] for place in sorted(places)]
+    if isinstance(axis, FloatDistribution):
+        return _float_axis(name, axis, levels)
+    if isinstance(axis, str | bytes) or not isinstance(axis, Sequence):
+        raise ValueError(
+            f"search_space[{name!r}]: {axis!r} cannot be used; "
+            "give a sequence of values or an Optuna distribution"
+        )
+    return axis
+
+
+def _float_axis(name: str, axis: FloatDistribution, levels: int | None) -> Sequence[Value]:
+    if axis.step is not None:
+        # As Optuna rounds a suggestion to its step, so that the values come out the same.
+        n_steps = round((axis.high - axis.low) / axis.step)
+        every = [min(axis.low + i * axis.step, axis.high) for i in range(n_steps + 1)]
+        if levels is None or levels >= len(every):
+            return every
+        return [every[i] for i in sorted({round(float(p)) for p in _even(0, n_steps, levels)})]
+    if axis.single():
+        return [axis.low]
+    if levels is None:
+        raise ValueError(
+            f"search_space[{name!r}]: {axis} has no end of values; "
+            f"give it a step, explicit values, or levels={{{name!r}: 5}}"
+        )
+    return _spread(axis, levels)
+
+
+def _spread(axis: FloatDistribution | IntDistribution, levels: int) -> list[float]:
+    if not axis.log:
+        return _even(axis.low, axis.high, levels)
+    spread = np.exp(_even(np.log(axis.low), np.log(axis.high), levels))
+    return [float(v) for v in np.clip(spread, axis.low, axis.high)]
+
+
+def _even(low: float, high: float, levels: int) -> list[float]:
+    return [(low + high) / 2] if levels == 1 else [float(v) for v in np.linspace(low, high, levels)]
+
+
+# Optuna has no public way for samplers to keep attributes, so its storage is called here and
+# nowhere else. The unfiltered list of trials is needed since pruners may hide some of them.
+
+
+def _identity(study: Study) -> _StudyIdentity:
+    # In-memory storages number their studies from 0, so the number alone is not enough.
+    return id(study._storage), study._study_id, study.study_name
+
+
+def _all_trials(study: Study) -> list[FrozenTrial]:
+    return study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def _write_trial(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
+    study._storage.set_trial_system_attr(trial._trial_id, key, value)
+
+
+def _fail_trial(study: Study, trial: FrozenTrial) -> None:
+    study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+
+def _retries_stale_trials(study: Study) -> bool:
+    callback = getattr(study._storage, "get_heartbeat_stale_trial_callback", lambda: None)
+    return callback() is not None
+
+
+def _agree_on_order(study: Study, shuffle: bool, seed: int) -> tuple[bool, int]:
+    """Take the order that the study began with, or begin it."""
+    order = study._storage.get_study_system_attrs(study._study_id).get(_ORDER)
+    if order is None:
+        order = {"v": VERSION, "shuffle": shuffle, "seed": seed}
+        study._storage.set_study_system_attr(study._study_id, _ORDER, order)
+    if (order["shuffle"], order["seed"]) != (shuffle, seed):
+        _logger.warning(
+            f"The study began its grid with shuffle={order['shuffle']}, seed={order['seed']}; "
+            "it goes on so, since workers with different orders would repeat points."
+        )
+    return order["shuffle"], order["seed"]
+
+
+def _stop(study: Study) -> bool:
+    """End the optimisation loop; say whether there is one."""
+    try:
+        study.stop()
+    except RuntimeError:
+        return False
+    return True
