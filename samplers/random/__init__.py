@@ -1,0 +1,7 @@
+"""Random search: classical, or a proportion of a finite space without replacement."""
+
+from __future__ import annotations
+
+from ._sampler import RandomSampler, SampleExhausted
+
+__all__ = ["RandomSampler", "SampleExhausted"]

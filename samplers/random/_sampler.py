@@ -1,0 +1,472 @@
+"""The random sampler: draws that depend on the trial, not on the process that makes them."""
+
+from __future__ import annotations
+
+import bisect
+import math
+import secrets
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from ._draws import Permutation, digits_of, first_unseen, uniform
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+_StudyIdentity = tuple[int, int, str]
+
+_VERSION = 1
+_POINT = "random:point"  # of a trial: {"v": 1, "params": {name: value}}
+_SURPLUS = "random:surplus"  # of a trial: True where the sample was already drawn
+_SEED = "random:seed"  # of a study whose sampler was given none: the seed that was drawn
+
+# Set at birth on the trials of enqueue_trial and of RetryHeartbeatStaleTrialCallback.
+_FOREIGN = frozenset({"fixed_params", "failed_trial"})
+
+
+class SampleExhausted(RuntimeError):  # noqa: N818 - it is an end, not a fault
+    """Every point of the sample (see `proportion`) has been drawn."""
+
+    def __init__(self, n_points: int) -> None:
+        super().__init__(f"all {n_points} points of the sample have been drawn")
+
+
+class RandomSampler(BaseSampler):
+    """Draws every parameter uniformly (log-uniformly where the range is log).
+
+    A draw is a function of the seed, the trial's number and the parameter's name. A study that is
+    continued by another process, or by sixteen of them, therefore goes on as if it had never been
+    interrupted, and workers with the same seed do not repeat each other.
+
+    With `proportion` this is Algorithm 2 of the source report: a share of all points of a finite
+    space, drawn without replacement. The report includes each point with probability p; here the
+    size of the sample is fixed at round(p * points), at least 1, so that the budget is known. The
+    sample is complete when all its points have been handed out; a trial that fails is not redrawn.
+    Then the study stops under `Study.optimize`; under ask-and-tell `is_exhausted` tells, and
+    asking on fails the trial and raises `SampleExhausted`.
+
+    Args:
+        seed: Any integer; None draws one and keeps it with the study. Workers that begin a study
+            at the same time with `proportion` must be given one.
+        search_space: Name to distribution. Needed for `proportion`; otherwise it only makes the
+            space known to `avoid_duplicates` before the first trial has finished.
+        proportion: In (0, 1]: draw that share of the finite `search_space`, then end.
+        avoid_duplicates: In a space where every parameter has finitely many values, draw again
+            while there are points that no trial has tried. The space is the one that all finished
+            trials share. Workers that draw at the same instant may still meet.
+
+    Raises:
+        ValueError: An argument that cannot be used; the text names it and says what is right.
+
+    Example:
+        >>> import optuna
+        >>> from samplers.random import RandomSampler
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> space = {"x": optuna.distributions.IntDistribution(1, 10)}
+        >>> sampler = RandomSampler(seed=1, search_space=space, proportion=0.4)
+        >>> study = optuna.create_study(sampler=sampler)
+        >>> study.optimize(lambda trial: trial.suggest_int("x", 1, 10))
+        >>> len(study.trials), len({trial.params["x"] for trial in study.trials})
+        (4, 4)
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        search_space: Mapping[str, BaseDistribution] | None = None,
+        proportion: float | None = None,
+        avoid_duplicates: bool = True,
+    ) -> None:
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+            raise ValueError(f"seed: {seed!r} cannot be used; give an integer or None")
+        for name, distribution in (search_space or {}).items():
+            if not isinstance(distribution, BaseDistribution):
+                raise ValueError(
+                    f"search_space[{name!r}]: {distribution!r} cannot be used; "
+                    "give an Optuna distribution"
+                )
+        self._seed = seed
+        self._space = None if search_space is None else dict(search_space)
+        self._avoid_duplicates = bool(avoid_duplicates)
+        self._sizes: list[int] = []
+        self._n_points: int | None = None
+        if proportion is not None:
+            self._sizes = _finite_sizes(self._space, proportion)
+            self._n_points = max(1, round(proportion * math.prod(self._sizes)))
+        self._forget()
+
+    @property
+    def n_points(self) -> int | None:
+        """How many points the sample has, None without `proportion`."""
+        return self._n_points
+
+    def is_exhausted(self, study: Study) -> bool:
+        """Say whether the sample is drawn; never without `proportion`."""
+        return self._n_points is not None and self._read(study).n_served >= self._n_points
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """With `proportion`: decide on the trial's point, or take the one that it has.
+
+        Raises:
+            SampleExhausted: There is none, and this is not inside `Study.optimize`.
+        """
+        if self._n_points is None or len(study.directions) > 1:
+            return
+        if _POINT in trial.system_attrs or "fixed_params" in trial.system_attrs:
+            return
+        turn = self._read(study).turn(trial.number)
+        if turn < self._n_points:
+            self._write_point(study, trial, self._drawn(study, turn))
+            return
+        _write_trial(study, trial, _SURPLUS, True)
+        if not _stop(study):
+            _fail_trial(study, trial)
+            raise SampleExhausted(self._n_points)
+
+    def infer_relative_search_space(
+        self,
+        study: Study,
+        trial: FrozenTrial,  # noqa: ARG002 - Optuna's signature
+    ) -> dict[str, BaseDistribution]:
+        """Give the space when duplicates in it are to be avoided, else nothing."""
+        self._raise_error_if_multi_objective(study)
+        if self._n_points is not None or not self._avoid_duplicates:
+            return {}
+        if self._space is not None:
+            return dict(self._space) if _is_finite(self._space) else {}
+        known = self._histories.get(_identity(study))
+        if known is not None and known.space is not None and not _is_finite(known.space):
+            return {}  # for good: no later trial can make the shared space finite
+        space = self._read(study).space
+        return dict(space) if space and _is_finite(space) else {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Draw a point that no trial has tried yet, while there is one."""
+        self._raise_error_if_multi_objective(study)
+        if not search_space:
+            return {}
+        stored = _point_of(trial)
+        if stored is None or not stored.keys() >= search_space.keys():
+            stored = self._unseen(study, trial.number, search_space)
+            self._write_point(study, trial, stored)
+        return {name: stored[name] for name in search_space}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Draw one parameter; with `proportion`, give its value at the trial's point.
+
+        Raises:
+            ValueError: The sample does not have the parameter, or a value that its range excludes.
+            optuna.TrialPruned: No point was left for the trial (inside `Study.optimize`).
+        """
+        self._raise_error_if_multi_objective(study)
+        if self._n_points is not None and "fixed_params" not in trial.system_attrs:
+            return self._value_of_sample(study, trial, param_name, param_distribution)
+        u = uniform(self._seed_of(study), trial.number, param_name)
+        return _value(param_distribution, u)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,  # noqa: ARG002 - Optuna's signature
+        values: Sequence[float] | None,  # noqa: ARG002
+    ) -> None:
+        """End the study once the sample is drawn."""
+        self._points.pop((_identity(study), trial.number), None)
+        if self.is_exhausted(study) and not self._read(study).waiting:
+            _stop(study)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the configuration; the caches are built again from the storage."""
+        caches = ("_histories", "_points", "_seeds", "_lock")
+        return {k: v for k, v in self.__dict__.items() if k not in caches}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._histories: dict[_StudyIdentity, _History] = {}
+        self._points: dict[tuple[_StudyIdentity, int], dict[str, Any]] = {}
+        self._seeds: dict[_StudyIdentity, int] = {}
+        self._lock = threading.RLock()
+
+    def _drawn(self, study: Study, turn: int) -> dict[str, Any]:
+        assert self._space is not None
+        index = Permutation(math.prod(self._sizes), self._seed_of(study))(turn)
+        return _point(self._space, digits_of(index, self._sizes))
+
+    def _unseen(
+        self, study: Study, number: int, space: Mapping[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        seed = self._seed_of(study)
+        sizes = [_n_values(distribution) or 1 for distribution in space.values()]
+
+        def draw(attempt: int) -> list[int]:
+            # The first attempt is the draw that the parameter would get by itself.
+            draws = {name: uniform(seed, number, name, attempt) for name in space}
+            return [_digit(d, _value(d, draws[name])) for name, d in space.items()]
+
+        with self._lock:
+            tried, trying = self._read(study).seen(space, number)
+
+            def seen(point: list[int]) -> bool:
+                return tuple(point) in tried or tuple(point) in trying
+
+            n_seen = len(tried) + len(trying - tried)
+            return _point(space, first_unseen(draw, sizes, seen, n_seen))
+
+    def _value_of_sample(
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
+    ) -> Any:
+        key = _identity(study), trial.number
+        point = self._points.get(key) or _point_of(trial)
+        if point is None:
+            if _SURPLUS not in trial.system_attrs:
+                self.before_trial(study, trial)  # a trial that nobody announced
+                point = self._points.get(key)
+            if point is None:
+                raise optuna.TrialPruned("the sample was drawn before this trial came")
+        if name not in point:
+            raise ValueError(
+                f"search_space: there is no parameter {name!r} in the sample; "
+                f"it has {', '.join(point)}"
+            )
+        try:
+            internal = distribution.to_internal_repr(point[name])
+            legal = distribution._contains(internal)
+        except (TypeError, ValueError):
+            legal = False
+        if not legal:
+            raise ValueError(
+                f"search_space[{name!r}]: {point[name]!r} cannot be used; "
+                f"the objective allows {distribution}"
+            )
+        return distribution.to_external_repr(internal)
+
+    def _write_point(self, study: Study, trial: FrozenTrial, point: dict[str, Any]) -> None:
+        _write_trial(study, trial, _POINT, {"v": _VERSION, "params": point})
+        self._points[_identity(study), trial.number] = point
+
+    def _read(self, study: Study) -> _History:
+        with self._lock:
+            history = self._histories.setdefault(_identity(study), _History())
+            history.update(_all_trials(study))
+            return history
+
+    def _seed_of(self, study: Study) -> int:
+        if self._seed is not None:
+            return self._seed
+        key = _identity(study)
+        with self._lock:
+            if key not in self._seeds:
+                self._seeds[key] = _agree_on_seed(study)
+            return self._seeds[key]
+
+
+class _History:
+    """What the sampler must know of a study's trials; finished ones are entered once."""
+
+    def __init__(self) -> None:
+        self.space: dict[str, BaseDistribution] | None = None  # {}: they differ
+        self.waiting = False
+        self._foreign: list[int] = []
+        self._pending: set[int] = set()
+        self._trials: Sequence[FrozenTrial] = []
+        self._seen: set[tuple[int, ...]] = set()
+        self._seen_of: dict[str, BaseDistribution] = {}
+        self._unentered: list[int] = []
+
+    @property
+    def n_served(self) -> int:
+        """How many trials have had a turn."""
+        return len(self._trials) - len(self._foreign)
+
+    def turn(self, number: int) -> int:
+        """Give a trial's number less the trials before it that others have put there."""
+        return number - bisect.bisect_left(self._foreign, number)
+
+    def update(self, trials: Sequence[FrozenTrial]) -> None:
+        new = range(len(self._trials), len(trials))
+        self._foreign += [n for n in new if not _FOREIGN.isdisjoint(trials[n].system_attrs)]
+        self._pending |= set(new)
+        for number in sorted(self._pending):
+            if trials[number].state.is_finished():
+                self._finish(trials[number])
+        self._trials = trials
+        self.waiting = any(trials[n].state == TrialState.WAITING for n in self._pending)
+
+    def _finish(self, trial: FrozenTrial) -> None:
+        self._pending.discard(trial.number)
+        self._unentered.append(trial.number)
+        if trial.state == TrialState.COMPLETE:
+            space = trial.distributions if self.space is None else self.space
+            self.space = dict(space) if space == trial.distributions else {}
+
+    def seen(
+        self, space: Mapping[str, BaseDistribution], but: int
+    ) -> tuple[set[tuple[int, ...]], set[tuple[int, ...]]]:
+        """Give the points that trials have tried, and those that others are trying, as digits."""
+        if self._seen_of != space:
+            self._seen_of, self._seen = dict(space), set()
+            self._unentered = [n for n in range(len(self._trials)) if n not in self._pending]
+        self._seen |= self._digits(space, self._unentered)
+        self._unentered = []
+        return self._seen, self._digits(space, [n for n in self._pending if n != but])
+
+    def _digits(
+        self, space: Mapping[str, BaseDistribution], numbers: Sequence[int]
+    ) -> set[tuple[int, ...]]:
+        points = set()
+        for number in numbers:
+            trial = self._trials[number]
+            fixed = trial.system_attrs.get("fixed_params", {})
+            params = {**(_point_of(trial) or {}), **fixed, **trial.params}
+            if params.keys() >= space.keys():
+                points.add(tuple(_digit(d, params[name]) for name, d in space.items()))
+        return points
+
+
+def _point_of(trial: FrozenTrial) -> dict[str, Any] | None:
+    stored = trial.system_attrs.get(_POINT)
+    return None if stored is None else stored["params"]
+
+
+def _finite_sizes(space: Mapping[str, BaseDistribution] | None, proportion: object) -> list[int]:
+    if isinstance(proportion, bool) or not isinstance(proportion, int | float):
+        raise ValueError(f"proportion: {proportion!r} cannot be used; give a number in (0, 1]")
+    if not 0 < proportion <= 1:
+        raise ValueError(f"proportion: {proportion!r} cannot be used; give a number in (0, 1]")
+    if not space:
+        raise ValueError(f"search_space: {space!r} cannot be used; proportion needs a finite one")
+    sizes = []
+    for name, distribution in space.items():
+        size = _n_values(distribution)
+        if size is None:
+            raise ValueError(
+                f"search_space[{name!r}]: {distribution} has no end of values; "
+                "proportion needs a step, an integer range or a categorical"
+            )
+        sizes.append(size)
+    return sizes
+
+
+def _is_finite(space: Mapping[str, BaseDistribution]) -> bool:
+    return bool(space) and all(_n_values(d) is not None for d in space.values())
+
+
+def _n_values(distribution: BaseDistribution) -> int | None:
+    """Count a distribution's values; None where there is no end of them."""
+    if isinstance(distribution, CategoricalDistribution):
+        return len(distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        return (distribution.high - distribution.low) // distribution.step + 1
+    assert isinstance(distribution, FloatDistribution)
+    if distribution.single():
+        return 1
+    if distribution.step is None:
+        return None
+    return round((distribution.high - distribution.low) / distribution.step) + 1
+
+
+def _nth(distribution: BaseDistribution, digit: int) -> Any:
+    """Give the value with a number in [0, _n_values)."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[digit]
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    step = distribution.step or 0
+    return min(distribution.low + digit * step, distribution.high)
+
+
+def _digit(distribution: BaseDistribution, value: Any) -> int:
+    """Give the number of a value; one outside the range (of another trial) may have any."""
+    if isinstance(distribution, CategoricalDistribution):
+        try:
+            return int(distribution.to_internal_repr(value))
+        except ValueError:
+            return -1
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    if not isinstance(value, int | float):
+        return -1
+    return round((value - distribution.low) / (distribution.step or 1))
+
+
+def _point(space: Mapping[str, BaseDistribution], digits: Sequence[int]) -> dict[str, Any]:
+    return {n: _nth(d, digit) for (n, d), digit in zip(space.items(), digits, strict=True)}
+
+
+def _value(distribution: BaseDistribution, u: float) -> Any:
+    """Give the value at a share u in [0, 1) of the distribution."""
+    if isinstance(distribution, IntDistribution) and distribution.log:
+        low, high = math.log(distribution.low - 0.5), math.log(distribution.high + 0.5)
+        value = round(math.exp(low + u * (high - low)))
+        return min(max(value, distribution.low), distribution.high)
+    n_values = _n_values(distribution)
+    if n_values is not None:
+        return _nth(distribution, int(u * n_values))
+    assert isinstance(distribution, FloatDistribution)
+    bottom, top = distribution.low, distribution.high
+    if distribution.log:
+        drawn = math.exp(math.log(bottom) + u * (math.log(top) - math.log(bottom)))
+    else:
+        # Not bottom + u * (top - bottom), whose width overflows for the widest ranges.
+        drawn = bottom * (1 - u) + top * u
+    return min(max(drawn, bottom), top)
+
+
+# Optuna has no public way for samplers to keep attributes, so its storage is called here and
+# nowhere else. The unfiltered list of trials is needed since pruners may hide some of them.
+
+
+def _identity(study: Study) -> _StudyIdentity:
+    # In-memory storages number their studies from 0, so the number alone is not enough.
+    return id(study._storage), study._study_id, study.study_name
+
+
+def _all_trials(study: Study) -> list[FrozenTrial]:
+    return study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def _write_trial(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
+    study._storage.set_trial_system_attr(trial._trial_id, key, value)
+
+
+def _fail_trial(study: Study, trial: FrozenTrial) -> None:
+    study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+
+def _agree_on_seed(study: Study) -> int:
+    """Take the seed that the study keeps, or draw it one."""
+    storage, study_id = study._storage, study._study_id
+    if _SEED not in storage.get_study_system_attrs(study_id):
+        storage.set_study_system_attr(study_id, _SEED, secrets.randbits(63))
+    return int(storage.get_study_system_attrs(study_id)[_SEED])
+
+
+def _stop(study: Study) -> bool:
+    """End the optimisation loop; say whether there is one."""
+    try:
+        study.stop()
+    except RuntimeError:
+        return False
+    return True
