@@ -11,7 +11,7 @@ class HpoBenchError(Exception):
 
 
 class InputError(HpoBenchError):
-    """A setting that cannot be used: its text names the field, the value and what would be right."""
+    """A setting that cannot be used; the text names field, value and what would be right."""
 
     def __init__(self, field: str, value: object, expected: str) -> None:
         super().__init__(f"{field}: {value!r} cannot be used; {expected}")

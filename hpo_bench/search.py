@@ -54,6 +54,9 @@ class Search(ABC):
     n_configurations: int | None = None
     """How many configurations there are to try at all, where the method knows (a grid does)."""
 
+    def prepare(self) -> None:
+        """Do what the first `ask` would otherwise be charged for, such as slow imports."""
+
     @abstractmethod
     def ask(self) -> Job | None:
         """The next job; None when the method has nothing more to try."""

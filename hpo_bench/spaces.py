@@ -60,14 +60,13 @@ def resolve(
             raise InputError("space", name, f"no such hyperparameter; {one_of(name, parameters)}")
         legal = parameters[name].legal
         field = f"space.{name}"
-        if isinstance(value, Mapping):
-            value = distribution(field, value, legal)
-        if isinstance(value, BaseDistribution):
-            _check_range(field, value, legal)
-            space[name] = value
+        found = distribution(field, value, legal) if isinstance(value, Mapping) else value
+        if isinstance(found, BaseDistribution):
+            _check_range(field, found, legal)
+            space[name] = found
             del fixed[name]
         else:
-            fixed[name] = _check_value(field, value, legal)
+            fixed[name] = _check_value(field, found, legal)
     return space, fixed
 
 

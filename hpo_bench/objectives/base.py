@@ -63,12 +63,17 @@ class Objective(ABC):
         """Go on from what `Evaluation.checkpoint` returned for the same configuration."""
         raise NotImplementedError(f"{type(self).__name__} cannot continue an evaluation")
 
-    def prepare(self) -> None:
-        """Do once what every evaluation needs (load data), so that no trial is charged for it.
+    def provide(self) -> None:
+        """See that what evaluations need is on this machine, fetching it if need be.
+
+        Called once before any worker starts; loads nothing into memory.
 
         Raises:
-            HpoBenchError: What is needed is not there; the text says what to do.
+            HpoBenchError: It is not there and cannot be had; the text says what to do.
         """
+
+    def prepare(self) -> None:
+        """Do once in each worker what every evaluation needs: load what `provide` provided."""
 
     def describe(self) -> Mapping[str, Any]:
         """What else tells this objective apart (data and its hash, ...), as JSON values."""

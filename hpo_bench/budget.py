@@ -1,0 +1,107 @@
+"""What a run may spend, and what it has spent: the only place where effort is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Budget(BaseModel):
+    """What one run may spend; it ends at whichever limit comes first.
+
+    A new evaluation starts only while every limit is unspent, so that at most the last
+    evaluation goes beyond.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int | None = Field(default=None, gt=0)
+    """Epochs of training (units of fidelity), over all configurations."""
+    evaluations: int | None = Field(default=None, gt=0)
+    """Evaluations; continuing a configuration to a higher fidelity counts as one more."""
+    seconds: float | None = Field(default=None, gt=0)
+    """Seconds of the run: training, sampler, storage and harness."""
+    target: float | None = None
+    """A value that, once reached at full fidelity, ends the run."""
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> Budget:
+        if self.epochs is None and self.evaluations is None and self.seconds is None:
+            raise ValueError("expected a limit: epochs, evaluations or seconds")
+        return self
+
+    def full_evaluations(self, max_fidelity: int) -> int | None:
+        """How many evaluations at full fidelity (in epochs) it allows; None if time decides."""
+        allowed = [self.evaluations] if self.evaluations else []
+        if self.epochs:
+            allowed.append(-(-self.epochs // max_fidelity))
+        return min(allowed, default=None)
+
+
+@dataclass
+class Spent:
+    """What a run has spent so far, and the best value it has for it."""
+
+    direction: StudyDirection
+    epochs: int = 0
+    evaluations: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+
+    def add(self, *, epochs: int, evaluations: int, seconds: float) -> None:
+        """Count one more piece of work."""
+        self.epochs += epochs
+        self.evaluations += evaluations
+        self.seconds += seconds
+
+    def see(self, value: float) -> None:
+        """Take in a value reached at full fidelity."""
+        if self.best is None or self._reaches(value, self.best):
+            self.best = value
+
+    def exhausts(self, budget: Budget) -> str | None:
+        """Which limit is reached, in words; None while another evaluation may start."""
+        target = budget.target
+        if target is not None and self.best is not None and self._reaches(self.best, target):
+            return "target reached"
+        limits = (
+            ("epochs", self.epochs, budget.epochs),
+            ("evaluations", self.evaluations, budget.evaluations),
+            ("seconds", self.seconds, budget.seconds),
+        )
+        for name, spent, limit in limits:
+            if limit is not None and spent >= limit:
+                return f"{name} spent"
+        return None
+
+    def share(self, budget: Budget, epochs_under_way: int = 0) -> float:
+        """The share of the budget that is spent, 0 to 1, by the limit that is nearest."""
+        pairs = (
+            (self.epochs + epochs_under_way, budget.epochs),
+            (self.evaluations, budget.evaluations),
+            (self.seconds, budget.seconds),
+        )
+        return min(1.0, max(spent / limit for spent, limit in pairs if limit is not None))
+
+    def _reaches(self, value: float, other: float) -> bool:
+        return value >= other if self.direction is StudyDirection.MAXIMIZE else value <= other
+
+
+def spent_by(direction: StudyDirection, trials: Iterable[optuna.trial.FrozenTrial]) -> Spent:
+    """Add up what the trials of a run have recorded."""
+    spent = Spent(direction)
+    for trial in trials:
+        attributes = trial.user_attrs
+        spent.add(
+            epochs=attributes.get("epochs", 0),
+            evaluations=attributes.get("evaluations", 0),
+            seconds=attributes.get("wall_seconds", 0.0),
+        )
+        if trial.state is TrialState.COMPLETE and trial.value is not None:
+            spent.see(trial.value)
+    return spent

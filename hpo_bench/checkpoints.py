@@ -1,0 +1,104 @@
+"""Evaluations on disk, so that they can go on in another process or after a crash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy
+
+from hpo_bench.errors import HpoBenchError
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an evaluation has come, beside the state that only the objective can read."""
+
+    values: list[float]
+    """The value after each unit of fidelity."""
+    train_seconds: float
+
+
+def default_directory(storage_url: str) -> Path:
+    """Where checkpoints go: beside a SQLite file, else in the working directory."""
+    url = sqlalchemy.make_url(storage_url)
+    if url.get_backend_name() == "sqlite" and url.database:
+        return Path(url.database).with_suffix(".checkpoints")
+    return Path("hpo-bench.checkpoints")
+
+
+class Checkpoints:
+    """The checkpoints of one run: one file per trial, replaced as a whole, never in part."""
+
+    def __init__(self, directory: Path, study_name: str) -> None:
+        self.directory = directory / study_name
+
+    def prepare(self) -> None:
+        """Make the directory.
+
+        Raises:
+            HpoBenchError: It cannot be written.
+        """
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HpoBenchError(
+                f"checkpoints cannot be written to {self.directory}: {error.strerror}; "
+                "give another directory with --checkpoint-dir"
+            ) from None
+
+    def save(self, number: int, progress: Progress, state: bytes) -> None:
+        """Write the checkpoint of a trial; after a crash the old or the new one is there."""
+        header = {
+            "values": progress.values,
+            "train_seconds": progress.train_seconds,
+            "sha256": hashlib.sha256(state).hexdigest(),
+        }
+        path = self._path(number)
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            file.write(json.dumps(header).encode() + b"\n" + state)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+    def load(self, number: int) -> tuple[Progress, bytes] | None:
+        """Read the checkpoint of a trial; None if it has none.
+
+        Raises:
+            HpoBenchError: What is there is not a whole checkpoint.
+        """
+        try:
+            header, _, state = self._path(number).read_bytes().partition(b"\n")
+        except FileNotFoundError:
+            return None
+        try:
+            fields = json.loads(header)
+            progress = Progress(fields["values"], fields["train_seconds"])
+            is_whole = fields["sha256"] == hashlib.sha256(state).hexdigest()
+        except (ValueError, KeyError, TypeError):
+            is_whole = False
+        if not is_whole:
+            raise HpoBenchError(f"the checkpoint {self._path(number)} is damaged")
+        return progress, state
+
+    def keep_only(self, numbers: set[int]) -> None:
+        """Remove the checkpoints of all other trials."""
+        for path in self.directory.glob("trial-*.checkpoint"):
+            if path not in {self._path(number) for number in numbers}:
+                path.unlink()
+
+    def is_empty(self) -> bool:
+        """Whether no trial has one."""
+        return next(self.directory.glob("trial-*.checkpoint"), None) is None
+
+    def remove(self) -> None:
+        """Remove all of them: the run is finished."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _path(self, number: int) -> Path:
+        return self.directory / f"trial-{number:05d}.checkpoint"

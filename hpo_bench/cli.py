@@ -1,0 +1,251 @@
+"""The door: parses, validates, prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import optuna
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import hpo_bench
+from hpo_bench import plugins, suite
+from hpo_bench.errors import HpoBenchError, InputError, MissingExtraError, one_of
+from hpo_bench.suite import DEFAULT_STORAGE, Suite
+
+app = typer.Typer(
+    help="Measure how to search: hyperparameter optimization methods on the same objective, "
+    "with the same budget, seeds and storage.",
+    epilog="Start with:  hpo-bench run quickstart",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+StorageOption = Annotated[
+    str, typer.Option("--storage", metavar="URL", help="SQLAlchemy URL of the storage.")
+]
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+def main() -> None:
+    """Run the command line; what the user can put right is told without a traceback."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        app()
+    except HpoBenchError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False)
+        sys.exit(2)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"hpo-bench {hpo_bench.__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    epilog="""Examples:\n
+    hpo-bench run quickstart\n
+    hpo-bench run lenet5-cifar10-small --seeds 0-9 --workers 2\n
+    hpo-bench run my-suite.toml --methods random,pso --set budget.epochs=300\n
+    hpo-bench run quickstart --storage postgresql+psycopg://user@host/database"""
+)
+def run(
+    name: Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name, or a .toml file.")],
+    methods: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these methods of the suite.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Seeds: 0,1,2 or 0-9 or both.")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="SQLAlchemy URL of the storage.")
+    ] = None,
+    workers: Annotated[
+        str | None, typer.Option(metavar="N", help="Worker processes, or 'auto': one per core.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the objective finds its data.")
+    ] = None,
+    checkpoint_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where evaluations under way are kept."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the suite, dotted."),
+    ] = None,
+) -> None:
+    """Run a suite, or go on with it: the same command resumes where it stopped."""
+    overrides = dict(_setting(text) for text in settings or [])
+    overrides |= _given(
+        storage=storage,
+        workers=None if workers is None else _toml_value(workers),
+        seeds=None if seeds is None else _seeds(seeds),
+    )
+    if data_dir is not None:
+        overrides["objective.options.data_dir"] = str(data_dir)
+    chosen = suite.load(name, overrides)
+    if methods is not None:
+        chosen = _only(chosen, methods.split(","))
+    _run(chosen, checkpoint_dir)
+
+
+def _console() -> Console:
+    # A pipe has no width: leave the table room instead of folding it to 80 columns.
+    is_bounded = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console() if is_bounded else Console(width=120)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InputError("--set", text, "expected KEY=VALUE, e.g. budget.epochs=300")
+    return key.strip(), _toml_value(value.strip())
+
+
+def _toml_value(text: str) -> Any:
+    """Read a value as TOML; what is not TOML is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _seeds(text: str) -> list[int]:
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        try:
+            seeds += range(int(first), int(last) + 1) if dash else [int(first)]
+        except ValueError:
+            raise InputError("--seeds", text, "expected numbers, e.g. 0,1,2 or 0-9") from None
+    return seeds
+
+
+def _only(chosen: Suite, names: list[str]) -> Suite:
+    for name in names:
+        if name not in chosen.methods:
+            raise InputError("--methods", name, one_of(name, chosen.methods))
+    return chosen.model_copy(update={"methods": {n: chosen.methods[n] for n in names}})
+
+
+def _run(chosen: Suite, checkpoint_dir: Path | None) -> None:
+    from hpo_bench.session import run_suite
+
+    out = _console()
+    report = run_suite(chosen, checkpoint_dir, Console(stderr=True))
+    _print_results(chosen.storage, chosen.name, Format.TABLE, out)
+    if report.unfinished:
+        out.print(f"Stopped: {len(report.unfinished)} runs left. The same command goes on.")
+        raise typer.Exit(130)
+    if report.failures:
+        raise typer.Exit(1)
+    where = "" if chosen.storage == DEFAULT_STORAGE else f" --storage {chosen.storage}"
+    out.print(f"Look at every study with:  hpo-bench dashboard{where}", highlight=False)
+
+
+@app.command(
+    epilog="""Examples:\n
+    hpo-bench results quickstart\n
+    hpo-bench results quickstart --format csv > runs.csv"""
+)
+def results(
+    name: Annotated[str, typer.Argument(metavar="SUITE", help="Name of a suite in the storage.")],
+    storage: StorageOption = DEFAULT_STORAGE,
+    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Show what a suite found, also while it runs."""
+    _print_results(storage, name, output, _console())
+
+
+def _print_results(url: str, name: str, output: Format, console: Console) -> None:
+    from hpo_bench.analysis.results import collect
+    from hpo_bench.report import table
+    from hpo_bench.storage import open_existing
+
+    result = collect(open_existing(url), name)
+    if output is Format.TABLE:
+        table.print_table(result, console)
+        return
+    text = {
+        Format.CSV: table.to_csv,
+        Format.JSON: table.to_json,
+        Format.MARKDOWN: table.to_markdown,
+    }[output](result)
+    print(text)  # noqa: T201
+
+
+@app.command()
+def suites() -> None:
+    """List the suites that come with the package."""
+    listing = Table("suite", "methods", "what it compares", box=None, header_style="bold")
+    for name in suite.shipped():
+        found = suite.load(name)
+        listing.add_row(name, ", ".join(found.methods), found.description)
+    _console().print(listing)
+
+
+@app.command()
+def methods() -> None:
+    """List the methods that are installed, and where each comes from."""
+    _list_plugins("method", plugins.METHODS)
+
+
+@app.command()
+def objectives() -> None:
+    """List the objectives that are installed, and where each comes from."""
+    _list_plugins("objective", plugins.OBJECTIVES)
+
+
+def _list_plugins(kind: str, group: str) -> None:
+    listing = Table(kind, "import path", "from", box=None, header_style="bold")
+    for plugin in plugins.installed(group):
+        listing.add_row(plugin.name, plugin.path, plugin.distribution)
+    _console().print(listing)
+
+
+@app.command(epilog="Example:  hpo-bench dashboard --storage sqlite:///hpo-bench.db")
+def dashboard(
+    storage: StorageOption = DEFAULT_STORAGE,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8080,
+) -> None:
+    """Open optuna-dashboard on the storage; it listens on this machine only."""
+    from hpo_bench.storage import open_existing
+
+    try:
+        from optuna_dashboard import run_server
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("the dashboard", "dashboard", error.name) from None
+    opened = open_existing(storage)
+    Console().print(f"http://127.0.0.1:{port}  (Ctrl-C ends it; it has no login of its own)")
+    run_server(opened, host="127.0.0.1", port=port)

@@ -1,0 +1,274 @@
+"""Worker processes on this machine: each takes whole runs, one after another."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from typing import Any, Protocol
+
+import optuna
+
+from hpo_bench.errors import HpoBenchError
+from hpo_bench.runs import Run, Status, execute
+
+MAX_DEATHS = 3
+"""Workers that may die over one run before it is given up."""
+
+_context = get_context("spawn")
+
+
+class Watcher(Protocol):
+    """Who is told what happens."""
+
+    def status(self, run: Run, status: Status) -> None:
+        """A run has come a step further, or has ended."""
+
+    def notice(self, text: str) -> None:
+        """Something happened that a person should know."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of all runs."""
+
+    unfinished: list[Run]
+    """Left in the middle, because of a stop; executing them again goes on."""
+    failures: dict[str, str]
+    """Study name -> why its run could not go on."""
+
+
+def execute_all(runs: Sequence[Run], workers: int, watcher: Watcher) -> Report:
+    """Execute runs in worker processes until all are finished, or until asked to stop.
+
+    The first SIGINT or SIGTERM lets every worker save its evaluation and leave; a second one
+    kills them (what they had under way is repeated from its last checkpoint). A worker that dies
+    is replaced, and its run goes on.
+
+    Args:
+        runs: What to execute; any order gives the same results.
+        workers: How many processes at most.
+        watcher: Told what happens, in this process.
+    """
+    _use_one_thread_per_worker()
+    pool = _Pool(runs, min(workers, len(runs)), watcher)
+    with _signals(pool):
+        try:
+            pool.run()
+        finally:
+            pool.kill()
+    return Report([*pool.left, *pool.pending], pool.failures)
+
+
+def _use_one_thread_per_worker() -> None:
+    # Set before any worker imports torch. Several OpenMP teams that spin while they wait slow
+    # each other down many times over as soon as there are more threads than idle cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("MKL_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@contextmanager
+def _signals(pool: _Pool) -> Iterator[None]:
+    handled = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in handled}
+    for number in handled:
+        signal.signal(number, lambda *_: pool.interrupt())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Worker:
+    """A process, and the run it is at."""
+
+    def __init__(self, number: int) -> None:
+        self.connection, theirs = _context.Pipe()
+        self.process = _context.Process(
+            target=_work, args=(theirs, f"worker-{number}"), name=f"hpo-bench-{number}"
+        )
+        self.process.start()
+        theirs.close()
+        self.run: Run | None = None
+
+    def give(self, run: Run) -> None:
+        self.run = run
+        self.connection.send(run)
+
+    def stop(self) -> None:
+        with suppress(OSError):  # it may be dead already, which is noticed elsewhere
+            self.connection.send(None)
+
+
+class _Pool:
+    """The workers, and the runs that wait for one."""
+
+    def __init__(self, runs: Sequence[Run], size: int, watcher: Watcher) -> None:
+        self.pending = deque(runs)
+        self.left: list[Run] = []
+        self.failures: dict[str, str] = {}
+        self._size = size
+        self._watcher = watcher
+        self._workers: list[_Worker] = []
+        self._started = 0
+        self._deaths: Counter[str] = Counter()
+        self._interrupts = 0
+        self._told_to_stop = False
+
+    def interrupt(self) -> None:
+        """Ask to stop; called by a signal handler, so it only takes note."""
+        self._interrupts += 1
+
+    def run(self) -> None:
+        """Execute until nothing is pending and nobody is busy."""
+        self._assign()
+        while any(worker.run for worker in self._workers):
+            for worker in self._ready():
+                self._hear(worker)
+            if self._interrupts > 1:
+                break
+            if self._interrupts and not self._told_to_stop:
+                self._stop()
+            self._assign()
+        for worker in self._workers:
+            worker.stop()
+        if self._interrupts < 2:
+            for worker in self._workers:
+                worker.process.join()
+
+    def kill(self) -> None:
+        """End whatever still lives."""
+        for worker in self._workers:
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            if worker.run is not None:
+                self.left.append(worker.run)
+
+    def _assign(self) -> None:
+        if self._told_to_stop:
+            return
+        for worker in self._workers:
+            if worker.run is None and self.pending:
+                worker.give(self.pending.popleft())
+        while self.pending and len(self._workers) < self._size:
+            self._started += 1
+            self._workers.append(_Worker(self._started))
+            self._workers[-1].give(self.pending.popleft())
+
+    def _stop(self) -> None:
+        self._told_to_stop = True
+        self._watcher.notice("stopping: saving what is under way (again: stop at once)")
+        for worker in self._workers:
+            worker.stop()
+
+    def _ready(self) -> list[_Worker]:
+        # The timeout lets a signal that arrived meanwhile be seen.
+        ready = wait([w.connection for w in self._workers], timeout=0.2)
+        return [worker for worker in self._workers if worker.connection in ready]
+
+    def _hear(self, worker: _Worker) -> None:
+        try:
+            kind, content = worker.connection.recv()
+        except (EOFError, OSError):
+            self._bury(worker)
+            return
+        run = worker.run
+        if kind == "notice":
+            self._watcher.notice(content)
+        elif run is not None and kind == "status":
+            self._watcher.status(run, content)
+        elif run is not None:
+            worker.run = None
+            self._end(run, kind, content)
+
+    def _end(self, run: Run, kind: str, content: Any) -> None:
+        if kind == "failure":
+            self.failures[run.study_name] = content
+            self._watcher.notice(f"{run.study_name} failed: {content}")
+        elif content.finished is None:
+            self.left.append(run)
+        else:
+            self._watcher.status(run, content)
+
+    def _bury(self, worker: _Worker) -> None:
+        self._workers.remove(worker)
+        worker.process.join()
+        run = worker.run
+        if run is None:
+            return
+        self._deaths[run.study_name] += 1
+        died = f"the worker of {run.study_name} died (exit code {worker.process.exitcode})"
+        if self._deaths[run.study_name] >= MAX_DEATHS:
+            self.failures[run.study_name] = died
+            self._watcher.notice(f"{died}, for the third time: giving this run up")
+        else:
+            self._watcher.notice(f"{died}: another one goes on with it")
+            self.pending.appendleft(run)
+
+
+def _work(connection: Connection[Any, Any], name: str) -> None:
+    """The life of a worker process."""
+    # A terminal's Ctrl-C reaches every process of its group: the coordinator alone decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _log_to(connection)
+    while True:
+        try:
+            run = connection.recv()
+        except (EOFError, OSError):
+            return
+        if run is None:
+            return
+        connection.send(_result(run, name, connection))
+
+
+def _result(run: Run, name: str, connection: Connection[Any, Any]) -> tuple[str, Any]:
+    try:
+        status = execute(
+            run,
+            worker=name,
+            notify=lambda status: connection.send(("status", status)),
+            should_stop=connection.poll,
+        )
+    except HpoBenchError as error:
+        return "failure", str(error)
+    except Exception as error:
+        logging.getLogger("hpo_bench").exception("%s ended unexpectedly", run.study_name)
+        return "failure", f"{type(error).__name__}: {error}"
+    return "end", status
+
+
+def _die_with_parent() -> None:
+    # An orphan must not go on writing: whoever resumes the run would work beside it.
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _log_to(connection: Connection[Any, Any]) -> None:
+    """Send warnings to the coordinator, which alone writes to the terminal."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            connection.send(("notice", self.format(record)))
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.disable_default_handler()
+    optuna.logging.enable_propagation()
+    logging.captureWarnings(True)
+    logging.getLogger().addHandler(Handler(level=logging.WARNING))

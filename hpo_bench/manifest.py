@@ -1,0 +1,78 @@
+"""What a run was made with: versions, machine, source."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_LIBRARIES = ("hpo-bench", "optuna", "numpy", "torch", "torchvision", "hpbandster", "ConfigSpace")
+
+
+def manifest() -> dict[str, str | int]:
+    """Versions, processor, graphics card, threads and commit, one entry each."""
+    found: dict[str, str | int] = {"python": platform.python_version()}
+    found |= {name: v for name in _LIBRARIES if (v := _version(name)) is not None}
+    found |= {
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": usable_cores(),
+        "gpu": _gpu(),
+        "threads": os.environ.get("OMP_NUM_THREADS", "library default"),
+    }
+    commit = _commit()
+    return found | ({"git_commit": commit} if commit else {})
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+@cache
+def _cpu() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpu() -> str:
+    # Only asked where torch is loaded anyway: importing it takes seconds.
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return "none"
+    return str(torch.cuda.get_device_name(0))
+
+
+@cache
+def _commit() -> str | None:
+    """The commit of the checkout this package runs from; None if installed from a wheel."""
+    package = Path(__file__).parent
+    git = ["git", "-C", str(package)]
+    try:
+        known = subprocess.run(
+            [*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=False
+        )
+        if known.returncode != 0:
+            return None
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, check=True)
+        dirty = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.decode().strip() + ("+changes" if dirty.stdout.strip() else "")

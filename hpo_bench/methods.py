@@ -1,0 +1,201 @@
+"""How it is searched: every method, built by name as a search on a study.
+
+A method is anything callable that either takes a `setup` first and returns a sampler or a
+`Search`, or is itself a sampler's class (or other constructor). The second kind is handed the
+run's `seed` and the `search_space` where it takes them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.pruners import BasePruner, NopPruner
+from optuna.samplers import BaseSampler
+from optuna.trial import TrialState
+
+from hpo_bench import plugins
+from hpo_bench.errors import HpoBenchError, InputError, one_of
+from hpo_bench.objectives import suggest
+from hpo_bench.search import Job, Outcome, Search, Setup
+from hpo_bench.storage import reopen, unfinished
+from samplers.grid import GridSampler
+
+
+class SamplerSearch(Search):
+    """An Optuna sampler, with a pruner if one is given, at work on a study."""
+
+    def __init__(self, setup: Setup, sampler: BaseSampler, pruner: BasePruner | None) -> None:
+        self._setup = setup
+        self._study = setup.study
+        self._study.sampler = sampler
+        self._study.pruner = pruner or NopPruner()
+        self._left_running = deque(unfinished(self._study))
+        self.n_configurations = getattr(sampler, "n_points", None)
+
+    def ask(self) -> Job | None:
+        """A trial left in the middle, else a new one."""
+        if self._left_running:
+            trial = reopen(self._study, self._left_running.popleft())
+        elif self._is_exhausted():
+            return None
+        else:
+            trial = self._study.ask()
+        configuration = suggest(trial, self._setup.space)
+        return Job(trial, configuration, until=self._setup.max_fidelity)
+
+    def tell(self, job: Job, outcome: Outcome) -> None:
+        """Finish the trial."""
+        if outcome.value is None:
+            self._study.tell(job.trial, state=TrialState.FAIL)
+        elif outcome.pruned:
+            self._study.tell(job.trial, state=TrialState.PRUNED)
+        else:
+            self._study.tell(job.trial, outcome.value)
+
+    def _is_exhausted(self) -> bool:
+        is_exhausted = getattr(self._study.sampler, "is_exhausted", None)
+        return is_exhausted is not None and bool(is_exhausted(self._study))
+
+
+def build(
+    field: str,
+    setup: Setup,
+    *,
+    target: str,
+    options: Mapping[str, Any],
+    pruner: str | None = None,
+    pruner_options: Mapping[str, Any] | None = None,
+) -> Search:
+    """Make the search that a suite's method stands for.
+
+    Args:
+        field: Where it stands in the suite, for error messages.
+        setup: What it is built from.
+        target: An entry point of `hpo_bench.methods`, or an import path `module:object`.
+        options: Its own arguments.
+        pruner: Import path of an Optuna pruner, for samplers.
+        pruner_options: The pruner's arguments.
+
+    Raises:
+        InputError: No such method, an option it does not take, or a space it cannot search.
+    """
+    factory = plugins.load(field, plugins.METHODS, target)
+    plugins.check_options(f"{field}.options", factory, options, hidden={"setup", "seed"})
+    made = _call(f"{field}.options", factory, _arguments(factory, setup, options))
+    if isinstance(made, Search):
+        if pruner is not None:
+            raise InputError(
+                f"{field}.pruner", pruner, "this method schedules by itself: leave out"
+            )
+        return made
+    if not isinstance(made, BaseSampler):
+        expected = f"{target} made a {type(made).__name__}; expected a sampler or a search"
+        raise InputError(field, target, expected)
+    return SamplerSearch(setup, made, _pruner(f"{field}.pruner", pruner, pruner_options or {}))
+
+
+def _arguments(
+    factory: Callable[..., Any], setup: Setup, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    if plugins.takes(factory, "setup"):
+        return {"setup": setup, **options}
+    arguments = dict(options)
+    if plugins.takes(factory, "search_space"):
+        arguments.setdefault("search_space", setup.space)
+    if plugins.takes(factory, "seed"):
+        arguments["seed"] = _seed(factory, setup)
+    return arguments
+
+
+def _seed(factory: Callable[..., Any], setup: Setup) -> int:
+    """The run's seed; on resume, for a sampler with state of its own, a new one derived from it.
+
+    A sampler that draws from a generator in its process starts that generator afresh when the run
+    is resumed, and with the same seed would propose again what is already there.
+    """
+    done = len(setup.study.get_trials(deepcopy=False))
+    if done == 0 or getattr(factory, "state_in_storage", False):
+        return setup.seed
+    return int(np.random.SeedSequence([setup.seed, done]).generate_state(1)[0])
+
+
+def _pruner(field: str, path: str | None, options: Mapping[str, Any]) -> BasePruner | None:
+    if path is None:
+        return None
+    factory = plugins.load_path(field, path)
+    plugins.check_options(f"{field}_options", factory, options, hidden=set())
+    pruner = _call(f"{field}_options", factory, dict(options))
+    if not isinstance(pruner, BasePruner):
+        raise InputError(field, path, "expected an Optuna pruner")
+    return pruner
+
+
+def _call(field: str, factory: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    try:
+        return factory(**arguments)
+    except HpoBenchError:
+        raise
+    except ImportError as error:
+        raise InputError(field, factory.__name__, f"it needs {error.name!r}: install it") from error
+    except (TypeError, ValueError) as error:
+        raise HpoBenchError(f"{field}: {error}") from error
+
+
+def grid(
+    setup: Setup,
+    *,
+    values: Mapping[str, Sequence[Any]] | None = None,
+    levels: int | Mapping[str, int] | None = None,
+    shuffle: bool = True,
+) -> GridSampler:
+    """Grid search over the space.
+
+    Args:
+        setup: What it is built from.
+        values: name -> the values to try, for parameters whose grid is given by hand.
+        levels: How many values to take from each range (or name -> how many), evenly spaced, on
+            a log scale where the range is.
+        shuffle: Visit the points in an order drawn by the run's seed, so that a budget smaller
+            than the grid sees a fair sample; else in lexicographic order.
+
+    Raises:
+        InputError: A name or a value that is not in the space.
+        ValueError: A continuous range with neither values nor levels.
+    """
+    chosen = dict(values or {})
+    for name, given in chosen.items():
+        _check_values(name, given, setup)
+    names_with_levels = levels if isinstance(levels, Mapping) else {}
+    for name in names_with_levels:
+        if name not in setup.space:
+            raise InputError(
+                "levels", name, f"not a searched parameter; {one_of(name, setup.space)}"
+            )
+    return GridSampler({**setup.space, **chosen}, levels=levels, shuffle=shuffle, seed=setup.seed)
+
+
+def _check_values(name: str, values: Sequence[Any], setup: Setup) -> None:
+    if name not in setup.space:
+        raise InputError("values", name, f"not a searched parameter; {one_of(name, setup.space)}")
+    distribution = setup.space[name]
+    for value in values:
+        try:
+            inside = distribution._contains(distribution.to_internal_repr(value))
+        except ValueError:
+            inside = False
+        if not inside:
+            raise InputError(f"values.{name}", value, f"expected values of {distribution}")
+
+
+def throwaway_setup(
+    space: Mapping[str, optuna.distributions.BaseDistribution],
+    direction: optuna.study.StudyDirection,
+    max_fidelity: int,
+) -> Setup:
+    """A setup on an empty study in memory: to see whether a method can be built at all."""
+    study = optuna.create_study(direction=direction, pruner=NopPruner())
+    return Setup(study, dict(space), seed=0, max_fidelity=max_fidelity)

@@ -1,0 +1,150 @@
+"""The table of a suite: for the terminal, Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from hpo_bench.analysis.results import MethodResult, Spread, SuiteResult
+
+Column = tuple[str, Callable[[MethodResult], str]]
+
+
+def _spread(spread: Spread | None) -> str:
+    if spread is None:
+        return "–"
+    if spread.deviation is None:
+        return f"{spread.mean:.4f}"
+    return f"{spread.mean:.4f} ± {spread.deviation:.4f}"
+
+
+def _count(number: float) -> str:
+    return f"{number:.0f}" if number == int(number) else f"{number:.1f}"
+
+
+def _seconds(number: float) -> str:
+    return f"{number:.2f}" if number < 10 else f"{number:.0f}"
+
+
+def _columns(metric: str, has_test: bool) -> list[Column]:
+    test: list[Column] = [("test accuracy", lambda m: _spread(m.test))] if has_test else []
+    return [
+        ("method", lambda m: m.method),
+        ("seeds", lambda m: str(m.seeds)),
+        (metric, lambda m: _spread(m.validation)),
+        *test,
+        ("configs", lambda m: _count(m.configurations)),
+        ("evals", lambda m: _count(m.evaluations)),
+        ("epochs", lambda m: _count(m.epochs)),
+        ("wall s", lambda m: _seconds(m.wall_seconds)),
+        ("train s", lambda m: _seconds(m.train_seconds)),
+        ("sampler s", lambda m: _seconds(m.sampler_seconds)),
+        ("rest s", lambda m: _seconds(m.rest_seconds)),
+    ]
+
+
+def _rows(result: SuiteResult) -> tuple[list[str], list[list[str]]]:
+    has_test = any(method.test for method in result.methods)
+    columns = _columns(result.metric, has_test)
+    rows = [[show(method) for _, show in columns] for method in result.methods]
+    return [heading for heading, _ in columns], rows
+
+
+def notes(result: SuiteResult) -> list[str]:
+    """What must be read beside the table, one sentence each."""
+    found = [
+        "Accuracies are of each run's incumbent, chosen by validation: mean ± standard deviation "
+        "over seeds. Counts (configurations, evaluations, epochs) and times are means per run; "
+        "rest is storage and harness."
+    ]
+    if result.data:
+        found.insert(0, _data_note(result.data))
+    for method in result.methods:
+        found += _method_notes(method)
+    return found
+
+
+def _data_note(data: Mapping[str, Any]) -> str:
+    sizes = ", ".join(
+        f"{data[f'{part}_size']} to {purpose}"
+        for part, purpose in (("train", "train"), ("validation", "validate"), ("test", "test"))
+        if f"{part}_size" in data
+    )
+    digest = f"; sha256 {data['data_sha256'][:12]}" if "data_sha256" in data else ""
+    return f"Data: {data.get('data')}{': ' if sizes else ''}{sizes}{digest}."
+
+
+def _method_notes(method: MethodResult) -> list[str]:
+    found = []
+    if method.unfinished:
+        found.append(f"{method.method}: {method.unfinished} of {method.seeds} runs not finished.")
+    if method.failed:
+        found.append(f"{method.method}: {method.failed} evaluations failed.")
+    if method.picks:
+        total = sum(method.picks.values())
+        model, fallback = method.picks.get("model", 0), method.picks.get("fallback", 0)
+        found.append(
+            f"{method.method}: {model} of {total} configurations picked by its model "
+            f"({model / total:.0%}), {fallback} by falling back to random."
+        )
+    return found
+
+
+def print_table(result: SuiteResult, console: Console) -> None:
+    """Print for people."""
+    headings, rows = _rows(result)
+    gap = 1 if console.width >= 100 else 0
+    table = Table(title=result.suite, box=box.SIMPLE_HEAD, padding=(0, gap, 0, 0), pad_edge=False)
+    for index, heading in enumerate(headings):
+        words = " ".join([heading, *(row[index] for row in rows)]).split()
+        table.add_column(
+            heading, justify="left" if index == 0 else "right", min_width=max(map(len, words))
+        )
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    for note in notes(result):
+        console.print(note, style="dim", highlight=False)
+
+
+def to_markdown(result: SuiteResult) -> str:
+    """A Markdown table with its notes."""
+    headings, rows = _rows(result)
+    rule = [":---", *["---:"] * (len(headings) - 1)]
+    lines = ["| " + " | ".join(cells) + " |" for cells in (headings, rule, *rows)]
+    return "\n".join([*lines, "", *notes(result)])
+
+
+def to_csv(result: SuiteResult) -> str:
+    """One line per run, with full precision: for further analysis."""
+    out = io.StringIO()
+    records = [_flat(asdict(run)) for run in result.runs]
+    names = list(dict.fromkeys(name for record in records for name in record))
+    writer = csv.DictWriter(out, names)
+    writer.writeheader()
+    writer.writerows(records)
+    return out.getvalue()
+
+
+def _flat(record: dict[str, object]) -> dict[str, object]:
+    """Spread nested tables into columns `outer.inner`."""
+    flat: dict[str, object] = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": v for inner, v in value.items()}
+        elif name != "picks":
+            flat[name] = value
+    return flat
+
+
+def to_json(result: SuiteResult) -> str:
+    """Runs and summaries, with full precision."""
+    return json.dumps(asdict(result), indent=2)

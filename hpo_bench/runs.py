@@ -1,0 +1,250 @@
+"""A run, one method with one seed: its study, and the loop that works on it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from hpo_bench.budget import spent_by
+from hpo_bench.checkpoints import Checkpoints
+from hpo_bench.clock import Clock
+from hpo_bench.errors import HpoBenchError
+from hpo_bench.evaluator import Evaluator, Work
+from hpo_bench.manifest import manifest
+from hpo_bench.objectives import Objective
+from hpo_bench.search import Job, Search, Setup
+from hpo_bench.storage import load_study, open_storage, recorded, unfinished
+from hpo_bench.suite import Suite
+
+MAX_FAILURES = 5
+"""Failed evaluations in a row after which a run gives up."""
+
+CREATED = "created"
+"""Study attribute that ends a study's creation: without it, its attributes may be incomplete."""
+
+FINISHED = "finished"
+"""Study attribute that ends a run: why it ended."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method with one seed of a suite: one Optuna study."""
+
+    suite: Suite
+    method: str
+    seed: int
+    checkpoint_directory: Path
+
+    @property
+    def study_name(self) -> str:
+        """`suite/method/seed-NN`."""
+        return f"{self.suite.name}/{self.method}/seed-{self.seed:02d}"
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run stands: told to whoever watches, after every unit of fidelity."""
+
+    share: float
+    """Share of the budget that is spent, 0 to 1."""
+    evaluations: int
+    incumbent: float | None
+    """Best value at full fidelity."""
+    finished: str | None = None
+    """Why it ended; None while it goes on."""
+
+
+def runs_of(suite: Suite, checkpoint_directory: Path) -> list[Run]:
+    """Every run of a suite, seed by seed, so that all methods advance together."""
+    return [
+        Run(suite, method, seed, checkpoint_directory)
+        for seed in suite.seeds
+        for method in suite.methods
+    ]
+
+
+def execute(
+    run: Run,
+    *,
+    worker: str = "main",
+    notify: Callable[[Status], None] = lambda _status: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Status:
+    """Work on a run until its budget is spent, or until told to stop.
+
+    Called again after any interruption, it goes on where the storage says that it was; a run
+    that is finished is only reported.
+
+    Args:
+        run: What to execute.
+        worker: Recorded with every trial.
+        notify: Called after every unit of fidelity.
+        should_stop: Asked before every unit of fidelity; once true, the evaluation under way is
+            saved and the run left as it is.
+
+    Raises:
+        HpoBenchError: The storage holds a study of that name that was made otherwise, or too
+            many evaluations failed in a row.
+    """
+    return _Execution(run, worker, notify, should_stop).execute()
+
+
+class _Execution:
+    def __init__(
+        self,
+        run: Run,
+        worker: str,
+        notify: Callable[[Status], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        storage = open_storage(run.suite.storage)
+        self.run = run
+        self.worker = worker
+        self.notify = notify
+        self.objective = run.suite.build_objective(run.seed)
+        self.objective.prepare()
+        self.study = open_study(run, storage, self.objective)
+        self.spent = spent_by(self.study.direction, self.study.get_trials(deepcopy=False))
+        self.failures = 0
+        self.checkpoints = Checkpoints(run.checkpoint_directory, run.study_name)
+        self.storage = storage
+        self.should_stop = should_stop
+
+    def execute(self) -> Status:
+        """Ask, evaluate, record, tell, until the budget is spent."""
+        finished = self.study.user_attrs.get(FINISHED)
+        if finished is not None:
+            return self.status(finished)
+        self.checkpoints.prepare()
+        search = self.build_search()
+        search.prepare()
+        self.clock = Clock(self.storage)
+        evaluator = Evaluator(
+            self.objective, self.checkpoints, self.clock, self.should_stop, self.on_unit
+        )
+        while (ended := self.spent.exhausts(self.run.suite.budget)) is None:
+            with self.clock.sampling():
+                job = search.ask()
+            if job is None:
+                ended = "nothing left to try"
+                break
+            work = evaluator.do(job)
+            if work is None:
+                return self.status()
+            self.record(job, work)
+            with self.clock.sampling():
+                search.tell(job, work.outcome)
+            self.tidy(work)
+        search.close()
+        self.study.set_user_attr(FINISHED, ended)
+        self.checkpoints.remove()
+        return self.status(ended)
+
+    def build_search(self) -> Search:
+        setup = Setup(
+            self.study, self.objective.search_space, self.run.seed, self.objective.max_fidelity
+        )
+        return self.run.suite.build_search(self.run.method, setup)
+
+    def record(self, job: Job, work: Work) -> None:
+        """Write what the job measured; `epochs`, written last, marks it as done."""
+        if not work.is_new:
+            return
+        before = recorded(job.trial).user_attrs
+        elapsed = self.clock.read()
+        attributes: dict[str, Any] = {
+            **work.measurements,
+            **({"error": work.error} if work.error else {}),
+            **{name: before.get(name, 0.0) + seconds for name, seconds in elapsed.items()},
+            "train_seconds": work.train_seconds,
+            "worker": self.worker,
+            "evaluations": before.get("evaluations", 0) + 1,
+            "epochs": work.epochs,
+        }
+        for name, value in attributes.items():
+            job.trial.set_user_attr(name, value)
+        self.spent.add(
+            epochs=work.epochs - before.get("epochs", 0),
+            evaluations=1,
+            seconds=elapsed["wall_seconds"],
+        )
+
+    def tidy(self, work: Work) -> None:
+        """Take the outcome into the account, and drop what no trial will need again."""
+        outcome = work.outcome
+        if outcome.value is not None and outcome.fidelity >= self.objective.max_fidelity:
+            self.spent.see(outcome.value)
+        if not self.checkpoints.is_empty():
+            self.checkpoints.keep_only({trial.number for trial in unfinished(self.study)})
+        self.failures = self.failures + 1 if work.error else 0
+        if self.failures >= MAX_FAILURES:
+            raise HpoBenchError(
+                f"{self.run.study_name}: {self.failures} evaluations in a row failed, "
+                f"the last with {work.error}"
+            )
+
+    def on_unit(self, trained: int) -> None:
+        self.notify(self.status(trained=trained))
+
+    def status(self, finished: str | None = None, trained: int = 0) -> Status:
+        share = self.spent.share(self.run.suite.budget, epochs_under_way=trained)
+        return Status(share, self.spent.evaluations, self.spent.best, finished)
+
+
+def open_study(
+    run: Run, storage: optuna.storages.BaseStorage, objective: Objective
+) -> optuna.Study:
+    """Open a run's study, creating it on first use.
+
+    Raises:
+        HpoBenchError: A study of that name was made from something else; the text shows what.
+    """
+    definition = run.suite.definition(run.method) | {"seed": run.seed, **objective.describe()}
+    try:
+        study = load_study(storage, run.study_name)
+    except KeyError:
+        study = optuna.create_study(
+            storage=storage,
+            study_name=run.study_name,
+            direction=objective.directions[0],
+            pruner=optuna.pruners.NopPruner(),
+        )
+    if CREATED in study.user_attrs or study.get_trials(deepcopy=False):
+        _check_same(run, study, definition)
+    else:
+        _describe(run, study, objective, definition)
+    return study
+
+
+def _describe(
+    run: Run, study: optuna.Study, objective: Objective, definition: dict[str, Any]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names([objective.metric_name])
+    attributes = {"suite": run.suite.name, **definition, **manifest()}
+    for key, value in attributes.items():
+        study.set_user_attr(key, value)
+    study.set_user_attr(CREATED, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _check_same(run: Run, study: optuna.Study, definition: dict[str, Any]) -> None:
+    there = study.user_attrs
+    differences = [
+        f"  {key}: {there.get(key)!r} there, {value!r} here"
+        for key, value in definition.items()
+        if there.get(key) != value
+    ]
+    if differences:
+        raise HpoBenchError(
+            f"the storage already holds a study {run.study_name!r} that was made otherwise:\n"
+            + "\n".join(differences)
+            + f"\nGive this suite another name (--set name={run.suite.name}-2), or use another "
+            "storage."
+        )

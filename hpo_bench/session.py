@@ -1,0 +1,65 @@
+"""A suite from start to end: checked, locked, executed, watched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from hpo_bench.checkpoints import default_directory
+from hpo_bench.engines.local import Report, execute_all
+from hpo_bench.errors import HpoBenchError
+from hpo_bench.manifest import usable_cores
+from hpo_bench.progress import ProgressDisplay
+from hpo_bench.runs import runs_of
+from hpo_bench.storage import open_storage
+from hpo_bench.suite import Suite
+
+
+def run_suite(suite: Suite, checkpoint_directory: Path | None, console: Console) -> Report:
+    """Run a suite, or go on with it.
+
+    Args:
+        suite: What to compare.
+        checkpoint_directory: Where evaluations under way are kept; None for the default place.
+        console: Where progress and notices are shown.
+
+    Raises:
+        HpoBenchError: Before any work: something in the suite cannot be used, what the objective
+            needs is not there, or another process is at work on the same suite.
+    """
+    notices = suite.check()
+    # Opened once before the workers meet there: processes that create the tables at the same
+    # time crash each other.
+    open_storage(suite.storage)
+    suite.build_objective(suite.seeds[0]).provide()
+    for notice in notices:
+        console.print(f"note: {notice}", style="yellow", highlight=False, markup=False)
+    directory = checkpoint_directory or default_directory(suite.storage)
+    runs = runs_of(suite, directory)
+    workers = usable_cores() if suite.workers == "auto" else suite.workers
+    with _alone(directory / suite.name), ProgressDisplay(runs, console) as display:
+        return execute_all(runs, workers, display)
+
+
+def _alone(directory: Path) -> FileLock:
+    """Hold a lock on the suite: two coordinators would work on the same trials.
+
+    Raises:
+        HpoBenchError: Another process holds it, or the directory cannot be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(directory / "lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise HpoBenchError(
+            f"another process is running this suite (it holds {directory / 'lock'})"
+        ) from None
+    except OSError as error:
+        raise HpoBenchError(
+            f"checkpoints cannot be written to {directory}: {error.strerror}; "
+            "give another directory with --checkpoint-dir"
+        ) from None
+    return lock

@@ -1,0 +1,240 @@
+"""Suites: what is compared. A TOML file, read and validated before anything runs."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from hpo_bench import methods, objectives
+from hpo_bench.budget import Budget
+from hpo_bench.errors import HpoBenchError, InputError, one_of
+from hpo_bench.objectives import Objective
+from hpo_bench.search import Search, Setup
+
+DEFAULT_STORAGE = "sqlite:///hpo-bench.db"
+
+NOT_IDENTITY = {"data_dir"}
+"""Options of an objective that say where things lie on one machine, not what is measured."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ObjectiveSpec(_Table):
+    """The objective and its options."""
+
+    name: str
+    """An entry point of `hpo_bench.objectives`, or an import path `module:object`."""
+    options: dict[str, Any] = {}
+
+
+class MethodSpec(_Table):
+    """One method; without `method` or `sampler`, its table's key names it."""
+
+    method: str | None = None
+    """An entry point of `hpo_bench.methods`."""
+    sampler: str | None = None
+    """Import path of any Optuna sampler, `module:object`."""
+    options: dict[str, Any] = {}
+    pruner: str | None = None
+    """Import path of an Optuna pruner, `module:object`."""
+    pruner_options: dict[str, Any] = {}
+
+
+def _count_to_list(value: object) -> object:
+    return list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_count_to_list)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+
+
+class Suite(_Table):
+    """Objective x methods x seeds, under one budget."""
+
+    name: Name
+    description: str = ""
+    objective: ObjectiveSpec
+    space: dict[str, Any] | str | None = None
+    """What to search: name -> fixed value or range; None for the objective's default."""
+    budget: Budget
+    seeds: Annotated[Seeds, Field(min_length=1)] = [0, 1, 2]
+    """One run per method and seed; a number n stands for 0 .. n-1."""
+    methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
+    storage: str = DEFAULT_STORAGE
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Worker processes, each with a run of its own; auto: one per usable core."""
+
+    def build_objective(self, seed: int) -> Objective:
+        """Make the objective of a run; loads no data yet.
+
+        Raises:
+            InputError: The objective cannot be made from what the suite says.
+        """
+        spec = self.objective
+        return objectives.build(spec.name, self.space, seed, spec.options)
+
+    def build_search(self, method: str, setup: Setup) -> Search:
+        """Make the search of a run.
+
+        Raises:
+            InputError: The method cannot be made from what the suite says.
+        """
+        spec = self.methods[method]
+        return methods.build(
+            f"methods.{method}",
+            setup,
+            target=spec.sampler or spec.method or method,
+            options=spec.options,
+            pruner=spec.pruner,
+            pruner_options=spec.pruner_options,
+        )
+
+    def definition(self, method: str) -> dict[str, Any]:
+        """What a run of this method is, apart from its seed: the same words, the same run."""
+        spec = self.methods[method]
+        options = {k: v for k, v in self.objective.options.items() if k not in NOT_IDENTITY}
+        return {
+            "objective": self.objective.name,
+            "objective_options": options,
+            "space": self.space,
+            "budget": self.budget.model_dump(exclude_none=True),
+            "method": spec.sampler or spec.method or method,
+            "method_options": spec.options,
+            "pruner": spec.pruner,
+            "pruner_options": spec.pruner_options,
+        }
+
+    def check(self) -> list[str]:
+        """See that every run can be built, without starting one.
+
+        Returns:
+            What a user should know before it runs, one sentence each.
+
+        Raises:
+            HpoBenchError: Something cannot be built; the text names it.
+        """
+        if len(set(self.seeds)) != len(self.seeds):
+            raise InputError("seeds", self.seeds, "expected each seed once")
+        objective = self.build_objective(self.seeds[0])
+        if not objective.search_space:
+            raise InputError("space", self.space, "nothing is left to search: give a range")
+        notices: list[str] = []
+        for method in self.methods:
+            setup = methods.throwaway_setup(
+                objective.search_space, objective.directions[0], objective.max_fidelity
+            )
+            search = self.build_search(method, setup)
+            notices += _fit(method, search, self.budget, objective)
+        return notices
+
+
+def _fit(method: str, search: Search, budget: Budget, objective: Objective) -> Iterator[str]:
+    points = search.n_configurations
+    allowed = budget.full_evaluations(objective.max_fidelity)
+    if points is None or allowed is None or points == allowed:
+        return
+    if points > allowed:
+        yield (
+            f"{method}: its {points} points are more than the {allowed} evaluations that the "
+            "budget allows; a sample of them is tried, in an order drawn by the seed"
+        )
+    else:
+        yield (
+            f"{method}: its {points} points are fewer than the {allowed} evaluations that the "
+            f"budget allows; {allowed - points} of them stay unspent"
+        )
+
+
+def shipped() -> dict[str, str]:
+    """The suites that come with the package: name -> TOML text."""
+    folder = files("hpo_bench") / "suites"
+    texts = {f.name: f.read_text() for f in folder.iterdir() if f.name.endswith(".toml")}
+    return {name.removesuffix(".toml"): texts[name] for name in sorted(texts)}
+
+
+def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Suite:
+    """Read a suite: one that is shipped, by name, or a TOML file.
+
+    Args:
+        name_or_path: `quickstart`, or a path that ends in `.toml`.
+        overrides: Dotted key -> value, laid over what the file says.
+
+    Raises:
+        HpoBenchError: No such suite, no valid TOML, or a setting that cannot be used.
+    """
+    text, default_name = _read(name_or_path)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise HpoBenchError(f"{name_or_path} is not valid TOML: {error}") from None
+    table.setdefault("name", default_name)
+    for key, value in (overrides or {}).items():
+        _set(table, key, value)
+    return parse(table, source=name_or_path)
+
+
+def parse(table: Mapping[str, Any], source: str = "suite") -> Suite:
+    """Validate a suite's table.
+
+    Raises:
+        HpoBenchError: Every fault, one line each, with field, value and what is allowed.
+    """
+    try:
+        return Suite.model_validate(table)
+    except ValidationError as error:
+        faults = "\n".join(f"  {_fault(details)}" for details in error.errors())
+        raise HpoBenchError(f"{source} cannot be used:\n{faults}") from None
+
+
+def _read(name_or_path: str) -> tuple[str, str]:
+    suites = shipped()
+    if name_or_path in suites:
+        return suites[name_or_path], name_or_path
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        raise InputError("suite", name_or_path, f"{one_of(name_or_path, suites)}; or a .toml file")
+    try:
+        return path.read_text(encoding="utf-8"), path.stem
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("suite", name_or_path, f"it cannot be read: {error}") from None
+
+
+def _set(table: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for key in parents:
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise InputError("--set", dotted, f"{key} is not a table")
+    table[last] = value
+
+
+def _fault(details: Any) -> str:
+    location: Sequence[str | int] = details["loc"]
+    field = ".".join(str(part) for part in location)
+    if details["type"] == "missing":
+        return f"{field}: missing; it must be given"
+    value = json.dumps(details["input"], default=str)
+    if details["type"] == "extra_forbidden":
+        allowed = _keys_at(location[:-1])
+        return f"{field}: no such key; {one_of(str(location[-1]), allowed)}"
+    return f"{field or 'suite'}: {value} cannot be used; {details['msg']}"
+
+
+def _keys_at(location: Sequence[str | int]) -> list[str]:
+    """The keys allowed in the table at this place of a suite file."""
+    model: type[BaseModel] = Suite
+    for part in location:
+        field = model.model_fields.get(str(part))
+        candidates = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        for candidate in candidates:
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                model = candidate
+    return list(model.model_fields)

@@ -1,0 +1,84 @@
+"""A small objective with fidelity, for tests of everything around an objective."""
+
+import json
+import time
+
+from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
+
+from hpo_bench.objectives import Evaluation, Objective
+from hpo_bench.spaces import Parameter, resolve
+
+PARAMETERS = {
+    "x": Parameter(0, IntDistribution(-100, 100)),
+    "y": Parameter(0.0, FloatDistribution(-100, 100)),
+}
+SPACE = {"x": {"low": -4, "high": 4}, "y": {"low": -4.0, "high": 4.0, "step": 1.0}}
+
+
+class Curve(Objective):
+    """Learning curves that rise towards -(x^2 + y^2); every unit is logged to a file if asked."""
+
+    metric_name = "score"
+    fidelity_name = "epochs"
+
+    def __init__(
+        self,
+        space=SPACE,
+        seed=0,
+        epochs=3,
+        unit_seconds=0.0,
+        fail_at=None,
+        log=None,
+        flavour="plain",
+    ):
+        self._space, self._fixed = resolve(PARAMETERS, space)
+        self.max_fidelity = epochs
+        self.seed = seed
+        self.unit_seconds = unit_seconds
+        self.fail_at = fail_at
+        self.log = log
+        self.flavour = flavour
+
+    @property
+    def search_space(self):
+        return dict(self._space)
+
+    @property
+    def directions(self):
+        return [StudyDirection.MAXIMIZE]
+
+    def describe(self):
+        return {"data": f"toy {self.flavour}"}
+
+    def start(self, configuration):
+        return _Climb(self, {**self._fixed, **configuration})
+
+    def restore(self, configuration, checkpoint):
+        climb = self.start(configuration)
+        climb.fidelity = json.loads(checkpoint)["fidelity"]
+        return climb
+
+
+class _Climb(Evaluation):
+    def __init__(self, curve, configuration):
+        self.curve = curve
+        self.configuration = configuration
+
+    def advance(self):
+        time.sleep(self.curve.unit_seconds)
+        x, y = self.configuration["x"], self.configuration["y"]
+        if self.curve.fail_at is not None and x == self.curve.fail_at:
+            raise RuntimeError("this x always fails")
+        self.fidelity += 1
+        if self.curve.log is not None:
+            with open(self.curve.log, "a") as file:
+                entry = {"seed": self.curve.seed, "x": x, "y": y, "fidelity": self.fidelity}
+                file.write(json.dumps(entry) + "\n")
+        return -(x**2 + y**2) - 10.0 / self.fidelity
+
+    def measurements(self):
+        return {"test_accuracy": 1.0, "parameters": 2}
+
+    def checkpoint(self):
+        return json.dumps({"fidelity": self.fidelity}).encode()
