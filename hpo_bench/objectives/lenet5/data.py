@@ -1,0 +1,203 @@
+"""Images as uint8 arrays in memory: where they come from, and how they are split.
+
+The module needs NumPy only; torchvision is imported where CIFAR-10 is read, Pillow where image
+files are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+from rich.console import Console
+
+from hpo_bench.errors import HpoBenchError, InputError, MissingExtraError
+from hpo_bench.objectives.lenet5 import shapes
+
+SIDE = 32
+"""Height and width of every image, in pixels."""
+
+Source = Literal["cifar10", "imagefolder", "shapes"]
+SOURCES: tuple[Source, ...] = ("cifar10", "imagefolder", "shapes")
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images: pixels (n, 32, 32, 3) uint8, and labels (n,) int64 counted from 0."""
+
+    pixels: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: npt.NDArray[np.int64]) -> Images:
+        """Copy the images at `indices`, in that order."""
+        return Images(self.pixels[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which images to load, and how to split them."""
+
+    source: Source
+    directory: Path | None
+    """Of `cifar10`: where it is or will be downloaded to; of `imagefolder`: train/ and test/."""
+    train_size: int | None
+    """Images to train on; None: all that are not validation images (`shapes`: 10,000)."""
+    validation_size: int
+    test_size: int | None
+    """None: all test images (`shapes`: 2,000)."""
+    split_seed: int
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a network is trained, validated and tested on."""
+
+    train: Images
+    validation: Images
+    test: Images
+    classes: tuple[str, ...]
+    sha256: str
+    """Of all pixels and labels of the source, before they were split."""
+
+
+def data_directory() -> Path:
+    """Where downloads and caches live: `HPO_BENCH_DATA`, else the user's cache directory."""
+    named = os.environ.get("HPO_BENCH_DATA")
+    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("hpo-bench"))
+
+
+def load(request: Request) -> Data:
+    """Load the images of a request, once per process for the same request.
+
+    Validation images are drawn from the training images by `split_seed`; a smaller `train_size`
+    takes a subset of what a larger one takes, and the same validation images.
+
+    Raises:
+        HpoBenchError: The images are not there, broken, or too few; the text says what to do.
+    """
+    with _loading:
+        return _load(request)
+
+
+_loading = threading.Lock()
+
+
+@lru_cache(maxsize=2)
+def _load(request: Request) -> Data:
+    if request.source == "shapes":
+        train, test, classes = _shapes(request)
+    elif request.source == "cifar10":
+        train, test, classes = _cifar10(request.directory or data_directory())
+    else:
+        # Pillow is imported there, and only there.
+        from hpo_bench.objectives.lenet5 import imagefolder
+
+        assert request.directory is not None
+        train, test, classes = imagefolder.read(request.directory, data_directory())
+    return _split(request, Images(*train), Images(*test), classes)
+
+
+def _split(request: Request, train: Images, test: Images, classes: tuple[str, ...]) -> Data:
+    order = np.random.default_rng([request.split_seed, 0]).permutation(len(train))
+    n_validation = request.validation_size
+    validation = _head("validation_size", order, n_validation)
+    rest = _head("train_size", order[n_validation:], request.train_size)
+    tested = np.random.default_rng([request.split_seed, 1]).permutation(len(test))
+    return Data(
+        train=train.take(rest),
+        validation=train.take(validation),
+        test=test.take(_head("test_size", tested, request.test_size)),
+        classes=classes,
+        sha256=_digest(train, test),
+    )
+
+
+def _head(field: str, indices: npt.NDArray[np.int64], size: int | None) -> npt.NDArray[np.int64]:
+    if len(indices) < (size or 1):
+        raise InputError(field, size, f"the data has {len(indices)} images for it")
+    return indices[:size]
+
+
+def _digest(*parts: Images) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.pixels.tobytes())
+        digest.update(part.labels.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def _shapes(request: Request) -> tuple[Any, Any, tuple[str, ...]]:
+    n_train = (request.train_size or 10_000) + request.validation_size
+    train = shapes.draw(n_train, seed=[request.split_seed, 2])
+    test = shapes.draw(request.test_size or 2_000, seed=[request.split_seed, 3])
+    return train, test, shapes.CLASSES
+
+
+def _cifar10(directory: Path) -> tuple[Any, Any, tuple[str, ...]]:
+    try:
+        from torchvision.datasets import CIFAR10
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("data = 'cifar10'", "lenet5", error.name) from None
+    with locked(directory):
+        parts = [_cifar10_part(CIFAR10, directory, train) for train in (True, False)]
+    train, test = ((part.data, np.array(part.targets, dtype=np.int64)) for part in parts)
+    return train, test, tuple(parts[0].classes)
+
+
+def _cifar10_part(dataset: Any, directory: Path, train: bool) -> Any:
+    try:
+        return dataset(directory, train=train)
+    except RuntimeError:  # how torchvision says: not found, or another checksum
+        say(f"downloading CIFAR-10 to {directory} (170 MB, once)")
+    try:
+        return dataset(directory, train=train, download=True)
+    except (OSError, RuntimeError) as error:
+        raise HpoBenchError(
+            f"CIFAR-10 is not in {directory} (looked for {dataset.base_folder}/ and "
+            f"{dataset.filename}) and could not be downloaded from {dataset.url}: {error}\n"
+            f"Place {dataset.filename} there by hand, name the directory that holds it by "
+            "data_dir or HPO_BENCH_DATA, or use other images: data = 'imagefolder' for a "
+            "directory with train/<class>/* and test/<class>/*, data = 'shapes' for images "
+            "generated on the spot."
+        ) from error
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Let one process at a time fill `directory`; the others then find what it left.
+
+    Raises:
+        HpoBenchError: The directory cannot be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(directory / ".hpo-bench.lock")
+        lock.acquire()
+    except OSError as error:
+        raise HpoBenchError(
+            f"{directory} cannot be used for downloads and caches ({error.strerror or error}); "
+            "set HPO_BENCH_DATA to a directory that can be written"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def say(text: str) -> None:
+    """Tell the person at the keyboard what takes time or disk space, on standard error."""
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(text)

@@ -1,0 +1,153 @@
+"""Images in folders, `train/<class>/*` and `test/<class>/*`, decoded once and cached as arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+import zipfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import track
+
+from hpo_bench.errors import HpoBenchError, MissingExtraError
+from hpo_bench.objectives.lenet5.data import SIDE, locked, say
+
+Arrays = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
+
+_ENDINGS = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+
+
+def read(directory: Path, cache: Path) -> tuple[Arrays, Arrays, tuple[str, ...]]:
+    """Read all images of a directory, resized to 32x32.
+
+    They are decoded once: the arrays are kept in `cache` under a key of every file's name, size
+    and time of change, so an edited directory is decoded anew.
+
+    Args:
+        directory: Holds `train/<class>/*` and `test/<class>/*`, the same classes in both.
+        cache: Where the decoded arrays are kept.
+
+    Returns:
+        Training and test images as pixels (n, 32, 32, 3) and labels (n,), and the classes' names,
+        whose order numbers the labels.
+
+    Raises:
+        HpoBenchError: A folder is missing or empty, the classes differ, or an image is broken.
+    """
+    classes = _classes(directory)
+    files = [_files(directory / part, classes) for part in ("train", "test")]
+    path = (
+        cache / f"imagefolder-{_key(directory, [file for part in files for file, _ in part])}.npz"
+    )
+    with locked(cache):
+        arrays = _cached(path)
+        if arrays is None:
+            n_images = sum(len(part) for part in files)
+            say(f"decoding {n_images:,} images of {directory}, kept in {path}")
+            arrays = {}
+            for name, part in zip(("train", "test"), files, strict=True):
+                arrays[f"{name}_pixels"] = _decode_all(name, [file for file, _ in part])
+                arrays[f"{name}_labels"] = np.array([label for _, label in part], dtype=np.int64)
+            _keep(path, arrays)
+    return _part(arrays, "train"), _part(arrays, "test"), tuple(classes)
+
+
+def _classes(directory: Path) -> list[str]:
+    found = {}
+    for part in ("train", "test"):
+        folder = directory / part
+        if not folder.is_dir():
+            raise HpoBenchError(
+                f"{folder} is not a directory; data = 'imagefolder' needs data_dir to hold "
+                "train/<class>/* and test/<class>/*"
+            )
+        found[part] = {entry.name for entry in os.scandir(folder) if entry.is_dir()}
+    if found["train"] != found["test"]:
+        only = ", ".join(sorted(found["train"] ^ found["test"]))
+        raise HpoBenchError(
+            f"{directory}: train and test must hold the same classes; only one of them has {only}"
+        )
+    if len(found["train"]) < 2:
+        raise HpoBenchError(f"{directory / 'train'}: expected two classes (folders) or more")
+    return sorted(found["train"])
+
+
+def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
+    files = []
+    for label, name in enumerate(classes):
+        entries = sorted(os.scandir(folder / name), key=lambda entry: entry.name)
+        images = [Path(e.path) for e in entries if Path(e.name).suffix.lower() in _ENDINGS]
+        if not images:
+            endings = ", ".join(sorted(_ENDINGS))
+            raise HpoBenchError(f"{folder / name} holds no images (files ending in {endings})")
+        files += [(image, label) for image in images]
+    return files
+
+
+def _key(directory: Path, files: list[Path]) -> str:
+    digest = hashlib.sha256(f"1 {SIDE}".encode())  # counted up when the decoding changes
+    for file in files:
+        status = file.stat()
+        name = file.relative_to(directory).as_posix()
+        digest.update(f"\n{name}\0{status.st_size}\0{status.st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _cached(path: Path) -> dict[str, npt.NDArray[Any]] | None:
+    if not path.exists():
+        return None
+    try:
+        with np.load(path) as kept:  # a zip archive: its checksums are verified
+            return {name: kept[name] for name in kept.files}
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        warnings.warn(f"{path} is damaged ({error}); decoding the images again", stacklevel=2)
+        return None
+
+
+def _keep(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+    # Renaming is atomic: a reader finds a whole file or none.
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, allow_pickle=False, **arrays)
+    partial.replace(path)
+
+
+def _part(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> Arrays:
+    return arrays[f"{name}_pixels"], arrays[f"{name}_labels"]
+
+
+def _decode_all(part: str, files: list[Path]) -> npt.NDArray[np.uint8]:
+    pixels = np.empty((len(files), SIDE, SIDE, 3), dtype=np.uint8)
+    console = Console(stderr=True)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        decoded = track(
+            pool.map(_decode, files, chunksize=64),
+            description=part,
+            total=len(files),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        for index, image in enumerate(decoded):
+            pixels[index] = image
+    return pixels
+
+
+def _decode(file: Path) -> npt.NDArray[np.uint8]:
+    try:
+        from PIL import Image
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("data = 'imagefolder'", "lenet5", error.name) from None
+    try:
+        with Image.open(file) as image:
+            colour = image.convert("RGB")
+            if colour.size != (SIDE, SIDE):
+                colour = colour.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+            return np.asarray(colour)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise HpoBenchError(f"{file} cannot be read as an image: {error}") from error
