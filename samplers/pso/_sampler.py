@@ -1,0 +1,497 @@
+"""The particle swarm sampler: the swarm's memory is the study."""
+
+from __future__ import annotations
+
+import bisect
+import math
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from ._classic import ClassicSettings, ClassicSwarm
+from ._space import Space, middle
+from ._swarm import Array, Cube, Evaluation, Move, Settings, Swarm
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+_StudyIdentity = tuple[int, int, str]
+
+_logger = optuna.logging.get_logger(__name__)
+
+_VERSION = 1
+_MOVE = "pso:move"  # of a trial: its position and what the next moves must know of it
+_SEED = "pso:seed"  # of a study whose sampler was given none: the seed that was drawn
+
+# Set at birth on the trials of enqueue_trial and of RetryHeartbeatStaleTrialCallback.
+_FOREIGN = frozenset({"fixed_params", "failed_trial"})
+_DIGITS = 12  # of a stored coordinate: what is stored is what is used, so none is lost
+
+
+class _Engine(Protocol):
+    """What the sampler needs of a swarm."""
+
+    def see(self, turn: int, move: Move) -> None: ...
+    def tell(self, evaluation: Evaluation, turn: int | None) -> None: ...
+    def ask(self, number: int, turn: int, running: Iterable[Array] = ()) -> Move: ...
+    def has_converged(self, turns: int) -> bool: ...
+
+
+class PSOSampler(BaseSampler):
+    """Particle swarm optimisation, asynchronous, for budgets of tens to hundreds of trials.
+
+    A particle moves as soon as somebody asks on its turn, from where its own last finished trial
+    left it: no generations, no barrier, no lock. What it does is a function of the finished trials
+    in the storage, the seed and the trial's number, so a study that is continued elsewhere goes on
+    as if it had never been interrupted, and any number of workers may share one.
+
+    The swarm starts from the best of twice as many initial points (the centre of the space, then a
+    scrambled Halton sequence). The move is that of Kennedy and Eberhart (1995) with an inertia
+    (Shi and Eberhart 1998), its random factors taken along the eigenvectors of the personal bests.
+    The particle that holds the best point samples around it instead (after van den Bergh and
+    Engelbrecht 2002). Of `n_candidates` draws of a move, the one that a cubic radial basis
+    function on the ranks of the nearest trials predicts best is evaluated (after Regis 2014);
+    1 leaves the pure swarm.
+
+    What finished trials mean: COMPLETE ones move the swarm, enqueued or others' ones too. A PRUNED
+    one is no position of its particle, which tries again from where it was; the model takes it for
+    worse than all others. A FAILed one (NaN included) leaves no trace. A discrete configuration
+    that was COMPLETE, PRUNED or is running is proposed again only if redrawing finds no other.
+
+    Categorical parameters adopt, one by one, the choice of the particle, of its personal best or
+    of the best, with the weights of the velocity's terms: no order of the choices is made up, and
+    a choice spreads as fast as a number would. Parameters outside the common space of all COMPLETE
+    trials (conditional ones) are drawn at random, with Optuna's usual warning.
+
+    Args:
+        seed: Any integer; None draws one and keeps it with the study.
+        search_space: Name to distribution; None takes what all COMPLETE trials have in common.
+        swarm_size: Particles, at least 2; None for round(6 + 2 ln d) in d dimensions.
+        inertia: w, in [0, 1).
+        cognitive: c1, the pull of the particle's own best, at least 0.
+        social: c2, the pull of the swarm's best, at least 0.
+        max_velocity: In shares of a range, in (0, 1].
+        n_candidates: At least 1.
+        warn_independent_sampling: Warn of parameters that are drawn at random.
+
+    Raises:
+        ValueError: An argument that cannot be used; the text names it and says what is right.
+
+    Example:
+        >>> import optuna
+        >>> from samplers.pso import PSOSampler
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> study = optuna.create_study(sampler=PSOSampler(seed=1))
+        >>> study.optimize(lambda trial: (trial.suggest_float("x", -5, 5) - 2) ** 2, n_trials=50)
+        >>> study.best_value < 1e-3
+        True
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        search_space: Mapping[str, BaseDistribution] | None = None,
+        swarm_size: int | None = None,
+        inertia: float = 0.5,
+        cognitive: float = 1.6,
+        social: float = 1.6,
+        max_velocity: float = 0.25,
+        n_candidates: int = 32,
+        warn_independent_sampling: bool = True,
+    ) -> None:
+        if swarm_size is not None:
+            _check_integer("swarm_size", swarm_size, 2)
+        _check_number("inertia", inertia, "in [0, 1)", lambda w: 0 <= w < 1)
+        _check_number("cognitive", cognitive, ">= 0", lambda c: c >= 0)
+        _check_number("social", social, ">= 0", lambda c: c >= 0)
+        _check_number("max_velocity", max_velocity, "in (0, 1]", lambda v: 0 < v <= 1)
+        _check_integer("n_candidates", n_candidates, 1)
+
+        self._configure(
+            seed,
+            search_space,
+            warn_independent_sampling,
+            _Modern(swarm_size, inertia, cognitive, social, max_velocity, n_candidates),
+        )
+
+    @classmethod
+    def classic(
+        cls,
+        *,
+        seed: int | None = None,
+        search_space: Mapping[str, BaseDistribution] | None = None,
+        swarm_size: int = 10,
+        inertia: float = 0.73,
+        phi_l: float = 1.5,
+        phi_g: float = 1.5,
+        epsilon: float = 1e-3,
+        warn_independent_sampling: bool = True,
+    ) -> PSOSampler:
+        """Give Algorithm 3 of the source report.
+
+        Generations of `swarm_size` trials, zero initial velocity, and per generation one draw of
+        u_l ~ U[0, phi_l] towards the best point of the last generation and one of u_g ~ U[0, phi_g]
+        towards the best of all. The study ends when the norm of the velocities of a whole
+        generation, in shares of the ranges, is below epsilon: `Study.optimize` then stops, and
+        `is_exhausted` tells it to others.
+
+        Args:
+            seed: Any integer; None draws one and keeps it with the study.
+            search_space: Name to distribution; None takes what all COMPLETE trials have in common.
+            swarm_size: S, at least 2.
+            inertia: w, in [0, 1).
+            phi_l: At least 0.
+            phi_g: At least 0.
+            epsilon: At least 0; with 0 the study does not end by itself.
+            warn_independent_sampling: Warn of parameters that are drawn at random.
+
+        Raises:
+            ValueError: An argument that cannot be used; the text names it and says what is right.
+        """
+        _check_integer("swarm_size", swarm_size, 2)
+        _check_number("inertia", inertia, "in [0, 1)", lambda w: 0 <= w < 1)
+        for name, value in (("phi_l", phi_l), ("phi_g", phi_g), ("epsilon", epsilon)):
+            _check_number(name, value, ">= 0", lambda v: v >= 0)
+        sampler = cls.__new__(cls)
+        settings = ClassicSettings(swarm_size, inertia, phi_l, phi_g, epsilon)
+        sampler._configure(seed, search_space, warn_independent_sampling, _Classic(settings))
+        return sampler
+
+    def is_exhausted(self, study: Study) -> bool:
+        """Say whether a classic swarm has converged; the default one never ends by itself."""
+        if not isinstance(self._variant, _Classic):
+            return False
+        space = self._space_of(study)
+        if not space:
+            return False
+        with self._lock:
+            memory = self._read(study, space)
+            return memory.engine.has_converged(memory.n_turns)
+
+    def infer_relative_search_space(
+        self,
+        study: Study,
+        trial: FrozenTrial,  # noqa: ARG002 - Optuna's signature
+    ) -> dict[str, BaseDistribution]:
+        """Give the space in which particles move."""
+        self._raise_error_if_multi_objective(study)
+        return self._space_of(study)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Move a particle, or repeat the move that the trial has."""
+        self._raise_error_if_multi_objective(study)
+        if not search_space:
+            return {}
+        with self._lock:
+            memory = self._read(study, search_space)
+            stored = memory.stored(trial)
+            if stored is not None:
+                return memory.space.decode(stored[1].x)
+            turn, move = memory.ask(trial.number)
+        _write_trial(study, trial, _MOVE, memory.to_json(turn, move))
+        return memory.space.decode(move.x)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Draw a parameter that the swarm does not know; the first trial takes the middle."""
+        self._raise_error_if_multi_objective(study)
+        if trial.number == 0 and isinstance(self._variant, _Modern):
+            return middle(param_distribution)
+        if self._warn and trial.number > 0 and self._space_of(study):
+            _logger.warning(
+                f"The parameter `{param_name}` in Trial#{trial.number} is sampled independently "
+                f"by random sampling instead of `{type(self).__name__}`, potentially degrading the "
+                "optimization performance. This fallback happened because the parameter is not in "
+                "the search space that all COMPLETE trials have in common. You can suppress this "
+                "warning by setting `warn_independent_sampling` to `False` in the constructor of "
+                f"`{type(self).__name__}` if this independent sampling is intended behavior."
+            )
+        label = int.from_bytes(blake2b(param_name.encode(), digest_size=8).digest(), "big")
+        rng = np.random.default_rng([self._seed_of(study), trial.number, label])
+        return Space({param_name: param_distribution}).decode(rng.random(1))[param_name]
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """End the study when a classic swarm has converged."""
+        if not isinstance(self._variant, _Classic) or state != TrialState.COMPLETE or not values:
+            return
+        space = self._space_of(study)
+        if not space:
+            return
+        with self._lock:
+            if self._read(study, space).n_turns % self._variant.settings.swarm_size:
+                return
+            # The trial is not finished in the storage yet, so a memory of its own is asked.
+            memory = self._fresh_memory(study, space)
+            finished = optuna.trial.create_trial(
+                params=trial.params,
+                distributions=trial.distributions,
+                value=values[0],
+                system_attrs=dict(trial.system_attrs),
+            )
+            finished.number = trial.number
+            trials = list(_all_trials(study))
+            trials[trial.number] = finished
+            memory.update(trials)
+            if memory.engine.has_converged(memory.n_turns):
+                _stop(study)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the configuration; the caches are built again from the storage."""
+        caches = ("_memories", "_spaces", "_seeds", "_lock")
+        return {k: v for k, v in self.__dict__.items() if k not in caches}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def _configure(
+        self,
+        seed: int | None,
+        search_space: Mapping[str, BaseDistribution] | None,
+        warn: bool,
+        variant: _Modern | _Classic,
+    ) -> None:
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+            raise ValueError(f"seed: {seed!r} cannot be used; give an integer or None")
+        for name, distribution in (search_space or {}).items():
+            if not isinstance(distribution, BaseDistribution):
+                raise ValueError(
+                    f"search_space[{name!r}]: {distribution!r} cannot be used; "
+                    "give an Optuna distribution"
+                )
+        self._seed = seed
+        self._space = None if search_space is None else dict(search_space)
+        self._warn = warn
+        self._variant = variant
+        self._forget()
+
+    def _forget(self) -> None:
+        self._memories: dict[_StudyIdentity, _Memory] = {}
+        self._spaces: dict[_StudyIdentity, _CommonSpace] = {}
+        self._seeds: dict[_StudyIdentity, int] = {}
+        self._lock = threading.RLock()
+
+    def _space_of(self, study: Study) -> dict[str, BaseDistribution]:
+        space = self._space
+        if space is None:
+            with self._lock:
+                common = self._spaces.setdefault(_identity(study), _CommonSpace())
+                common.update(_all_trials(study))
+                space = common.space or {}
+        return {name: d for name, d in sorted(space.items()) if not d.single()}
+
+    def _read(self, study: Study, search_space: Mapping[str, BaseDistribution]) -> _Memory:
+        memory = self._memories.get(_identity(study))
+        if memory is None or memory.space.distributions != search_space:
+            memory = self._memories[_identity(study)] = self._fresh_memory(study, search_space)
+        memory.update(_all_trials(study))
+        return memory
+
+    def _fresh_memory(self, study: Study, search_space: Mapping[str, BaseDistribution]) -> _Memory:
+        space = Space(search_space)
+        engine = self._variant.engine(space.cube, self._seed_of(study) % 2**64)
+        return _Memory(space, engine, study.direction)
+
+    def _seed_of(self, study: Study) -> int:
+        if self._seed is not None:
+            return self._seed % 2**64
+        key = _identity(study)
+        with self._lock:
+            if key not in self._seeds:
+                self._seeds[key] = _agree_on_seed(study)
+            return self._seeds[key]
+
+
+@dataclass(frozen=True)
+class _Modern:
+    """The default swarm, its size still to be fitted to the space."""
+
+    swarm_size: int | None
+    inertia: float
+    cognitive: float
+    social: float
+    max_velocity: float
+    n_candidates: int
+
+    def engine(self, cube: Cube, seed: int) -> _Engine:
+        size = self.swarm_size or round(6 + 2 * math.log(len(cube)))
+        settings = Settings(
+            size, self.inertia, self.cognitive, self.social, self.max_velocity, self.n_candidates
+        )
+        return Swarm(cube, settings, seed)
+
+
+@dataclass(frozen=True)
+class _Classic:
+    """The report's swarm."""
+
+    settings: ClassicSettings
+
+    def engine(self, cube: Cube, seed: int) -> _Engine:
+        return ClassicSwarm(cube, self.settings, seed)
+
+
+class _CommonSpace:
+    """The parameters that all COMPLETE trials have, with equal distributions."""
+
+    def __init__(self) -> None:
+        self.space: dict[str, BaseDistribution] | None = None
+        self._pending: list[int] = []
+        self._n_read = 0
+
+    def update(self, trials: Sequence[FrozenTrial]) -> None:
+        candidates = [*self._pending, *range(self._n_read, len(trials))]
+        self._n_read = len(trials)
+        self._pending = [n for n in candidates if not trials[n].state.is_finished()]
+        for number in candidates:
+            if trials[number].state == TrialState.COMPLETE:
+                found = trials[number].distributions
+                space = found if self.space is None else self.space
+                self.space = {n: d for n, d in space.items() if found.get(n) == d}
+
+
+class _Memory:
+    """A swarm, told what the study's trials say; finished trials are told once."""
+
+    def __init__(self, space: Space, engine: _Engine, direction: StudyDirection) -> None:
+        self.space = space
+        self.engine = engine
+        self._sign = -1.0 if direction == StudyDirection.MAXIMIZE else 1.0
+        text = "".join(f"{n}{distribution_to_json(d)}" for n, d in space.distributions.items())
+        self._mark = blake2b(text.encode(), digest_size=6).hexdigest()
+        self._foreign: list[int] = []
+        self._pending: dict[int, Array | None] = {}  # number -> where it is, if it has moved
+        self._n_read = 0
+
+    @property
+    def n_turns(self) -> int:
+        """How many trials have had a turn."""
+        return self._n_read - len(self._foreign)
+
+    def update(self, trials: Sequence[FrozenTrial]) -> None:
+        for number in range(self._n_read, len(trials)):
+            self._pending[number] = None
+            if not _FOREIGN.isdisjoint(trials[number].system_attrs):
+                self._foreign.append(number)
+        self._n_read = len(trials)
+        for number in list(self._pending):
+            self._enter(trials[number])
+
+    def _enter(self, trial: FrozenTrial) -> None:
+        stored = self.stored(trial)
+        if stored is not None:
+            self.engine.see(*stored)
+        if not trial.state.is_finished():
+            self._pending[trial.number] = None if stored is None else stored[1].x
+            return
+        del self._pending[trial.number]
+        if trial.state == TrialState.FAIL:
+            return
+        turn, move = stored if stored is not None else (None, None)
+        x = self.space.encode(trial.params)
+        if x is None:
+            return
+        if move is None or not self._stands_for(move.x, trial):
+            turn, move = None, Move(x)  # somebody else's choice
+        complete = trial.state == TrialState.COMPLETE and trial.value is not None
+        value = self._sign * trial.value if complete and trial.value is not None else None
+        self.engine.tell(Evaluation(trial.number, value, move), turn)
+
+    def _stands_for(self, x: Array, trial: FrozenTrial) -> bool:
+        return all(trial.params[name] == value for name, value in self.space.decode(x).items())
+
+    def ask(self, number: int) -> tuple[int, Move]:
+        """Give the turn of a trial and its move, as it is stored."""
+        turn = number - bisect.bisect_left(self._foreign, number)
+        running = [x for n, x in self._pending.items() if x is not None and n != number]
+        move = self.engine.ask(number, turn, running)
+        v = None if move.v is None else np.round(move.v, _DIGITS)
+        return turn, move._replace(x=np.round(move.x, _DIGITS), v=v)
+
+    def to_json(self, turn: int, move: Move) -> dict[str, Any]:
+        return {
+            "version": _VERSION,
+            "space": self._mark,
+            "turn": turn,
+            "x": move.x.tolist(),
+            "v": None if move.v is None else move.v.tolist(),
+            "particle": move.particle,
+            "incumbent": move.incumbent,
+            "radius": move.radius,
+        }
+
+    def stored(self, trial: FrozenTrial) -> tuple[int, Move] | None:
+        """Give the turn and move of a trial that has moved in this space."""
+        kept = trial.system_attrs.get(_MOVE)
+        if kept is None or kept["space"] != self._mark:
+            return None
+        v = None if kept["v"] is None else np.array(kept["v"])
+        move = Move(np.array(kept["x"]), v, kept["particle"], kept["incumbent"], kept["radius"])
+        return kept["turn"], move
+
+
+def _check_integer(field: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{field}: {value!r} cannot be used; give an integer >= {least}")
+
+
+def _check_number(field: str, value: object, right: str, test: Callable[[float], bool]) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not test(value):
+        raise ValueError(f"{field}: {value!r} cannot be used; give a number {right}")
+
+
+# Optuna has no public way for samplers to keep attributes, so its storage is called here and
+# nowhere else. The unfiltered list of trials is needed since pruners may hide some of them.
+
+
+def _identity(study: Study) -> _StudyIdentity:
+    # In-memory storages number their studies from 0, so the number alone is not enough.
+    return id(study._storage), study._study_id, study.study_name
+
+
+def _all_trials(study: Study) -> list[FrozenTrial]:
+    return study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def _write_trial(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
+    study._storage.set_trial_system_attr(trial._trial_id, key, value)
+
+
+def _agree_on_seed(study: Study) -> int:
+    """Take the seed that the study keeps, or draw it one."""
+    storage, study_id = study._storage, study._study_id
+    if _SEED not in storage.get_study_system_attrs(study_id):
+        storage.set_study_system_attr(study_id, _SEED, secrets.randbits(63))
+    return int(storage.get_study_system_attrs(study_id)[_SEED])
+
+
+def _stop(study: Study) -> None:
+    """End the optimisation loop, if there is one."""
+    try:
+        study.stop()
+    except RuntimeError:
+        return
