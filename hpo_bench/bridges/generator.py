@@ -107,10 +107,16 @@ class _Listener:
     fallback: str | None = None
 
     def debug(self, message: str, *args: object) -> None:
-        if message.startswith(_FALLBACKS):
-            self.fallback = (message % args if args else message).strip()
+        if self.fallback is None and message.startswith(_FALLBACKS):
+            self.fallback = _cause(message % args if args else message)
 
     info = warning = error = debug
+
+
+def _cause(message: str) -> str:
+    """What a message comes down to: the last line of the traceback in it, if there is one."""
+    lines = [line.strip() for line in message.splitlines()]
+    return next(line for line in reversed(lines) if line not in ("", "Using random configuration"))
 
 
 def _private_module(random: np.random.RandomState) -> Any:

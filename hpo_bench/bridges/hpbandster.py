@@ -21,7 +21,7 @@ import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from optuna import Trial
+from optuna import Study, Trial
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -140,13 +140,19 @@ class HpBandSterSearch(Search):
         self._take(self._out.pop(job.trial.number), outcome)
 
     def close(self) -> None:
-        """Settle what is still open, by what the storage knew of it when the search was built."""
-        for key in sorted(self._open):
-            value = _stored_value(self._trials[key], self._budgets[-1])
+        """Settle what is still open: only what reached the largest budget is COMPLETE.
+
+        A search built on a closed study goes on, but a configuration that was open can no longer
+        be promoted: its bracket goes on without it.
+        """
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if CONFIG_ID not in trial.system_attrs:
+                continue
+            value = _stored_value(trial, self._budgets[-1])
             if value is not None and math.isfinite(value):
-                self._settle(key, TrialState.COMPLETE, value)
+                self._settle(_config_id(trial), TrialState.COMPLETE, value)
             else:
-                self._settle(key, TrialState.PRUNED)
+                self._settle(_config_id(trial), TrialState.PRUNED)
 
     @cached_property
     def _schedule(self) -> Schedule:
@@ -169,25 +175,18 @@ class HpBandSterSearch(Search):
 
     def _open_trial(self, run: Run) -> None:
         """Record a new configuration, in a single write: a crash leaves all of it or nothing."""
-        self._study.add_trial(
-            create_trial(
-                state=TrialState.RUNNING,
-                params=decode(self._setup.space, run.point),
-                distributions=self._setup.space,
-                user_attrs={"bracket": run.bracket, "rung": run.rung, "pick": run.pick},
-                system_attrs={CONFIG_ID: run.config_id},
-            )
+        template = create_trial(
+            state=TrialState.RUNNING,
+            params=decode(self._setup.space, run.point),
+            distributions=self._setup.space,
+            user_attrs={"bracket": run.bracket, "rung": run.rung, "pick": run.pick},
+            system_attrs={CONFIG_ID: list(run.config_id)},
         )
-        newest_first = reversed(self._study.get_trials(deepcopy=False))
-        self._trials[run.config_id] = next(
-            trial
-            for trial in newest_first
-            if CONFIG_ID in trial.system_attrs and _config_id(trial) == run.config_id
-        )
+        self._trials[run.config_id] = _create(self._study, template)
         self._open.add(run.config_id)
 
     def _job(self, stored: FrozenTrial, run: Run) -> Job:
-        trial = Trial(self._study, stored._trial_id)  # Optuna has no public way to go on with one
+        trial = _reopen(self._study, stored)
         if stored.user_attrs["rung"] != run.rung:
             trial.set_user_attr("rung", run.rung)
         self._out[stored.number] = run
@@ -212,6 +211,17 @@ class HpBandSterSearch(Search):
         if key in self._open:
             self._study.tell(self._trials[key].number, value, state)
             self._open.remove(key)
+
+
+def _create(study: Study, template: FrozenTrial) -> FrozenTrial:
+    """`study.add_trial` that says which trial it was."""
+    storage = study._storage
+    return storage.get_trial(storage.create_new_trial(study._study_id, template))
+
+
+def _reopen(study: Study, stored: FrozenTrial) -> Trial:
+    """Optuna has no public way to go on with a RUNNING trial."""
+    return Trial(study, stored._trial_id)
 
 
 def _config_id(trial: FrozenTrial) -> ConfigId:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from hpo_bench.errors import InputError
 
@@ -45,23 +46,29 @@ def ladder(
     whole("eta", eta, 2)
     top = max_fidelity if max_epochs is None else max_epochs
     whole("max_epochs", top, 1, max_fidelity)
-    if min_epochs is not None:
+    if min_epochs is None:
+        bottom = _divided(top, eta)
+        bottom = 1 if bottom == top else bottom
+    else:
         whole("min_epochs", min_epochs, 1, top)
-    bottom = _lowest(top, eta) if min_epochs is None else min_epochs
-    if min_epochs is None and bottom == top:
-        bottom = 1
+        bottom = min_epochs
     rungs = _rungs(bottom, top, eta)
-    if rungs[-1] == top:
-        return rungs
-    if rungs[-1] * eta <= max_fidelity and rungs[-1] * eta * rungs[-1] < top**2:
-        rungs.append(rungs[-1] * eta)
-    nearest = f"max_epochs = {rungs[-1]}: {', '.join(map(str, rungs))}"
-    raise InputError(
-        "max_epochs", top, f"no budgets from {bottom} by eta = {eta} reach it; nearest is {nearest}"
+    if rungs[-1] != top:
+        raise InputError("max_epochs", top, _nearest(rungs, top, eta, max_fidelity))
+    return rungs
+
+
+def _nearest(rungs: list[int], top: int, eta: int, max_fidelity: int) -> str:
+    above = rungs[-1] * eta
+    if above <= max_fidelity and above / top < top / rungs[-1]:
+        rungs = [*rungs, above]
+    return (
+        f"budgets that start at {rungs[0]} and grow by eta = {eta} miss it; "
+        f"the nearest that fits is max_epochs = {rungs[-1]} ({', '.join(map(str, rungs))})"
     )
 
 
-def _lowest(top: int, eta: int) -> int:
+def _divided(top: int, eta: int) -> int:
     while top % eta == 0:
         top //= eta
     return top
@@ -74,7 +81,7 @@ def _rungs(bottom: int, top: int, eta: int) -> list[int]:
     return rungs
 
 
-def whole(field: str, value: object, low: int, high: int | None = None) -> None:
+def whole(field: str, value: Any, low: int, high: int | None = None) -> None:
     """Check a whole number from `low` to `high`."""
     limits = f"{low} or more" if high is None else f"from {low} to {high}"
     if not isinstance(value, int) or isinstance(value, bool) or not _inside(value, low, high):
@@ -82,14 +89,14 @@ def whole(field: str, value: object, low: int, high: int | None = None) -> None:
 
 
 def number(
-    field: str, value: object, low: float, high: float | None = None, *, beyond: bool = False
+    field: str, value: Any, low: float, high: float | None = None, *, beyond: bool = False
 ) -> None:
-    """Check a number from `low` (or only beyond it) to `high`."""
+    """Check a number from `low` to `high`, or only `beyond` the former."""
     limits = f"above {low}" if beyond else f"{low} or more"
     if high is not None:
         limits += f", at most {high}"
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not _inside(value, low, high) or (beyond and value == low):  # type: ignore[arg-type]
+    if not is_number or not _inside(value, low, high) or (beyond and value == low):
         raise InputError(field, value, f"expected a number {limits}")
 
 
