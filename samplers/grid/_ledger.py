@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
@@ -79,6 +80,7 @@ class Ledger:
         self._stale_since: dict[int, float] = {}
         self._pending: dict[int, _Pending] = {}
         self._n_trials = 0
+        self._scanned = 0  # all places from the frontier to here are done
         self._n_ranks = 0  # the frontier: places from here on await trials that do not exist yet
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
@@ -116,13 +118,11 @@ class Ledger:
         home = self._home(me)
         if home is not None and self._holders()[home] == [number]:
             return home, True
-        offers = self._offers(number)
-        if not offers:
-            return None, False
         # Trials that look for a place at the same time begin at different ones.
         seeking = (n for n, t in self._pending.items() if not t.claims and t.rank is not None)
-        ahead = sum(n < number and self._home(self._pending[n]) is None for n in seeking)
-        return offers[ahead % len(offers)], False
+        before_me = sum(n < number and self._home(self._pending[n]) is None for n in seeking)
+        offers = self._offers(number) or self._offers_ahead(before_me + 1)
+        return (offers[before_me % len(offers)], False) if offers else (None, False)
 
     def seconds_to_wait(self, number: int) -> float:
         """Say how long until the place of a stale trial is offered, 0 where there is none."""
@@ -190,7 +190,10 @@ class Ledger:
         """Give the place that a trial without a claim would take by its rank."""
         if trial.claims or trial.rank is None or trial.rank >= self.order.size:
             return None
-        return None if trial.rank in self._done else trial.rank
+        return trial.rank if self._is_wanted(trial.rank) else None
+
+    def _is_wanted(self, place: int) -> bool:
+        return place not in self._done and self._failures.get(place, 0) <= self._max_retries
 
     def _holders(self, pending: Mapping[int, _Pending] | None = None) -> dict[int, list[int]]:
         """Give the places that unfinished trials hold, as a claim or as a home."""
@@ -205,6 +208,20 @@ class Ledger:
         held = {place for place, numbers in self._holders().items() if numbers != [number]}
         free = sorted(self._open - held - self.given_up)
         return [place for place in free if (self._age(place) >= self._grace) == mature]
+
+    def _offers_ahead(self, n: int) -> list[int]:
+        """Give the first n places whose trials do not exist yet.
+
+        Needed where enqueued trials or an earlier grid have done the homes of later trials, and
+        safe: a trial that finds its home claimed looks for another, and one that has not seen the
+        claim is seen by the claimant, who withdraws.
+        """
+        held = self._holders().keys()
+        self._scanned = max(self._scanned, self._n_ranks)
+        while self._scanned < self.order.size and self._scanned in self._done:
+            self._scanned += 1
+        ahead = (p for p in range(self._scanned, self.order.size) if self._is_wanted(p))
+        return list(islice((p for p in ahead if p not in held), n))
 
     def _age(self, place: int) -> float:
         since = self._stale_since.get(place)
