@@ -27,7 +27,8 @@ from torch.nn import functional
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives.base import Evaluation
 from hpo_bench.objectives.lenet5.data import SIDE, Data, Images
-from hpo_bench.objectives.lenet5.model import Weights, initial_weights, logits
+from hpo_bench.objectives.lenet5.model import initial_weights, logits
+from hpo_bench.objectives.lenet5.optimizer import initial_state, update
 from hpo_bench.spaces import Configuration
 
 Precision = Literal["f32", "bf16"]
@@ -72,7 +73,7 @@ class Training(Evaluation):
         self._average = {name: weight.clone() for name, weight in self._weights.items()}
         for weight in self._weights.values():
             weight.requires_grad_()
-        self._optimizer = _optimizer(self._weights, configuration)
+        self._state = initial_state(self._weights, configuration)
 
     def advance(self) -> float:
         """Train one epoch further.
@@ -108,7 +109,7 @@ class Training(Evaluation):
             "epoch": self.fidelity,
             "weights": weights,
             "average": self._average,
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": self._state,
         }
         torch.save(state, buffer)
         return buffer.getvalue()
@@ -126,11 +127,9 @@ class Training(Evaluation):
                 "the checkpoint belongs to another evaluation: it was made by "
                 f"{state['identity']}, this is {self._identity()}"
             )
-        with torch.no_grad():
-            for name, weight in self._weights.items():
-                weight.copy_(state["weights"][name])
+        self._weights = {name: w.requires_grad_() for name, w in state["weights"].items()}
         self._average = state["average"]
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._state = state["optimizer"]
         self.fidelity = state["epoch"]
 
     def _identity(self) -> str:
@@ -159,8 +158,6 @@ class Training(Evaluation):
 
     def _step(self, batch: Tensor, labels: Tensor, step: int, dropout: torch.Generator) -> None:
         configuration = self._configuration
-        for group in self._optimizer.param_groups:
-            group["lr"] = configuration["learning_rate"] * min(1.0, step / WARM_UP)
         with self._autocast():
             scores = logits(
                 self._weights,
@@ -172,9 +169,10 @@ class Training(Evaluation):
         loss = functional.cross_entropy(
             scores, labels, label_smoothing=configuration["label_smoothing"]
         )
-        self._optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        self._optimizer.step()
+        gradients = torch.autograd.grad(loss, list(self._weights.values()))
+        rate = configuration["learning_rate"] * min(1.0, step / WARM_UP)
+        named = dict(zip(self._weights, gradients, strict=True))
+        update(self._weights, named, self._state, configuration, rate, step)
         share = (DECAY + 1) / (step + DECAY)
         with torch.no_grad():
             for name, weight in self._weights.items():
@@ -225,21 +223,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _optimizer(weights: Weights, configuration: Configuration) -> torch.optim.Optimizer:
-    name, momentum = configuration["optimizer"], configuration["momentum"]
-    common: dict[str, Any] = {
-        "params": list(weights.values()),
-        "lr": configuration["learning_rate"],
-        "weight_decay": configuration["weight_decay"],
-        "fused": True,
-    }
-    if name == "sgd":
-        return torch.optim.SGD(momentum=momentum, **common)
-    if name == "adam":
-        return torch.optim.Adam(betas=(momentum, 0.999), **common)
-    return torch.optim.AdamW(betas=(momentum, 0.999), **common)
 
 
 def _batches(
