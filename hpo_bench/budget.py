@@ -99,7 +99,7 @@ def spent_by(direction: StudyDirection, trials: Iterable[optuna.trial.FrozenTria
         attributes = trial.user_attrs
         spent.add(
             epochs=attributes.get("epochs", 0),
-            evaluations=attributes.get("evaluations", 0),
+            evaluations=len(attributes.get("evaluated_at", ())),
             seconds=attributes.get("wall_seconds", 0.0),
         )
         if trial.state is TrialState.COMPLETE and trial.value is not None:

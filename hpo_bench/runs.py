@@ -158,13 +158,15 @@ class _Execution:
             return
         before = recorded(job.trial).user_attrs
         elapsed = self.clock.read()
+        # A list and not a count: written twice, because of a crash in between, it stays the same.
+        evaluated_at = sorted({*before.get("evaluated_at", ()), work.outcome.fidelity})
         attributes: dict[str, Any] = {
             **work.measurements,
             **({"error": work.error} if work.error else {}),
             **{name: before.get(name, 0.0) + seconds for name, seconds in elapsed.items()},
             "train_seconds": work.train_seconds,
             "worker": self.worker,
-            "evaluations": before.get("evaluations", 0) + 1,
+            "evaluated_at": evaluated_at,
             "epochs": work.epochs,
         }
         for name, value in attributes.items():

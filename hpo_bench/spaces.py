@@ -11,6 +11,7 @@ A space says for every hyperparameter either a fixed value or a range. As TOML:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -115,8 +116,11 @@ def _range(
         raise InputError(field, dict(table), "expected whole numbers")
     kind = IntDistribution if whole and not isinstance(legal, FloatDistribution) else None
     try:
-        return (kind or FloatDistribution)(**table)
-    except ValueError as error:
+        # Optuna warns of a range that its step does not divide, and cuts it.
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            return (kind or FloatDistribution)(**table)
+    except (ValueError, UserWarning) as error:
         raise InputError(field, dict(table), str(error)) from None
 
 

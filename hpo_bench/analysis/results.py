@@ -132,7 +132,7 @@ def _run(study: optuna.Study) -> RunResult:
         test=best.user_attrs.get("test_accuracy") if best else None,
         incumbent=dict(best.params) if best else None,
         configurations=len(trials),
-        evaluations=int(_total(trials, "evaluations")),
+        evaluations=sum(len(trial.user_attrs.get("evaluated_at", ())) for trial in trials),
         epochs=int(_total(trials, "epochs")),
         train_seconds=_total(trials, "train_seconds"),
         sampler_seconds=_total(trials, "sampler_seconds"),

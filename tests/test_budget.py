@@ -1,0 +1,58 @@
+import optuna
+import pytest
+from optuna.study import StudyDirection
+from optuna.trial import TrialState, create_trial
+
+from hpo_bench.budget import Budget, Spent, spent_by
+
+MAXIMIZE, MINIMIZE = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
+
+
+@pytest.mark.parametrize(
+    ("budget", "spent", "ended"),
+    [
+        (Budget(epochs=10), Spent(MAXIMIZE, epochs=9), None),
+        (Budget(epochs=10), Spent(MAXIMIZE, epochs=10), "epochs spent"),
+        (Budget(evaluations=3), Spent(MAXIMIZE, evaluations=3), "evaluations spent"),
+        (Budget(seconds=1.5), Spent(MAXIMIZE, seconds=2.0), "seconds spent"),
+        (Budget(epochs=9, target=0.7), Spent(MAXIMIZE, best=0.7), "target reached"),
+        (Budget(epochs=9, target=0.7), Spent(MAXIMIZE, best=0.6), None),
+        (Budget(epochs=9, target=0.7), Spent(MINIMIZE, best=0.6), "target reached"),
+        (Budget(epochs=9, evaluations=2), Spent(MAXIMIZE, 1, 2), "evaluations spent"),
+    ],
+)
+def test_a_run_ends_at_whichever_limit_comes_first(budget, spent, ended):
+    assert spent.exhausts(budget) == ended
+
+
+def test_full_evaluations_are_those_that_may_start():
+    assert Budget(epochs=10).full_evaluations(3) == 4
+    assert Budget(epochs=9, evaluations=2).full_evaluations(3) == 2
+    assert Budget(seconds=3).full_evaluations(3) is None
+
+
+def test_share_is_that_of_the_nearest_limit():
+    spent = Spent(MAXIMIZE, epochs=5, evaluations=3)
+    assert spent.share(Budget(epochs=10, evaluations=4)) == 0.75
+    assert spent.share(Budget(epochs=10), epochs_under_way=2) == 0.7
+    assert Spent(MAXIMIZE, epochs=12).share(Budget(epochs=10)) == 1.0
+
+
+def test_what_trials_recorded_is_added_up_and_only_full_values_are_the_best():
+    def trial(value, state, **attributes):
+        return create_trial(value=value, state=state, user_attrs=attributes)
+
+    spent = spent_by(
+        MAXIMIZE,
+        [
+            trial(0.5, TrialState.COMPLETE, epochs=9, evaluated_at=[1, 3, 9], wall_seconds=2.0),
+            trial(0.9, TrialState.PRUNED, epochs=1, evaluated_at=[1], wall_seconds=0.5),
+            trial(None, TrialState.FAIL),
+        ],
+    )
+    assert (spent.epochs, spent.evaluations, spent.seconds, spent.best) == (10, 4, 2.5, 0.5)
+
+
+def test_a_study_without_trials_has_spent_nothing():
+    spent = spent_by(MINIMIZE, optuna.create_study().trials)
+    assert (spent.epochs, spent.evaluations, spent.best) == (0, 0, None)

@@ -1,0 +1,302 @@
+import json
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from hpo_bench import runs
+from hpo_bench.analysis.results import collect
+from hpo_bench.errors import HpoBenchError
+from hpo_bench.runs import Run, execute
+from hpo_bench.storage import load_study, open_storage
+
+METHODS = {
+    "grid": {},
+    "random": {},
+    "pso": {},
+    "bohb": {},
+    "tpe": {"sampler": "optuna.samplers:TPESampler", "options": {"n_startup_trials": 3}},
+    "asha": {
+        "sampler": "optuna.samplers:RandomSampler",
+        "pruner": "optuna.pruners:SuccessiveHalvingPruner",
+    },
+}
+STATELESS = ["grid", "random", "pso", "bohb"]
+
+
+class Killed(BaseException):
+    """Stands in for kill -9: nothing in the harness may handle it."""
+
+
+def the_run(suite, tmp_path, method="random", seed=0):
+    return Run(suite, method, seed, tmp_path / "checkpoints")
+
+
+def two_places(toy_suite, tmp_path, method):
+    """The same run, in two storages that know nothing of each other."""
+    for name in ("a", "b"):
+        url = f"sqlite:///{tmp_path / name}.db"
+        yield the_run(toy_suite(methods=METHODS, storage=url), tmp_path / name, method)
+
+
+def study_of(run):
+    return load_study(open_storage(run.suite.storage), run.study_name)
+
+
+def told(study):
+    """What a run found, without its times."""
+    return [
+        (
+            trial.number,
+            trial.state,
+            trial.params,
+            trial.value,
+            trial.intermediate_values,
+            trial.user_attrs["epochs"],
+            trial.user_attrs["evaluated_at"],
+        )
+        for trial in study.get_trials()
+    ]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_spends_the_same_budget(toy_suite, tmp_path, method):
+    run = the_run(toy_suite(methods=METHODS, budget={"epochs": 45}), tmp_path, method)
+    status = execute(run)
+    assert status.finished == "epochs spent"
+    spent = sum(trial.user_attrs["epochs"] for trial in study_of(run).trials)
+    assert 45 <= spent < 45 + 3
+
+
+def test_a_trial_says_what_was_measured(toy_suite, tmp_path):
+    run = the_run(toy_suite(budget={"evaluations": 1}), tmp_path)
+    execute(run, worker="w7")
+    (trial,) = study_of(run).trials
+    assert trial.state is TrialState.COMPLETE
+    assert list(trial.intermediate_values) == [1, 2, 3]
+    assert trial.value == trial.intermediate_values[3]
+    attributes = trial.user_attrs
+    assert attributes["test_accuracy"] == 1.0
+    assert attributes["parameters"] == 2
+    assert (attributes["epochs"], attributes["evaluated_at"]) == (3, [3])
+    assert attributes["worker"] == "w7"
+    parts = [attributes[f"{p}_seconds"] for p in ("train", "sampler", "storage")]
+    assert all(seconds >= 0 for seconds in parts)
+    assert sum(parts) <= attributes["wall_seconds"]
+
+
+def test_a_study_says_what_its_run_was(toy_suite, tmp_path):
+    run = the_run(toy_suite(budget={"epochs": 3}), tmp_path)
+    execute(run)
+    study = study_of(run)
+    assert study.study_name == "toy/random/seed-00"
+    assert study.metric_names == ["score"]
+    attributes = study.user_attrs
+    expected = {
+        "suite": "toy",
+        "method": "random",
+        "seed": 0,
+        "budget": {"epochs": 3},
+        "data": "toy plain",
+    }
+    assert expected.items() <= attributes.items()
+    assert {"python", "optuna", "numpy", "hpo-bench", "cpu", "gpu", "platform"} <= set(attributes)
+
+
+@pytest.mark.parametrize(
+    ("budget", "ended", "evaluations"),
+    [
+        ({"evaluations": 4}, "evaluations spent", 4),
+        ({"epochs": 10}, "epochs spent", 4),
+        ({"epochs": 300, "target": -1000.0}, "target reached", 1),
+    ],
+)
+def test_a_run_ends_at_its_limit(toy_suite, tmp_path, budget, ended, evaluations):
+    status = execute(the_run(toy_suite(budget=budget), tmp_path))
+    assert (status.finished, status.evaluations) == (ended, evaluations)
+
+
+def test_seconds_end_a_run_within_one_evaluation(toy_suite, tmp_path):
+    objective = {"name": "toy:Curve", "options": {"unit_seconds": 0.05}}
+    run = the_run(toy_suite(objective=objective, budget={"seconds": 0.5}), tmp_path)
+    assert execute(run).finished == "seconds spent"
+    walls = [trial.user_attrs["wall_seconds"] for trial in study_of(run).trials]
+    assert sum(walls[:-1]) < 0.5 <= sum(walls)
+
+
+def test_a_grid_that_is_done_ends_the_run(toy_suite, tmp_path):
+    space = {"x": {"low": 0, "high": 2}, "y": 0.0}
+    run = the_run(toy_suite(space=space, methods={"grid": {}}), tmp_path, "grid")
+    status = execute(run)
+    assert (status.finished, status.evaluations) == ("nothing left to try", 3)
+    assert sorted(trial.params["x"] for trial in study_of(run).trials) == [0, 1, 2]
+
+
+def test_a_pruned_trial_counts_what_it_trained(toy_suite, tmp_path):
+    run = the_run(toy_suite(methods=METHODS), tmp_path, "asha")
+    execute(run)
+    pruned = [t for t in study_of(run).trials if t.state is TrialState.PRUNED]
+    assert pruned
+    assert all(t.user_attrs["epochs"] == len(t.intermediate_values) < 3 for t in pruned)
+
+
+def test_a_finished_run_is_only_reported(toy_suite, tmp_path):
+    run = the_run(toy_suite(), tmp_path)
+    first = execute(run)
+    assert execute(run) == first
+    assert len(study_of(run).trials) == 10
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_seed_gives_the_same_run(toy_suite, tmp_path, method):
+    first, second = two_places(toy_suite, tmp_path, method)
+    execute(first)
+    execute(second)
+    assert told(study_of(first)) == told(study_of(second))
+
+
+@pytest.mark.parametrize("method", STATELESS)
+def test_a_run_cut_after_any_storage_write_ends_as_if_never_stopped(
+    toy_suite, tmp_path, method, monkeypatch
+):
+    whole, cut = two_places(toy_suite, tmp_path, method)
+    execute(whole)
+    real, writes, allowed = optuna.storages.RDBStorage.set_trial_user_attr, 0, 1
+
+    def write_or_die(self, *args, **kwargs):
+        nonlocal writes
+        writes += 1
+        if writes > allowed:
+            raise Killed
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "set_trial_user_attr", write_or_die)
+    cuts = 0
+    while True:
+        writes, allowed = 0, allowed + 5
+        try:
+            execute(cut)
+            break
+        except Killed:
+            cuts += 1
+    assert cuts >= 3
+    assert told(study_of(cut)) == told(study_of(whole))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_that_is_stopped_goes_on_and_trains_nothing_twice(toy_suite, tmp_path, method):
+    log = tmp_path / "log"
+    objective = {"name": "toy:Curve", "options": {"log": str(log)}}
+    suite = toy_suite(methods=METHODS, objective=objective)
+    run = the_run(suite, tmp_path, method)
+    stops = 0
+    while True:
+        calls = 0
+
+        def after_seven_units():
+            nonlocal calls
+            calls += 1
+            return calls > 7
+
+        if execute(run, should_stop=after_seven_units).finished:
+            break
+        stops += 1
+    assert stops >= 3
+    trained = [json.loads(line) for line in log.read_text().splitlines()]
+    study = study_of(run)
+    assert len(trained) == sum(trial.user_attrs["epochs"] for trial in study.trials)
+    assert all(trial.state.is_finished() for trial in study.trials)
+    assert not any("restarted" in trial.user_attrs for trial in study.trials)
+
+
+def test_a_sampler_with_state_of_its_own_repeats_nothing_after_a_stop(toy_suite, tmp_path):
+    space = {"x": {"low": -100, "high": 100}, "y": {"low": -100.0, "high": 100.0}}
+    methods = {"foreign": {"sampler": "optuna.samplers:RandomSampler"}}
+    run = the_run(toy_suite(methods=methods, space=space), tmp_path, "foreign")
+    calls = iter(range(10_000))
+    execute(run, should_stop=lambda: next(calls) == 14)
+    execute(run)
+    params = [tuple(trial.params.values()) for trial in study_of(run).trials]
+    assert len(params) == len(set(params)) == 10
+
+
+def test_bohb_continues_a_promoted_configuration(toy_suite, tmp_path):
+    log = tmp_path / "log"
+    objective = {"name": "toy:Curve", "options": {"epochs": 9, "log": str(log)}}
+    suite = toy_suite(methods={"bohb": {}}, objective=objective, budget={"epochs": 90})
+    run = the_run(suite, tmp_path, "bohb")
+    execute(run)
+    complete = [t for t in study_of(run).trials if t.state is TrialState.COMPLETE]
+    promoted = [t for t in complete if len(t.user_attrs["evaluated_at"]) > 1]
+    assert promoted
+    assert all(t.user_attrs["epochs"] == 9 for t in complete)
+    assert len(log.read_text().splitlines()) == sum(
+        t.user_attrs["epochs"] for t in study_of(run).trials
+    )
+
+
+def test_a_lost_checkpoint_is_noted_and_the_repeated_training_counted(toy_suite, tmp_path):
+    objective = {"name": "toy:Curve", "options": {"epochs": 9}}
+    suite = toy_suite(methods={"bohb": {}}, objective=objective, budget={"epochs": 60})
+    run = the_run(suite, tmp_path, "bohb")
+    stop = iter(range(10_000))
+    execute(run, should_stop=lambda: next(stop) == 9)  # the bracket's first rung is done
+    for path in (tmp_path / "checkpoints").rglob("*.checkpoint"):
+        path.unlink()
+    execute(run)
+    restarted = [t for t in study_of(run).trials if "restarted" in t.user_attrs]
+    assert restarted
+    assert all(t.user_attrs["epochs"] > max(t.intermediate_values) for t in restarted)
+
+
+def test_no_checkpoint_stays_behind(toy_suite, tmp_path):
+    run = the_run(toy_suite(methods=METHODS), tmp_path, "bohb")
+    execute(run)
+    assert list((tmp_path / "checkpoints").rglob("*.checkpoint")) == []
+
+
+def test_a_failed_evaluation_is_recorded_with_its_reason_and_the_run_goes_on(toy_suite, tmp_path):
+    objective = {"name": "toy:Curve", "options": {"fail_at": 0}}
+    space = {"x": {"choices": [0, 1, 2]}, "y": {"low": -4.0, "high": 4.0}}
+    run = the_run(toy_suite(objective=objective, space=space), tmp_path)
+    assert execute(run).finished
+    failed = [t for t in study_of(run).trials if t.state is TrialState.FAIL]
+    assert failed
+    assert all(t.user_attrs["error"] == "RuntimeError: this x always fails" for t in failed)
+    assert collect(open_storage(run.suite.storage), "toy").methods[0].failed == len(failed)
+
+
+def test_too_many_failures_in_a_row_end_the_run(toy_suite, tmp_path):
+    objective = {"name": "toy:Curve", "options": {"fail_at": 1}}
+    space = {"x": 1, "y": {"low": -4.0, "high": 4.0}}
+    run = the_run(toy_suite(objective=objective, space=space), tmp_path)
+    with pytest.raises(HpoBenchError, match=rf"{runs.MAX_FAILURES} evaluations in a row failed"):
+        execute(run)
+
+
+def test_a_changed_suite_under_the_same_name_is_refused_with_the_difference(toy_suite, tmp_path):
+    execute(the_run(toy_suite(budget={"epochs": 3}), tmp_path))
+    with pytest.raises(HpoBenchError) as caught:
+        execute(the_run(toy_suite(budget={"epochs": 6}), tmp_path))
+    assert "budget: {'epochs': 3} there, {'epochs': 6} here" in str(caught.value)
+    other = {"name": "toy:Curve", "options": {"flavour": "sweet"}}
+    with pytest.raises(HpoBenchError, match="data: 'toy plain' there, 'toy sweet' here"):
+        execute(the_run(toy_suite(budget={"epochs": 3}, objective=other), tmp_path))
+
+
+def test_a_study_whose_creation_was_cut_short_is_completed(toy_suite, tmp_path):
+    run = the_run(toy_suite(budget={"epochs": 3}), tmp_path)
+    optuna.create_study(
+        storage=run.suite.storage, study_name=run.study_name, direction="maximize"
+    ).set_user_attr("suite", "toy")
+    assert execute(run).finished
+    assert study_of(run).user_attrs["method"] == "random"
+
+
+def test_a_foreign_study_of_the_same_name_is_left_alone(toy_suite, tmp_path):
+    run = the_run(toy_suite(), tmp_path)
+    foreign = optuna.create_study(storage=run.suite.storage, study_name=run.study_name)
+    foreign.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    with pytest.raises(HpoBenchError, match="made otherwise"):
+        execute(run)
+    assert len(study_of(run).trials) == 2

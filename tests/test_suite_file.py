@@ -1,0 +1,138 @@
+from copy import deepcopy
+
+import pytest
+
+from hpo_bench import suite
+from hpo_bench.errors import HpoBenchError
+
+GOOD = {
+    "name": "mine",
+    "objective": {"name": "toy:Curve", "options": {"epochs": 3}},
+    "budget": {"epochs": 30},
+    "methods": {"random": {}, "grid": {}, "tpe": {"sampler": "optuna.samplers:TPESampler"}},
+}
+
+
+def changed(dotted, value):
+    table = deepcopy(GOOD)
+    suite._set(table, dotted, value)
+    return table
+
+
+def test_a_good_suite_is_read_and_can_be_built():
+    mine = suite.parse(GOOD)
+    assert mine.seeds == [0, 1, 2]
+    assert mine.check() == [
+        "grid: its 81 points are more than the 10 evaluations that the budget allows; "
+        "a sample of them is tried, in an order drawn by the seed"
+    ]
+
+
+def test_a_number_of_seeds_stands_for_the_first_ones():
+    assert suite.parse(GOOD | {"seeds": 4}).seeds == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "parts"),
+    [
+        ("budget.epoch", 3, ["budget.epoch", "no such key", "did you mean 'epochs'"]),
+        ("budget.epochs", 0, ["budget.epochs", "0", "greater than 0"]),
+        ("budget.epochs", "many", ["budget.epochs", '"many"', "integer"]),
+        ("methods.random.option", {}, ["methods.random.option", "did you mean 'options'"]),
+        ("objectives", {}, ["objectives", "did you mean 'objective'"]),
+        ("name", "a/b", ["name", '"a/b"', "pattern"]),
+        ("seeds", [], ["seeds", "at least 1"]),
+        ("seeds", [-1], ["seeds.0", "-1", "greater than or equal to 0"]),
+        ("methods", {}, ["methods", "at least 1"]),
+        ("workers", 0, ["workers", "0"]),
+    ],
+)
+def test_a_fault_in_the_file_names_field_value_and_what_is_right(key, value, parts):
+    with pytest.raises(HpoBenchError) as caught:
+        suite.parse(changed(key, value))
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_a_budget_without_a_limit_is_refused():
+    with pytest.raises(HpoBenchError, match="expected a limit: epochs, evaluations or seconds"):
+        suite.parse(GOOD | {"budget": {"target": 0.5}})
+
+
+def test_all_faults_are_told_at_once():
+    with pytest.raises(HpoBenchError) as caught:
+        suite.parse(GOOD | {"seeds": [], "workers": 0, "typo": 1})
+    assert all(name in str(caught.value) for name in ("seeds", "workers", "typo"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "parts"),
+    [
+        ("objective.name", "lenet", ["objective.name", "did you mean 'lenet5'"]),
+        ("objective.name", "nowhere:X", ["objective.name", "no module 'nowhere'"]),
+        ("objective.name", "toy:Nothing", ["objective.name", "Nothing"]),
+        ("objective.options.epoch", 3, ["objective.options.epoch", "did you mean 'epochs'"]),
+        ("space", {"z": 1}, ["space", "'z'", "allowed: x, y"]),
+        ("space", {"x": {"low": 4, "high": 1}}, ["space.x", "low must not be greater than high"]),
+        ("space", {"x": 1, "y": 1}, ["space", "nothing is left to search"]),
+        ("methods", {"pos": {}}, ["methods.pos", "did you mean 'pso'"]),
+        ("methods.random.options", {"sed": 1}, ["methods.random.options.sed", "allowed:"]),
+        ("methods.tpe.sampler", "optuna.samplers:TPE", ["methods.tpe", "TPE"]),
+        ("methods.tpe.sampler", "toy:Curve", ["methods.tpe", "expected a sampler or a search"]),
+        ("methods.tpe.pruner", "toy:Curve", ["methods.tpe.pruner", "expected an Optuna pruner"]),
+        ("methods.grid.options", {"values": {"x": [9]}}, ["values.x", "9"]),
+        ("methods.grid.options", {"levels": {"z": 2}}, ["levels", "'z'", "allowed: x, y"]),
+        ("seeds", [1, 1], ["seeds", "each seed once"]),
+    ],
+)
+def test_what_cannot_be_built_is_told_before_anything_runs(key, value, parts):
+    with pytest.raises(HpoBenchError) as caught:
+        suite.parse(changed(key, value)).check()
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_grid_over_a_continuous_range_asks_for_values_or_levels():
+    table = changed("space", {"y": {"low": 0.0, "high": 1.0}}) | {"methods": {"grid": {}}}
+    with pytest.raises(HpoBenchError, match=r"methods\.grid.*'?y'?.*levels"):
+        suite.parse(table).check()
+
+
+def test_a_grid_smaller_than_the_budget_says_what_stays_unspent():
+    table = changed("budget.epochs", 300) | {"methods": {"grid": {}}}
+    (notice,) = suite.parse(table).check()
+    assert "81 points are fewer than the 100 evaluations" in notice
+    assert "19 of them stay unspent" in notice
+
+
+def test_files_are_read_with_settings_laid_over_them(toy_file):
+    path = toy_file(
+        '[objective]\nname = "toy:Curve"\n[budget]\nepochs = 30\n[methods.random]\n', name="mine"
+    )
+    mine = suite.load(str(path), {"budget.epochs": 60, "objective.options.epochs": 9})
+    assert (mine.name, mine.budget.epochs) == ("mine", 60)
+    assert mine.build_objective(0).max_fidelity == 9
+
+
+def test_broken_files_are_told_as_such(toy_file, tmp_path):
+    with pytest.raises(HpoBenchError, match=r"not valid TOML.*line 1"):
+        suite.load(str(toy_file("a = = b")))
+    with pytest.raises(HpoBenchError, match="it cannot be read"):
+        suite.load(str(tmp_path / "nothing.toml"))
+    with pytest.raises(HpoBenchError, match="did you mean 'quickstart'"):
+        suite.load("quickstrt")
+
+
+@pytest.mark.parametrize("name", suite.shipped())
+def test_shipped_suites_can_be_built_and_their_grids_fill_the_budget(name, tmp_path):
+    shipped = suite.load(name)
+    assert shipped.name == name
+    assert shipped.description
+    assert {"grid", "random", "pso", "bohb"} <= set(shipped.methods)
+    assert shipped.check() == []
+
+
+def test_where_data_lie_is_no_part_of_what_a_run_is():
+    here = suite.parse(changed("objective.options", {"data_dir": "/here"}))
+    there = suite.parse(changed("objective.options", {"data_dir": "/there"}))
+    assert here.definition("random") == there.definition("random")
