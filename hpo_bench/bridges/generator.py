@@ -45,11 +45,12 @@ class Generator:
         self._seed = seed
         self._strict = strict
         self._random = np.random.RandomState()
+        self._untold: list[Job] = []
         self._listener = _Listener()
-        self._cube = config_space(space)
+        self.cube = config_space(space)
         with quiet():
             self._model = _private_module(self._random).BOHB(
-                self._cube, logger=self._listener, **asdict(options)
+                self.cube, logger=self._listener, **asdict(options)
             )
 
     def draw(self, key: tuple[int, ...]) -> tuple[Point, str]:
@@ -67,9 +68,10 @@ class Generator:
         """
         words = np.random.SeedSequence((self._seed, *key)).generate_state(5)
         self._random.seed(words[:4])
-        self._cube.seed(int(words[4]))
+        self.cube.seed(int(words[4]))
         self._listener.fallback = None
         with quiet():
+            self._fit()
             drawn, info = self._model.get_config(budget=None)
         pick = "model" if info["model_based_pick"] else "random"
         if self._listener.fallback is not None:
@@ -79,8 +81,17 @@ class Generator:
 
     def learn(self, job: Job) -> None:
         """Tell the result of an evaluation; a failed one counts as the worst of all."""
-        with quiet():
-            self._model.new_result(job)
+        self._untold.append(job)
+
+    def _fit(self) -> None:
+        """Tell the model all that has come in since the last draw, fitting once per budget.
+
+        Fitting at every result gives the same model, and makes the replay of a long run quadratic.
+        """
+        latest = {job.kwargs["budget"]: job for job in self._untold}
+        for job in self._untold:
+            self._model.new_result(job, update_model=job is latest[job.kwargs["budget"]])
+        self._untold.clear()
 
     def _report(self, reason: str) -> None:
         text = f"BOHB's model failed, a random configuration takes its place: {reason}"

@@ -146,13 +146,8 @@ class HpBandSterSearch(Search):
         be promoted: its bracket goes on without it.
         """
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if CONFIG_ID not in trial.system_attrs:
-                continue
-            value = _stored_value(trial, self._budgets[-1])
-            if value is not None and math.isfinite(value):
-                self._settle(_config_id(trial), TrialState.COMPLETE, value)
-            else:
-                self._settle(_config_id(trial), TrialState.PRUNED)
+            if CONFIG_ID in trial.system_attrs:
+                self._settle(_config_id(trial), *_closing(trial, self._budgets[-1]))
 
     @cached_property
     def _schedule(self) -> Schedule:
@@ -171,7 +166,7 @@ class HpBandSterSearch(Search):
             trial = self._trials[key]
             return encode(space, trial.params), trial.user_attrs["pick"]
 
-        return Schedule(space, self._budgets, self._eta, sample, generator)
+        return Schedule(generator, sample, self._budgets, self._eta)
 
     def _open_trial(self, run: Run) -> None:
         """Record a new configuration, in a single write: a crash leaves all of it or nothing."""
@@ -237,6 +232,15 @@ def _stored_value(trial: FrozenTrial, budget: int) -> float | None:
     if trial.user_attrs.get("epochs", 0) < budget:
         return None
     return trial.intermediate_values.get(budget)
+
+
+def _closing(trial: FrozenTrial, largest: int) -> tuple[TrialState, float | None]:
+    """What to tell a trial that is still open when the budget of the run is spent."""
+    reached = trial.intermediate_values.get(trial.last_step or 0)
+    if reached is not None and not math.isfinite(reached):
+        return TrialState.FAIL, None
+    value = _stored_value(trial, largest)
+    return (TrialState.PRUNED if value is None else TrialState.COMPLETE), value
 
 
 def _stored_outcome(trial: FrozenTrial, run: Run) -> Outcome | None:

@@ -17,8 +17,7 @@ from hpbandster.core.master import Master
 from hpbandster.optimizers import BOHB
 
 from hpo_bench.bridges.generator import Generator, quiet
-from hpo_bench.bridges.unit_cube import Point, config_space
-from hpo_bench.spaces import Space
+from hpo_bench.bridges.unit_cube import Point
 
 ConfigId = tuple[int, int, int]
 """HpBandSter's name of a configuration: its bracket, the rung it entered at, its place there."""
@@ -61,11 +60,9 @@ class Schedule(BOHB, _InProcessMaster):  # type: ignore[misc]
     may be out at a time.
     """
 
-    def __init__(
-        self, space: Space, ladder: list[int], eta: int, sampler: Sampler, generator: Generator
-    ) -> None:
+    def __init__(self, generator: Generator, sampler: Sampler, ladder: list[int], eta: int) -> None:
         with quiet():
-            BOHB.__init__(self, config_space(space), eta, ladder[0], ladder[-1])
+            BOHB.__init__(self, generator.cube, eta, ladder[0], ladder[-1])
         # HpBandSter takes these from a truncated logarithm: 1 to 243 by 3 loses its first rung.
         self.max_SH_iter, self.budgets = len(ladder), ladder
         self._sampler = sampler
@@ -81,6 +78,9 @@ class Schedule(BOHB, _InProcessMaster):  # type: ignore[misc]
             return point, {"pick": pick}
 
         bracket.config_sampler = sample
+        # HpBandSter rounds n * eta ** -rung down: with 343 by 7, two configurations become one.
+        first, rungs = bracket.num_configs[0], range(len(bracket.num_configs))
+        bracket.num_configs = [first // self.eta**rung for rung in rungs]
         return bracket
 
     def next_run(self) -> Run:

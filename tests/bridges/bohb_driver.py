@@ -36,7 +36,7 @@ def new_study(direction: str = "minimize", storage: Any = None) -> optuna.Study:
 
 
 def new_search(study: optuna.Study, *, space: Space = SPACE, seed: int = 0, **options: Any):
-    options = {"max_epochs": 9, "strict": True, **options}
+    options = {"max_epochs": 9, "num_samples": 16, "strict": True, **options}
     return bohb(Setup(study, space, seed, max_fidelity=options["max_epochs"]), **options)
 
 

@@ -240,7 +240,7 @@ def test_picks_are_those_of_the_untouched_generator(study, global_random_state):
     from hpbandster.core.dispatcher import Job
     from hpbandster.optimizers.config_generators.bohb import BOHB
 
-    jobs = run(study, 4 * CYCLE, space=PLANE, function=slope)
+    jobs = run(study, 4 * CYCLE, space=PLANE, function=slope, num_samples=64)
     cube = config_space(PLANE)
     stock = BOHB(cube)
     drawn, n_models = set(), 0

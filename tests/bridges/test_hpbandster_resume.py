@@ -104,7 +104,7 @@ def test_resumed_at_every_cut_it_goes_on_as_if_never_stopped(function):
         assert len(expected) - len(jobs) <= 1, cut
 
 
-@pytest.mark.parametrize("share", [0.1, 0.35, 0.6, 0.85])
+@pytest.mark.parametrize("share", [0.35, 0.85])
 def test_resumed_from_a_database_file(tmp_path, share):
     whole = new_study()
     run(whole, EPOCHS)
