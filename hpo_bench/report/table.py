@@ -102,7 +102,13 @@ def print_table(result: SuiteResult, console: Console) -> None:
     """Print for people."""
     headings, rows = _rows(result)
     gap = 1 if console.width >= 100 else 0
-    table = Table(title=result.suite, box=box.SIMPLE_HEAD, padding=(0, gap, 0, 0), pad_edge=False, show_edge=False)
+    table = Table(
+        title=result.suite,
+        box=box.SIMPLE_HEAD,
+        padding=(0, gap, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
     for index, heading in enumerate(headings):
         words = " ".join([heading, *(row[index] for row in rows)]).split()
         table.add_column(

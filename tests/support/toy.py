@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
@@ -72,7 +73,7 @@ class _Climb(Evaluation):
             raise RuntimeError("this x always fails")
         self.fidelity += 1
         if self.curve.log is not None:
-            with open(self.curve.log, "a") as file:
+            with Path(self.curve.log).open("a") as file:
                 entry = {"seed": self.curve.seed, "x": x, "y": y, "fidelity": self.fidelity}
                 file.write(json.dumps(entry) + "\n")
         return -(x**2 + y**2) - 10.0 / self.fidelity

@@ -1,0 +1,41 @@
+"""Every method of the quickstart suite, timed as a whole run; what it found stands beside.
+
+    tox run -e bench                            # stores a JSON under .benchmarks
+    tox run -e bench -- --benchmark-compare     # beside the one before
+"""
+
+from pathlib import Path
+
+import pytest
+from hpo_bench import suite
+from hpo_bench.analysis.results import collect
+from hpo_bench.runs import Run, execute
+from hpo_bench.storage import open_storage
+from pytest_benchmark.fixture import BenchmarkFixture
+
+QUICKSTART = suite.load("quickstart")
+
+
+@pytest.mark.parametrize("method", QUICKSTART.methods)
+def bench_run(benchmark: BenchmarkFixture, method: str, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'bench.db'}"
+    chosen = QUICKSTART.model_copy(update={"storage": storage})
+    # What every run needs once is not the method's: images, libraries.
+    chosen.build_objective(seed=0).prepare()
+    run = Run(chosen, method, 0, tmp_path / "checkpoints")
+
+    benchmark.group = "quickstart, seed 0"
+    benchmark.pedantic(execute, args=(run,), rounds=1)
+
+    (found,) = collect(open_storage(storage), chosen.name).runs
+    assert found.finished is not None
+    benchmark.extra_info.update(
+        method=method,
+        validation_accuracy=found.validation,
+        test_accuracy=found.test,
+        evaluations=found.evaluations,
+        epochs=found.epochs,
+        train_seconds=found.train_seconds,
+        sampler_seconds=found.sampler_seconds,
+        picks=found.picks,
+    )
