@@ -434,11 +434,11 @@ class _Memory:
 
     def to_json(self, turn: int, move: Move) -> dict[str, Any]:
         return {
-            "version": _VERSION,
+            "v": _VERSION,
             "space": self._mark,
             "turn": turn,
             "x": move.x.tolist(),
-            "v": None if move.v is None else move.v.tolist(),
+            "dx": None if move.v is None else move.v.tolist(),
             "particle": move.particle,
             "incumbent": move.incumbent,
             "radius": move.radius,
@@ -449,7 +449,7 @@ class _Memory:
         kept = trial.system_attrs.get(_MOVE)
         if kept is None or kept["space"] != self._mark:
             return None
-        v = None if kept["v"] is None else np.array(kept["v"])
+        v = None if kept["dx"] is None else np.array(kept["dx"])
         move = Move(np.array(kept["x"]), v, kept["particle"], kept["incumbent"], kept["radius"])
         return kept["turn"], move
 

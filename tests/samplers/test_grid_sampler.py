@@ -140,18 +140,26 @@ def test_extending_a_finished_grid_evaluates_only_the_new_points():
     assert study.sampler.is_exhausted(study)
 
 
-@pytest.mark.parametrize("cut", range(6))
-def test_the_order_is_the_same_wherever_the_process_ends(tmp_path, cut):
-    whole = optuna.create_study(sampler=GridSampler(SPACE, seed=3))
+@pytest.mark.parametrize("space", [SPACE, {"x": range(4), "y": ["c"]}])
+def test_the_order_is_the_same_wherever_the_process_ends(tmp_path, space):
+    """Restarted before every trial in one study, and once at every cut in the others."""
+    whole = optuna.create_study(sampler=GridSampler(space, seed=3))
     whole.optimize(objective)
+    n = len(whole.trials)
 
     url = f"sqlite:///{tmp_path}/grid.db"
-    study = optuna.create_study(study_name="s", storage=url, sampler=GridSampler(SPACE, seed=3))
-    if cut:
+    optuna.create_study(study_name="s", storage=url)
+    for _ in range(n):
+        sampler = GridSampler(space, seed=3)
+        restarted = optuna.load_study(study_name="s", storage=url, sampler=sampler)
+        restarted.optimize(objective, n_trials=1)
+    assert points(restarted) == points(whole)
+    for cut in range(1, n):
+        study = optuna.create_study(sampler=GridSampler(space, seed=3))
         study.optimize(objective, n_trials=cut)
-    study = optuna.load_study(study_name="s", storage=url, sampler=GridSampler(SPACE, seed=3))
-    study.optimize(objective)
-    assert points(study) == points(whole)
+        study.sampler = GridSampler(space, seed=3)
+        study.optimize(objective)
+        assert points(study) == points(whole)
 
 
 def test_another_process_goes_on_with_a_running_trial():

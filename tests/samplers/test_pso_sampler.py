@@ -1,0 +1,329 @@
+"""What the particle swarm sampler promises, through Optuna's public interface."""
+
+import pickle
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import Trial, TrialState
+
+from samplers import PSOSampler
+from samplers.pso._space import Space
+
+SPACE = {
+    "float": FloatDistribution(-3, 2),
+    "log": FloatDistribution(1e-5, 10, log=True),
+    "step": FloatDistribution(0, 1, step=0.25),
+    "int": IntDistribution(-4, 4),
+    "int_log": IntDistribution(1, 1000, log=True),
+    "choice": CategoricalDistribution(["a", None, 3]),
+    "single": IntDistribution(2, 2),
+}
+FINITE = {"x": IntDistribution(1, 5), "y": CategoricalDistribution(["a", "b", "c"])}
+MAKERS = [
+    pytest.param(lambda **k: PSOSampler(seed=3, swarm_size=3, **k), id="default"),
+    pytest.param(lambda **k: PSOSampler(seed=3, swarm_size=3, n_candidates=1, **k), id="pure"),
+    pytest.param(
+        lambda **k: PSOSampler.classic(seed=3, swarm_size=3, epsilon=0, **k), id="classic"
+    ),
+]
+
+
+def loss(params):
+    numbers = [value for value in params.values() if isinstance(value, int | float)]
+    return sum((value - 1) ** 2 for value in numbers) + 3 * (params.get("choice") != "a")
+
+
+def evaluate(study, space, n):
+    """Some trials, of which every seventh fails and every eleventh is pruned."""
+    for _ in range(n):
+        trial = study.ask(space)
+        if trial.number % 7 == 6:
+            study.tell(trial, state=TrialState.FAIL)
+        elif trial.number % 11 == 10:
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, loss(trial.params))
+    return [trial.params for trial in study.trials]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("space", [SPACE, FINITE], ids=["mixed", "finite"])
+def test_proposals_are_the_same_wherever_the_process_ends(tmp_path, make, space):
+    """Restarted before every trial in one study, and once at every cut in the others."""
+    n = 20
+    whole = evaluate(optuna.create_study(sampler=make()), space, n)
+    url = f"sqlite:///{tmp_path}/pso.db"
+    optuna.create_study(study_name="s", storage=url)
+    for _ in range(n):
+        restarted = optuna.load_study(study_name="s", storage=url, sampler=make())
+        restarted = evaluate(restarted, space, 1)
+    assert restarted == whole
+    for cut in range(n):
+        study = optuna.create_study(sampler=make())
+        evaluate(study, space, cut)
+        study.sampler = pickle.loads(pickle.dumps(make()))
+        assert evaluate(study, space, n - cut) == whole
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("n_before", [0, 4, 12])
+def test_another_process_goes_on_with_a_running_trial(make, n_before):
+    study = optuna.create_study(sampler=make(search_space=SPACE))
+    evaluate(study, SPACE, n_before)
+    running, half = study.ask(SPACE), study.ask()
+    half.suggest_float("float", -3, 2)
+    evaluate(study, SPACE, 3)  # others go on meanwhile
+    study.sampler = make(search_space=SPACE)
+    for trial in (running, half):
+        again = Trial(study, trial._trial_id)
+        for name, distribution in SPACE.items():
+            assert again._suggest(name, distribution) == trial._suggest(name, distribution)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_retries_of_stale_trials_repeat_the_move_and_take_no_turn(make):
+    def moves(study, stale_at):
+        for _ in range(14):
+            trial = study.ask(SPACE)
+            if trial.number == stale_at:
+                study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                frozen = study.trials[stale_at]
+                optuna.storages.RetryHeartbeatStaleTrialCallback()(study, frozen)
+                trial = study.ask(SPACE)
+            study.tell(trial, loss(trial.params))
+        return [trial.params for trial in study.get_trials(states=[TrialState.COMPLETE])]
+
+    plain = moves(optuna.create_study(sampler=make(search_space=SPACE)), None)
+    retried = moves(optuna.create_study(sampler=make(search_space=SPACE)), 4)
+    # The draws that follow have other numbers, so they differ; the repeated one must not.
+    assert retried[:5] == plain[:5]
+    assert len(retried) == 14
+
+
+def test_a_seed_is_drawn_once_and_kept(tmp_path):
+    url = f"sqlite:///{tmp_path}/pso.db"
+    optuna.create_study(study_name="s", storage=url)
+    seeds = set()
+    for _ in range(2):
+        study = optuna.load_study(study_name="s", storage=url, sampler=PSOSampler())
+        study.tell(study.ask(FINITE), 0.0)
+        study.ask(FINITE)
+        seeds.add(study._storage.get_study_system_attrs(study._study_id)["pso:seed"])
+    assert len(seeds) == 1
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_it_finds_the_optimum_in_both_directions(direction):
+    sign = 1 if direction == "minimize" else -1
+    study = optuna.create_study(direction=direction, sampler=PSOSampler(seed=1))
+    study.optimize(
+        lambda t: sign * sum((t.suggest_float(n, -5, 5) - 2) ** 2 for n in "abc"), n_trials=100
+    )
+    assert abs(study.best_value) < 1e-2
+
+
+def test_a_categorical_is_learned():
+    def objective(trial):
+        choice = trial.suggest_categorical("choice", list("abcdefgh"))
+        return (trial.suggest_float("x", -1, 1) - 0.3) ** 2 + abs("abcdefgh".index(choice) - 5)
+
+    study = optuna.create_study(sampler=PSOSampler(seed=1))
+    study.optimize(objective, n_trials=60)
+    last = [trial.params["choice"] for trial in study.trials[-20:]]
+    assert study.best_params["choice"] == "f"
+    assert last.count("f") > 10
+
+
+def test_a_finite_space_is_not_repeated_while_there_is_something_new():
+    study = optuna.create_study(sampler=PSOSampler(seed=1, search_space=FINITE))
+    evaluate(study, FINITE, 6)
+    trials = [study.ask(FINITE) for _ in range(3)]  # nor what is running
+    evaluate(study, FINITE, 2)
+    points = [tuple(trial.params.values()) for trial in study.trials if trial.number != 6]
+    assert len(set(points)) == len(points)
+    for trial in trials:
+        study.tell(trial, 0.0)
+    evaluate(study, FINITE, 10)  # more than there are
+
+
+def test_an_enqueued_point_leads_the_swarm():
+    def objective(trial):
+        return sum((trial.suggest_float(name, -5, 5) - 3.21) ** 2 for name in "abcde")
+
+    study = optuna.create_study(sampler=PSOSampler(seed=1))
+    study.enqueue_trial(dict.fromkeys("abcde", 3.2))
+    study.optimize(objective, n_trials=40)
+    near = [t for t in study.trials[20:] if max(abs(v - 3.2) for v in t.params.values()) < 1]
+    assert len(near) > 5
+
+
+def test_running_failed_and_pruned_trials_hold_nobody_up():
+    study = optuna.create_study(sampler=PSOSampler(seed=1, swarm_size=2))
+    for _ in range(6):
+        trial = study.ask(SPACE)
+        study.tell(trial, loss(trial.params))
+    waiting = [study.ask(SPACE) for _ in range(9)]  # more workers than particles
+    assert len({tuple(t.params.values()) for t in waiting}) == 9
+    for trial, state in zip(waiting, 3 * [TrialState.FAIL, TrialState.PRUNED, None], strict=True):
+        study.tell(trial, loss(trial.params) if state is None else None, state)
+    assert study.ask(SPACE).number == 15
+
+
+def test_conditional_parameters_are_drawn_with_a_warning(caplog):
+    def objective(trial):
+        if trial.suggest_categorical("kind", ["a", "b"]) == "a":
+            return trial.suggest_float("x", 0, 1)
+        return trial.suggest_float("y", 0, 1)
+
+    optuna.logging.enable_propagation()
+    study = optuna.create_study(sampler=PSOSampler(seed=1))
+    study.optimize(objective, n_trials=12)
+    assert "is sampled independently" in caplog.text
+    caplog.clear()
+    study.sampler = PSOSampler(seed=1, warn_independent_sampling=False)
+    study.optimize(objective, n_trials=12)
+    optuna.logging.disable_propagation()
+    assert "is sampled independently" not in caplog.text
+
+
+def test_partial_fixed_parameters_stay_and_the_others_move():
+    study = optuna.create_study(sampler=PSOSampler(seed=1))
+    evaluate(study, FINITE, 5)
+    study.sampler = optuna.samplers.PartialFixedSampler({"x": 2}, study.sampler)
+    evaluate(study, FINITE, 8)
+    assert {trial.params["x"] for trial in study.trials[5:]} == {2}
+
+
+@pytest.mark.parametrize(
+    "pruner", [optuna.pruners.HyperbandPruner(1, 9), optuna.pruners.NopPruner()]
+)
+def test_threads_and_pruners(pruner):
+    def objective(trial):
+        value = (trial.suggest_float("x", -1, 1) - 0.5) ** 2
+        for step in range(1, 10):
+            trial.report(value + 1 / step, step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return value
+
+    study = optuna.create_study(sampler=PSOSampler(seed=1), pruner=pruner)
+    study.optimize(objective, n_trials=60, n_jobs=4)
+    assert len(study.trials) == 60
+    assert study.best_value < 0.05
+
+
+def test_one_object_serves_two_studies():
+    sampler = PSOSampler(seed=1)
+    alone = evaluate(optuna.create_study(sampler=PSOSampler(seed=1)), FINITE, 9)
+    one, two = (optuna.create_study(sampler=sampler) for _ in range(2))
+    for _ in range(9):
+        evaluate(one, FINITE, 1)
+        evaluate(two, SPACE, 1)
+    assert [trial.params for trial in one.trials] == alone
+
+
+distributions = st.one_of(
+    st.builds(
+        lambda low, width, log: FloatDistribution(low, low + width, log=log),
+        st.floats(1e-6, 1e3),
+        st.floats(0, 1e6),
+        st.booleans(),
+    ),
+    st.builds(
+        lambda low, n, step: FloatDistribution(low, low + n * step, step=step),
+        st.integers(-9, 9),
+        st.integers(0, 20),
+        st.sampled_from([0.25, 0.5, 3.0]),
+    ),
+    st.builds(
+        lambda low, n, step: IntDistribution(low, low + n * step, step=step),
+        st.integers(-(10**6), 10**6),
+        st.integers(0, 10**6),
+        st.integers(1, 7),
+    ),
+    st.builds(
+        lambda low, width: IntDistribution(low, low + width, log=True),
+        st.integers(1, 100),
+        st.integers(0, 10**4),
+    ),
+    st.builds(lambda n: CategoricalDistribution(list(range(n))), st.integers(1, 9)),
+)
+
+
+@settings(max_examples=200)
+@given(distributions, st.floats(0, 1))
+def test_every_position_is_a_legal_value_and_comes_back_to_it(distribution, x):
+    space = Space({"x": distribution})
+    value = space.decode(np.array([x]))["x"]
+    assert distribution._contains(distribution.to_internal_repr(value))
+    position = space.encode({"x": value})
+    again = space.decode(position)["x"]
+    assert again == pytest.approx(value) if isinstance(value, float) else again == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"seed": "1"}, "seed: '1' cannot be used; give an integer or None"),
+        ({"search_space": {"x": 3}}, "search_space['x']: 3 cannot be used"),
+        ({"swarm_size": 1}, "swarm_size: 1 cannot be used; give an integer >= 2"),
+        ({"inertia": 1}, "inertia: 1 cannot be used; give a number in [0, 1)"),
+        ({"cognitive": -1}, "cognitive: -1 cannot be used; give a number >= 0"),
+        ({"social": float("nan")}, "social: nan cannot be used"),
+        ({"max_velocity": 0}, "max_velocity: 0 cannot be used; give a number in (0, 1]"),
+        ({"n_candidates": 0}, "n_candidates: 0 cannot be used; give an integer >= 1"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_named(arguments, says):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        PSOSampler(**arguments)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["phi_l", "phi_g", "epsilon"])
+def test_classic_arguments_that_cannot_be_used_are_named(name):
+    with pytest.raises(ValueError, match=f"{name}: -1 cannot be used; give a number >= 0"):
+        PSOSampler.classic(**{name: -1})
+
+
+def test_classic_ends_when_it_has_converged():
+    def objective(trial):
+        return sum((trial.suggest_float(name, -5, 5) - 1) ** 2 for name in "ab")
+
+    study = optuna.create_study(sampler=PSOSampler.classic(seed=2, inertia=0.4, epsilon=0.01))
+    study.optimize(objective, n_trials=2000)
+    assert len(study.trials) < 2000
+    assert len(study.trials) % 10 == 0
+    assert study.sampler.is_exhausted(study)
+    fresh = PSOSampler.classic(seed=2, inertia=0.4, epsilon=0.01)
+    assert fresh.is_exhausted(study)
+    asked = optuna.create_study(sampler=fresh)
+    while not fresh.is_exhausted(asked):
+        trial = asked.ask()
+        asked.tell(trial, objective(trial))
+    assert len(asked.trials) == len(study.trials)
+
+
+def test_the_default_never_ends_by_itself():
+    study = optuna.create_study(sampler=PSOSampler(seed=1))
+    evaluate(study, FINITE, 3)
+    assert not study.sampler.is_exhausted(study)
+
+
+def test_what_is_stored():
+    """The keys that the README documents: what other versions of the sampler must read."""
+    study = optuna.create_study(sampler=PSOSampler(seed=1, search_space=FINITE, swarm_size=2))
+    evaluate(study, FINITE, 6)
+    first, last = study.trials[0].system_attrs["pso:move"], study.trials[5].system_attrs["pso:move"]
+    fields = ["v", "space", "turn", "x", "dx", "particle", "incumbent", "radius"]
+    assert list(first) == list(last) == fields
+    assert (first["v"], first["turn"], first["dx"], first["particle"]) == (1, 0, None, None)
+    assert (last["turn"], last["particle"], len(last["x"]), len(last["dx"])) == (5, 1, 2, 2)
