@@ -115,6 +115,10 @@ class HpBandSterSearch(Search):
         self._open = {key for key, trial in self._trials.items() if not trial.state.is_finished()}
         self._out: dict[int, Run] = {}
 
+    def prepare(self) -> None:
+        """Import HpBandSter, which takes seconds."""
+        _ = self._schedule
+
     def ask(self) -> Job:
         """The next job, for ever; what is stored but unfinished comes first.
 
@@ -151,7 +155,7 @@ class HpBandSterSearch(Search):
 
     @cached_property
     def _schedule(self) -> Schedule:
-        """HpBandSter's objects, made when first needed: importing them takes seconds."""
+        """HpBandSter's objects; not made at once, because checking a suite needs none of them."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from hpo_bench.bridges.generator import Generator
@@ -234,10 +238,15 @@ def _stored_value(trial: FrozenTrial, budget: int) -> float | None:
     return trial.intermediate_values.get(budget)
 
 
+def _has_failed(trial: FrozenTrial) -> bool:
+    """Whether the trial was told so, or its evaluation was recorded with an error."""
+    return trial.state == TrialState.FAIL or {"error", "epochs"} <= trial.user_attrs.keys()
+
+
 def _closing(trial: FrozenTrial, largest: int) -> tuple[TrialState, float | None]:
     """What to tell a trial that is still open when the budget of the run is spent."""
     reached = trial.intermediate_values.get(trial.last_step or 0)
-    if reached is not None and not math.isfinite(reached):
+    if _has_failed(trial) or (reached is not None and not math.isfinite(reached)):
         return TrialState.FAIL, None
     value = _stored_value(trial, largest)
     return (TrialState.PRUNED if value is None else TrialState.COMPLETE), value
@@ -245,7 +254,7 @@ def _closing(trial: FrozenTrial, largest: int) -> tuple[TrialState, float | None
 
 def _stored_outcome(trial: FrozenTrial, run: Run) -> Outcome | None:
     """What became of a run before this search was built; None if it is still to be done."""
-    if trial.state == TrialState.FAIL and trial.user_attrs["rung"] == run.rung:
+    if _has_failed(trial) and trial.user_attrs["rung"] == run.rung:
         return Outcome(run.budget, None)
     value = _stored_value(trial, run.budget)
     if value is not None:

@@ -47,6 +47,8 @@ def evaluate(job: Job, function: Function = valley) -> Outcome:
     for epoch in range(1, job.until + 1):
         value = function(job.configuration, epoch)
         if value is None:
+            job.trial.set_user_attr("error", "it said so")
+            job.trial.set_user_attr("epochs", epoch - 1)
             return Outcome(epoch - 1, None)
         if epoch not in done:
             job.trial.report(value, epoch)
