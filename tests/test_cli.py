@@ -1,0 +1,182 @@
+"""The command line, called in this process; tests/faults has it in processes of its own."""
+
+import csv
+import io
+import json
+import sys
+
+import optuna
+import pytest
+
+from hpo_bench import cli
+
+SUITE = """
+seeds = [0]
+workers = 1
+[objective]
+name = "toy:Curve"
+[budget]
+epochs = 9
+[methods]
+grid = {}
+random = {}
+"""
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys, toy_file):
+    """Run `hpo-bench ARGUMENTS` in a directory of its own; returns exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    toy_file(SUITE)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["hpo-bench", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def ran(command):
+    code, output, errors = command("run", "toy.toml")
+    assert code == 0, errors
+    return output, errors
+
+
+def test_run_shows_each_run_and_ends_with_the_table(ran):
+    output, errors = ran
+    assert "[2/2] toy/" in errors
+    assert "epochs spent" in errors
+    for word in ("grid", "random", "test accuracy", "wall s", "toy plain", "hpo-bench dashboard"):
+        assert word in output
+
+
+def test_results_in_every_format(ran, command):
+    code, output, _ = command("results", "toy")
+    assert code == 0
+    assert "random" in output
+    _, output, _ = command("results", "toy", "--format", "csv")
+    assert {row["method"] for row in csv.DictReader(io.StringIO(output))} == {"grid", "random"}
+    _, output, _ = command("results", "toy", "--format", "json")
+    assert {run["epochs"] for run in json.loads(output)["runs"]} == {9}
+    _, output, _ = command("results", "toy", "--format", "markdown")
+    assert output.startswith("| method | seeds | score |")
+
+
+def test_flags_lay_other_values_over_the_suite(command, tmp_path):
+    code, _, errors = command(
+        "run",
+        "toy.toml",
+        *("--methods", "random", "--seeds", "3,5-6", "--workers", "2"),
+        *("--storage", f"sqlite:///{tmp_path}/other.db"),
+        *("--set", "name=mine", "--set", "budget.epochs=3", "--set", "space.x={low=1,high=2}"),
+    )
+    assert code == 0, errors
+    names = optuna.get_all_study_names(f"sqlite:///{tmp_path}/other.db")
+    assert sorted(names) == [f"mine/random/seed-0{n}" for n in (3, 5, 6)]
+    study = optuna.load_study(study_name=names[0], storage=f"sqlite:///{tmp_path}/other.db")
+    (trial,) = study.trials
+    assert trial.params["x"] in (1, 2)
+
+
+def test_a_grid_beyond_the_budget_is_said_before_the_run(command):
+    _, _, errors = command("run", "toy.toml")
+    assert "note: grid: its 81 points are more than the 3 evaluations" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "quikstart"], "did you mean 'quickstart'"),
+        (["run", "toy.toml", "--methods", "pos"], "--methods: 'pos' cannot be used"),
+        (["run", "toy.toml", "--seeds", "a"], "--seeds: 'a' cannot be used; expected numbers"),
+        (["run", "toy.toml", "--set", "budget"], "--set: 'budget' cannot be used"),
+        (["run", "toy.toml", "--set", "budget.epoch=3"], "did you mean 'epochs'"),
+        (["run", "toy.toml", "--set", "name.x=3"], "name is not a table"),
+        (["run", "toy.toml", "--workers", "none"], "workers"),
+        (["run", "toy.toml", "--storage", "sqlite:////no/where.db"], "does not exist"),
+        (["run", "toy.toml", "--checkpoint-dir", "/proc/x"], "--checkpoint-dir"),
+        (["results", "toy"], "there is no such file; has a suite been run here?"),
+        (["dashboard"], "there is no such file; has a suite been run here?"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_line_and_nothing_is_run(command, tmp_path, arguments, message):
+    code, output, errors = command(*arguments)
+    assert code == 2
+    assert "error: " in errors
+    assert message in errors
+    assert "Traceback" not in output + errors
+
+
+def test_a_failed_run_ends_with_its_reason_and_a_failing_exit_status(command):
+    code, output, errors = command(
+        "run",
+        "toy.toml",
+        *("--methods", "random", "--set", "space={x=1,y={low=0.0,high=1.0}}"),
+        *("--set", "objective.options.fail_at=1"),
+    )
+    assert code == 1
+    assert "5 evaluations in a row failed, the last with RuntimeError: this x always" in errors
+    assert "1 of 1 runs not finished" in output
+
+
+def test_lists(command):
+    code, output, _ = command("suites")
+    assert code == 0
+    assert all(name in output for name in ("quickstart", "lenet5-cifar10-small"))
+    _, output, _ = command("methods")
+    assert all(name in output for name in ("grid", "random", "pso", "bohb", "hpo-bench 0."))
+    _, output, _ = command("objectives")
+    assert "lenet5" in output
+
+
+@pytest.mark.parametrize("name", ["run", "results", "dashboard"])
+def test_help_has_examples(command, name):
+    code, output, _ = command(name, "--help")
+    assert code == 0
+    assert f"hpo-bench {name}" in output
+    assert "Example" in output
+
+
+def test_version(command):
+    code, output, _ = command("--version")
+    assert code == 0
+    assert output.startswith("hpo-bench 0.")
+
+
+def test_a_missing_extra_is_named(command, ran, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna_dashboard", None)
+    code, _, errors = command("dashboard")
+    assert code == 2
+    assert "pip install 'hpo-bench[dashboard]'" in errors
+
+
+def test_the_dashboard_serves_the_studies_on_loopback(ran, tmp_path):
+    import socket
+    import subprocess
+    import time
+    from urllib.request import urlopen
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "hpo_bench", "dashboard", "--port", str(port)], cwd=tmp_path
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                answer = urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=5).read()
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        names = {study["study_name"] for study in json.loads(answer)["study_summaries"]}
+        assert names == {"toy/grid/seed-00", "toy/random/seed-00"}
+    finally:
+        server.terminate()
+        server.wait()

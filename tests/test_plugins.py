@@ -1,0 +1,115 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpo_bench import plugins
+from hpo_bench.errors import InputError
+
+SOMEBODY = """
+from optuna.distributions import FloatDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
+
+
+class CentreSampler(BaseSampler):
+    def infer_relative_search_space(self, study, trial):
+        return {}
+
+    def sample_relative(self, study, trial, search_space):
+        return {}
+
+    def sample_independent(self, study, trial, name, distribution):
+        return (distribution.low + distribution.high) / 2
+
+
+class Bowl:
+    search_space = {"x": FloatDistribution(0, 2)}
+    directions = [StudyDirection.MINIMIZE]
+
+    def evaluate(self, params):
+        return (params["x"] - 1) ** 2
+"""
+SUITE = """
+seeds = 1
+workers = 1
+objective = { name = "bowl" }
+budget = { evaluations = 2 }
+[methods.centre]
+[methods.random]
+"""
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A foreign package on the path, with its entry points as an installer writes them."""
+    site = tmp_path / "site"
+    meta = site / "somebody_elses-1.0.dist-info"
+    meta.mkdir(parents=True)
+    (site / "somebody.py").write_text(SOMEBODY)
+    (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: somebody-elses\nVersion: 1.0\n")
+    (meta / "entry_points.txt").write_text(
+        "[hpo_bench.methods]\ncentre = somebody:CentreSampler\n"
+        "[hpo_bench.objectives]\nbowl = somebody:Bowl\n"
+    )
+    return site
+
+
+def test_a_foreign_package_adds_a_method_and_an_objective(installed, tmp_path):
+    (tmp_path / "bowl.toml").write_text(SUITE)
+
+    def command(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "hpo_bench", *arguments],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(installed), "PATH": "/usr/bin:/bin", "COLUMNS": "120"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "somebody-elses 1.0" in command("methods")
+    table = command("run", "bowl.toml")
+    (centre,) = [line for line in table.splitlines() if line.strip().startswith("centre")]
+    assert "0.0000" in centre
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("module", "of the form module:object"),
+        (":object", "of the form module:object"),
+        ("nowhere.at.all:x", "there is no module 'nowhere'"),
+        ("math:nothing", "nothing"),
+        ("math:pi", "expected a class or a function"),
+    ],
+)
+def test_import_paths_that_lead_nowhere_are_told(path, message):
+    with pytest.raises(InputError, match=message):
+        plugins.load_path("field", path)
+
+
+def test_options_are_checked_against_the_signature():
+    def function(setup, *, width=1):
+        return setup, width
+
+    plugins.check_options("f", function, {"width": 2}, hidden={"setup"})
+    with pytest.raises(InputError, match=r"f\.widht: 2 .* did you mean 'width'"):
+        plugins.check_options("f", function, {"widht": 2}, hidden={"setup"})
+    with pytest.raises(InputError, match=r"f\.setup"):
+        plugins.check_options("f", function, {"setup": 2}, hidden={"setup"})
+
+
+def test_every_entry_point_of_ours_can_be_loaded():
+    for group in (plugins.METHODS, plugins.OBJECTIVES):
+        for plugin in plugins.installed(group):
+            assert callable(plugins.load("name", group, plugin.name))
+
+
+def test_importing_the_command_line_imports_nothing_heavy():
+    heavy = "{'torch', 'hpbandster', 'ConfigSpace', 'scipy', 'pandas'}"
+    code = f"import sys, hpo_bench.cli; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path.cwd(), check=False).returncode == 0
