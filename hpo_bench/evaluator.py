@@ -88,13 +88,16 @@ class Evaluator:
 
     def _known_outcome(self, job: Job, trial: FrozenTrial) -> Outcome | None:
         """The outcome of a job that was recorded, but not told when its process died."""
-        epochs = trial.user_attrs.get("epochs", 0)
-        if epochs not in trial.intermediate_values:
+        attributes = trial.user_attrs
+        reached = max(attributes.get("evaluated_at", [0]))
+        if attributes.get("epochs", -1) < reached:  # `epochs` is what is written last
             return None
-        value = trial.intermediate_values[epochs]
-        if epochs >= job.until:
-            return Outcome(epochs, value)
-        return Outcome(epochs, value, pruned=True) if self.should_prune(job) else None
+        if "error" in attributes:
+            return Outcome(reached, None)
+        value = trial.intermediate_values.get(reached)
+        if value is None or reached >= job.until:
+            return None if value is None else Outcome(reached, value)
+        return Outcome(reached, value, pruned=True) if self.should_prune(job) else None
 
     def should_prune(self, job: Job) -> bool:
         """Ask the study's pruner."""

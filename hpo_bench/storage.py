@@ -116,6 +116,14 @@ def reopen(study: optuna.Study, frozen: optuna.trial.FrozenTrial) -> optuna.Tria
     return optuna.Trial(study, frozen._trial_id)
 
 
+def create_running(
+    study: optuna.Study, template: optuna.trial.FrozenTrial
+) -> optuna.trial.FrozenTrial:
+    """Like `study.add_trial`, in a single write, and say which trial it has become."""
+    storage = study._storage
+    return storage.get_trial(storage.create_new_trial(study._study_id, template))
+
+
 def recorded(trial: optuna.Trial) -> optuna.trial.FrozenTrial:
     """What the storage holds of a trial under way."""
     return trial.storage.get_trial(trial._trial_id)

@@ -21,7 +21,6 @@ import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from optuna import Study, Trial
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -29,6 +28,7 @@ from hpo_bench.bridges.options import ModelOptions, ladder
 from hpo_bench.bridges.unit_cube import Point, decode, dimensions, encode
 from hpo_bench.errors import InputError, MissingExtraError
 from hpo_bench.search import Job, Outcome, Search, Setup
+from hpo_bench.storage import create_running, reopen
 
 if TYPE_CHECKING:  # HpBandSter is an extra, and takes seconds to import
     from hpo_bench.bridges.schedule import ConfigId, Run, Schedule
@@ -181,11 +181,11 @@ class HpBandSterSearch(Search):
             user_attrs={"bracket": run.bracket, "rung": run.rung, "pick": run.pick},
             system_attrs={CONFIG_ID: list(run.config_id)},
         )
-        self._trials[run.config_id] = _create(self._study, template)
+        self._trials[run.config_id] = create_running(self._study, template)
         self._open.add(run.config_id)
 
     def _job(self, stored: FrozenTrial, run: Run) -> Job:
-        trial = _reopen(self._study, stored)
+        trial = reopen(self._study, stored)
         if stored.user_attrs["rung"] != run.rung:
             trial.set_user_attr("rung", run.rung)
         self._out[stored.number] = run
@@ -210,17 +210,6 @@ class HpBandSterSearch(Search):
         if key in self._open:
             self._study.tell(self._trials[key].number, value, state)
             self._open.remove(key)
-
-
-def _create(study: Study, template: FrozenTrial) -> FrozenTrial:
-    """`study.add_trial` that says which trial it was."""
-    storage = study._storage
-    return storage.get_trial(storage.create_new_trial(study._study_id, template))
-
-
-def _reopen(study: Study, stored: FrozenTrial) -> Trial:
-    """Optuna has no public way to go on with a RUNNING trial."""
-    return Trial(study, stored._trial_id)
 
 
 def _config_id(trial: FrozenTrial) -> ConfigId:
