@@ -104,6 +104,9 @@ class GridSampler(BaseSampler):
         (12, 12, {'x': 0, 'y': 0})
     """
 
+    state_in_storage = True
+    """Whoever builds it anew on the same study goes on as if nothing had happened."""
+
     def __init__(
         self,
         search_space: Mapping[str, Sequence[Value] | BaseDistribution],

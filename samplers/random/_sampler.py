@@ -81,6 +81,9 @@ class RandomSampler(BaseSampler):
         (4, 4)
     """
 
+    state_in_storage = True
+    """Whoever builds it anew on the same study goes on as if nothing had happened."""
+
     def __init__(
         self,
         *,
