@@ -103,10 +103,10 @@ class PSOSampler(BaseSampler):
         seed: int | None = None,
         search_space: Mapping[str, BaseDistribution] | None = None,
         swarm_size: int | None = None,
-        inertia: float = 0.5,
+        inertia: float = 0.4,
         cognitive: float = 1.6,
-        social: float = 1.6,
-        max_velocity: float = 0.25,
+        social: float = 2.0,
+        max_velocity: float = 0.2,
         n_candidates: int = 32,
         warn_independent_sampling: bool = True,
     ) -> None:
@@ -180,13 +180,14 @@ class PSOSampler(BaseSampler):
             return memory.engine.has_converged(memory.n_turns)
 
     def infer_relative_search_space(
-        self,
-        study: Study,
-        trial: FrozenTrial,  # noqa: ARG002 - Optuna's signature
+        self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Give the space in which particles move."""
         self._raise_error_if_multi_objective(study)
-        return self._space_of(study)
+        if self._space is None:
+            # `sample_relative` follows at once: reading costs as much as all the rest.
+            self._just_read[_identity(study), trial.number] = _all_trials(study)
+        return self._space_of(study, self._just_read.get((_identity(study), trial.number)))
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -195,8 +196,9 @@ class PSOSampler(BaseSampler):
         self._raise_error_if_multi_objective(study)
         if not search_space:
             return {}
+        trials = self._just_read.pop((_identity(study), trial.number), None)
         with self._lock:
-            memory = self._read(study, search_space)
+            memory = self._read(study, search_space, trials)
             stored = memory.stored(trial)
             if stored is not None:
                 return memory.space.decode(stored[1].x)
@@ -236,6 +238,7 @@ class PSOSampler(BaseSampler):
         values: Sequence[float] | None,
     ) -> None:
         """End the study when a classic swarm has converged."""
+        self._just_read.pop((_identity(study), trial.number), None)
         if not isinstance(self._variant, _Classic) or state != TrialState.COMPLETE or not values:
             return
         space = self._space_of(study)
@@ -261,7 +264,7 @@ class PSOSampler(BaseSampler):
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration; the caches are built again from the storage."""
-        caches = ("_memories", "_spaces", "_seeds", "_lock")
+        caches = ("_memories", "_spaces", "_seeds", "_just_read", "_lock")
         return {k: v for k, v in self.__dict__.items() if k not in caches}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -293,22 +296,30 @@ class PSOSampler(BaseSampler):
         self._memories: dict[_StudyIdentity, _Memory] = {}
         self._spaces: dict[_StudyIdentity, _CommonSpace] = {}
         self._seeds: dict[_StudyIdentity, int] = {}
+        self._just_read: dict[tuple[_StudyIdentity, int], Sequence[FrozenTrial]] = {}
         self._lock = threading.RLock()
 
-    def _space_of(self, study: Study) -> dict[str, BaseDistribution]:
+    def _space_of(
+        self, study: Study, trials: Sequence[FrozenTrial] | None = None
+    ) -> dict[str, BaseDistribution]:
         space = self._space
         if space is None:
             with self._lock:
                 common = self._spaces.setdefault(_identity(study), _CommonSpace())
-                common.update(_all_trials(study))
+                common.update(_all_trials(study) if trials is None else trials)
                 space = common.space or {}
         return {name: d for name, d in sorted(space.items()) if not d.single()}
 
-    def _read(self, study: Study, search_space: Mapping[str, BaseDistribution]) -> _Memory:
+    def _read(
+        self,
+        study: Study,
+        search_space: Mapping[str, BaseDistribution],
+        trials: Sequence[FrozenTrial] | None = None,
+    ) -> _Memory:
         memory = self._memories.get(_identity(study))
         if memory is None or memory.space.distributions != search_space:
             memory = self._memories[_identity(study)] = self._fresh_memory(study, search_space)
-        memory.update(_all_trials(study))
+        memory.update(_all_trials(study) if trials is None else trials)
         return memory
 
     def _fresh_memory(self, study: Study, search_space: Mapping[str, BaseDistribution]) -> _Memory:
@@ -364,6 +375,8 @@ class _CommonSpace:
         self._n_read = 0
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
+        if len(trials) < self._n_read:
+            return  # read by a thread that another one has overtaken
         candidates = [*self._pending, *range(self._n_read, len(trials))]
         self._n_read = len(trials)
         self._pending = [n for n in candidates if not trials[n].state.is_finished()]
@@ -393,6 +406,8 @@ class _Memory:
         return self._n_read - len(self._foreign)
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
+        if len(trials) < self._n_read:
+            return  # read by a thread that another one has overtaken
         for number in range(self._n_read, len(trials)):
             self._pending[number] = None
             if not _FOREIGN.isdisjoint(trials[number].system_attrs):

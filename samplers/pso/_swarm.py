@@ -119,8 +119,8 @@ class Move(NamedTuple):
     radius: float = 0.0
 
 
-_RADIUS = 0.2  # the leader's first step, in units of the swarm's spread
-_GROW, _SHRINK = 1.3, 0.6
+_RADIUS = 0.12  # the leader's first step, in units of the swarm's spread
+_GROW, _SHRINK = 1.3, 0.75
 _RADIUS_RANGE = (1e-3, 1.0)
 _MUTATION = 0.1  # how often a categorical coordinate takes any of its choices
 _REDRAWS = 4
@@ -136,7 +136,7 @@ class Swarm:
 
     Example:
         >>> cube = Cube(np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.bool_))
-        >>> swarm = Swarm(cube, Settings(4, 0.5, 1.6, 1.6, 0.25, 1), seed=1)
+        >>> swarm = Swarm(cube, Settings(4, 0.4, 1.6, 2.0, 0.2, 8), seed=1)
         >>> for number in range(40):
         ...     move = swarm.ask(number, turn=number)
         ...     swarm.tell(Evaluation(number, float(np.sum((move.x - 0.7) ** 2)), move))

@@ -141,17 +141,16 @@ def test_extending_a_finished_grid_evaluates_only_the_new_points():
 
 
 @pytest.mark.parametrize("space", [SPACE, {"x": range(4), "y": ["c"]}])
-def test_the_order_is_the_same_wherever_the_process_ends(tmp_path, space):
+def test_the_order_is_the_same_wherever_the_process_ends(sqlite, space):
     """Restarted before every trial in one study, and once at every cut in the others."""
     whole = optuna.create_study(sampler=GridSampler(space, seed=3))
     whole.optimize(objective)
     n = len(whole.trials)
 
-    url = f"sqlite:///{tmp_path}/grid.db"
-    optuna.create_study(study_name="s", storage=url)
+    optuna.create_study(study_name="s", storage=sqlite())
     for _ in range(n):
         sampler = GridSampler(space, seed=3)
-        restarted = optuna.load_study(study_name="s", storage=url, sampler=sampler)
+        restarted = optuna.load_study(study_name="s", storage=sqlite(), sampler=sampler)
         restarted.optimize(objective, n_trials=1)
     assert points(restarted) == points(whole)
     for cut in range(1, n):
@@ -201,7 +200,7 @@ def test_another_seed_goes_on_in_the_order_the_study_began_with(caplog):
     assert points(study) == points(whole)
 
 
-def test_retries_of_stale_trials_keep_their_point(tmp_path):
+def test_retries_of_stale_trials_keep_their_point():
     """What `RetryHeartbeatStaleTrialCallback` puts in the queue is no point of its own."""
     retry = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=2)
     study = optuna.create_study(sampler=GridSampler(SPACE))

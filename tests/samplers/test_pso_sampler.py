@@ -56,14 +56,13 @@ def evaluate(study, space, n):
 
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("space", [SPACE, FINITE], ids=["mixed", "finite"])
-def test_proposals_are_the_same_wherever_the_process_ends(tmp_path, make, space):
+def test_proposals_are_the_same_wherever_the_process_ends(sqlite, make, space):
     """Restarted before every trial in one study, and once at every cut in the others."""
     n = 20
     whole = evaluate(optuna.create_study(sampler=make()), space, n)
-    url = f"sqlite:///{tmp_path}/pso.db"
-    optuna.create_study(study_name="s", storage=url)
+    optuna.create_study(study_name="s", storage=sqlite())
     for _ in range(n):
-        restarted = optuna.load_study(study_name="s", storage=url, sampler=make())
+        restarted = optuna.load_study(study_name="s", storage=sqlite(), sampler=make())
         restarted = evaluate(restarted, space, 1)
     assert restarted == whole
     for cut in range(n):
@@ -108,12 +107,11 @@ def test_retries_of_stale_trials_repeat_the_move_and_take_no_turn(make):
     assert len(retried) == 14
 
 
-def test_a_seed_is_drawn_once_and_kept(tmp_path):
-    url = f"sqlite:///{tmp_path}/pso.db"
-    optuna.create_study(study_name="s", storage=url)
+def test_a_seed_is_drawn_once_and_kept(sqlite):
+    optuna.create_study(study_name="s", storage=sqlite())
     seeds = set()
     for _ in range(2):
-        study = optuna.load_study(study_name="s", storage=url, sampler=PSOSampler())
+        study = optuna.load_study(study_name="s", storage=sqlite(), sampler=PSOSampler())
         study.tell(study.ask(FINITE), 0.0)
         study.ask(FINITE)
         seeds.add(study._storage.get_study_system_attrs(study._study_id)["pso:seed"])

@@ -47,13 +47,12 @@ def evaluate(study, space, n=1):
 
 
 @pytest.mark.parametrize(("make", "space"), SAMPLERS)
-def test_proposals_are_the_same_wherever_the_process_ends(tmp_path, make, space):
+def test_proposals_are_the_same_wherever_the_process_ends(sqlite, make, space):
     """Restarted before every trial in one study, and once at every cut in the others."""
     whole = evaluate(optuna.create_study(sampler=make()), space, 8)
-    url = f"sqlite:///{tmp_path}/random.db"
-    optuna.create_study(study_name="s", storage=url)
+    optuna.create_study(study_name="s", storage=sqlite())
     for _ in range(8):
-        restarted = optuna.load_study(study_name="s", storage=url, sampler=make())
+        restarted = optuna.load_study(study_name="s", storage=sqlite(), sampler=make())
         restarted = evaluate(restarted, space)
     assert restarted == whole
     for cut in range(8):
@@ -78,12 +77,11 @@ def test_another_process_goes_on_with_a_running_trial(make, space):
             assert again._suggest(name, distribution) == trial._suggest(name, distribution)
 
 
-def test_a_seed_is_drawn_once_and_kept(tmp_path):
-    url = f"sqlite:///{tmp_path}/random.db"
-    study = optuna.create_study(study_name="s", storage=url, sampler=RandomSampler())
+def test_a_seed_is_drawn_once_and_kept(sqlite):
+    study = optuna.create_study(study_name="s", storage=sqlite(), sampler=RandomSampler())
     trial = study.ask()
     first = trial.suggest_float("x", 0, 1)
-    study = optuna.load_study(study_name="s", storage=url, sampler=RandomSampler())
+    study = optuna.load_study(study_name="s", storage=sqlite(), sampler=RandomSampler())
     seed = study._storage.get_study_system_attrs(study._study_id)["random:seed"]
     assert first == uniform(seed, 0, "x")
     assert Trial(study, trial._trial_id).suggest_float("y", 0, 1) == uniform(seed, 0, "y")

@@ -1,0 +1,96 @@
+"""Each folder stands alone: what OptunaHub's registry and `load_local_module` need of it."""
+
+import ast
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+
+import samplers
+
+ROOT = Path(samplers.__file__).parent
+FOLDERS = {"grid": "GridSampler", "random": "RandomSampler", "pso": "PSOSampler"}
+FRONT_MATTER = ["author", "title", "description", "tags", "optuna_versions", "license"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_works_where_nothing_else_of_the_package_is(tmp_path, folder):
+    shutil.copytree(ROOT / folder, tmp_path / folder)
+    # As OptunaHub loads a package: by its path, under a name of its own.
+    spec = importlib.util.spec_from_file_location(
+        f"hub_{folder}",
+        tmp_path / folder / "__init__.py",
+        submodule_search_locations=[str(tmp_path / folder)],
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+        assert FOLDERS[folder] in module.__all__
+        arguments = {"search_space": {"x": range(5)}} if folder == "grid" else {"seed": 1}
+        sampler = getattr(module, FOLDERS[folder])(**arguments)
+        study = optuna.create_study(sampler=sampler)
+        study.optimize(lambda trial: trial.suggest_int("x", 0, 4), n_trials=5)
+        assert {trial.params["x"] for trial in study.trials} == set(range(5))
+    finally:
+        for name in [n for n in sys.modules if n.startswith(spec.name)]:
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_samplers_know_only_optuna_and_numpy(path):
+    allowed = sys.stdlib_module_names | {"optuna", "numpy"}
+    if path.name == "example.py":
+        allowed |= {"samplers"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            assert {alias.name.split(".")[0] for alias in node.names} <= allowed
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 1 or node.module.split(".")[0] in allowed
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_optunas_private_parts_are_touched_in_one_place(folder):
+    """Below one comment of `_sampler.py`, so that a new Optuna breaks one screen at the most."""
+    private = re.compile(r"\b(study|trial)\._|\._(storage|trial_id|study_id)\b")
+    for path in (ROOT / folder).glob("_*.py"):
+        text = path.read_text()
+        before = text.split("# Optuna has no public way for samplers to keep attributes")[0]
+        hits = [line for line in before.splitlines() if private.search(line)]
+        assert hits == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_explains_itself(folder):
+    readme = (ROOT / folder / "README.md").read_text()
+    _, front, body = readme.split("---\n", 2)
+    assert [line.split(":")[0] for line in front.splitlines()] == FRONT_MATTER
+    assert all(
+        f"## {title}\n" in body for title in ("Abstract", "API", "Example", "What is stored")
+    )
+    assert (ROOT / folder / "LICENSE").read_text().startswith("MIT License")
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_examples_run(tmp_path, folder):
+    subprocess.run(
+        [sys.executable, ROOT / folder / "example.py"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT.parent)},
+        check=True,
+        capture_output=True,
+    )
+
+
+def test_names_are_imported_when_they_are_used():
+    assert samplers.__all__ == ["GridSampler", "PSOSampler", "RandomSampler"]
+    assert set(samplers.__all__) <= set(dir(samplers))
+    with pytest.raises(AttributeError, match="no attribute 'BestSampler'"):
+        samplers.BestSampler  # noqa: B018
+    code = "import samplers, sys; assert 'optuna' not in sys.modules; samplers.GridSampler"
+    subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT.parent)}, check=True)
