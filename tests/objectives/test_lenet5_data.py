@@ -7,6 +7,7 @@ from PIL import Image
 
 from hpo_bench.errors import HpoBenchError, InputError
 from hpo_bench.objectives.lenet5 import data, shapes
+from hpo_bench.objectives.lenet5.cache import data_directory
 from hpo_bench.objectives.lenet5.data import Request
 
 
@@ -130,10 +131,10 @@ def test_images_are_loaded_once_per_process_for_the_same_request():
 
 
 def test_the_data_directory_is_the_variable_s_else_the_user_s_cache(monkeypatch, tmp_path):
-    assert data.data_directory() == tmp_path / "cache"
+    assert data_directory() == tmp_path / "cache"
     monkeypatch.delenv("HPO_BENCH_DATA")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert data.data_directory() == tmp_path / "xdg" / "hpo-bench"
+    assert data_directory() == tmp_path / "xdg" / "hpo-bench"
 
 
 def test_a_data_directory_that_cannot_be_made_is_told(folder, monkeypatch):

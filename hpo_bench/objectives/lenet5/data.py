@@ -1,32 +1,23 @@
 """Images as uint8 arrays in memory: where they come from, and how they are split.
 
-The module needs NumPy only; torchvision is imported where CIFAR-10 is read, Pillow where image
-files are.
+NumPy only: torchvision is imported where CIFAR-10 is read, Pillow where image files are.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-import filelock
 import numpy as np
 import numpy.typing as npt
-import platformdirs
-from rich.console import Console
 
 from hpo_bench.errors import HpoBenchError, InputError, MissingExtraError
-from hpo_bench.objectives.lenet5 import shapes
-
-SIDE = 32
-"""Height and width of every image, in pixels."""
+from hpo_bench.objectives.lenet5 import imagefolder, shapes
+from hpo_bench.objectives.lenet5.cache import data_directory, locked, say
 
 Source = Literal["cifar10", "imagefolder", "shapes"]
 SOURCES: tuple[Source, ...] = ("cifar10", "imagefolder", "shapes")
@@ -74,12 +65,6 @@ class Data:
     """Of all pixels and labels of the source, before they were split."""
 
 
-def data_directory() -> Path:
-    """Where downloads and caches live: `HPO_BENCH_DATA`, else the user's cache directory."""
-    named = os.environ.get("HPO_BENCH_DATA")
-    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("hpo-bench"))
-
-
 def load(request: Request) -> Data:
     """Load the images of a request, once per process for the same request.
 
@@ -103,9 +88,6 @@ def _load(request: Request) -> Data:
     elif request.source == "cifar10":
         train, test, classes = _cifar10(request.directory or data_directory())
     else:
-        # Pillow is imported there, and only there.
-        from hpo_bench.objectives.lenet5 import imagefolder
-
         assert request.directory is not None
         train, test, classes = imagefolder.read(request.directory, data_directory())
     return _split(request, Images(*train), Images(*test), classes)
@@ -152,8 +134,7 @@ def _cifar10(directory: Path) -> tuple[Any, Any, tuple[str, ...]]:
         from torchvision.datasets import CIFAR10
     except ModuleNotFoundError as error:
         raise MissingExtraError("data = 'cifar10'", "lenet5", error.name) from None
-    with locked(directory):
-        parts = [_cifar10_part(CIFAR10, directory, train) for train in (True, False)]
+    parts = [_cifar10_part(CIFAR10, directory, train) for train in (True, False)]
     train, test = ((part.data, np.array(part.targets, dtype=np.int64)) for part in parts)
     return train, test, tuple(parts[0].classes)
 
@@ -162,9 +143,11 @@ def _cifar10_part(dataset: Any, directory: Path, train: bool) -> Any:
     try:
         return dataset(directory, train=train)
     except RuntimeError:  # how torchvision says: not found, or another checksum
-        say(f"downloading CIFAR-10 to {directory} (170 MB, once)")
+        pass
     try:
-        return dataset(directory, train=train, download=True)
+        with locked(directory):
+            say(f"CIFAR-10 goes to {directory} (170 MB, downloaded once)")
+            return dataset(directory, train=train, download=True)
     except (OSError, RuntimeError) as error:
         raise HpoBenchError(
             f"CIFAR-10 is not in {directory} (looked for {dataset.base_folder}/ and "
@@ -174,30 +157,3 @@ def _cifar10_part(dataset: Any, directory: Path, train: bool) -> Any:
             "directory with train/<class>/* and test/<class>/*, data = 'shapes' for images "
             "generated on the spot."
         ) from error
-
-
-@contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Let one process at a time fill `directory`; the others then find what it left.
-
-    Raises:
-        HpoBenchError: The directory cannot be written.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(directory / ".hpo-bench.lock")
-        lock.acquire()
-    except OSError as error:
-        raise HpoBenchError(
-            f"{directory} cannot be used for downloads and caches ({error.strerror or error}); "
-            "set HPO_BENCH_DATA to a directory that can be written"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def say(text: str) -> None:
-    """Tell the person at the keyboard what takes time or disk space, on standard error."""
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(text)

@@ -6,8 +6,6 @@ import hashlib
 import os
 import warnings
 import zipfile
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,14 @@ from rich.console import Console
 from rich.progress import track
 
 from hpo_bench.errors import HpoBenchError, MissingExtraError
-from hpo_bench.objectives.lenet5.data import SIDE, locked, say
+from hpo_bench.objectives.lenet5.cache import locked, say
 
 Arrays = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
+Files = dict[str, list[tuple[Path, int]]]
+"""Of `train` and `test`: every image, with the label of its class."""
+
+SIDE = 32
+"""Height and width of every image after reading, in pixels."""
 
 _ENDINGS = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -42,21 +45,17 @@ def read(directory: Path, cache: Path) -> tuple[Arrays, Arrays, tuple[str, ...]]
         HpoBenchError: A folder is missing or empty, the classes differ, or an image is broken.
     """
     classes = _classes(directory)
-    files = [_files(directory / part, classes) for part in ("train", "test")]
-    path = (
-        cache / f"imagefolder-{_key(directory, [file for part in files for file, _ in part])}.npz"
-    )
+    files = {part: _files(directory / part, classes) for part in ("train", "test")}
+    path = cache / f"imagefolder-{_key(directory, files)}.npz"
     with locked(cache):
         arrays = _cached(path)
         if arrays is None:
-            n_images = sum(len(part) for part in files)
+            n_images = sum(len(part) for part in files.values())
             say(f"decoding {n_images:,} images of {directory}, kept in {path}")
-            arrays = {}
-            for name, part in zip(("train", "test"), files, strict=True):
-                arrays[f"{name}_pixels"] = _decode_all(name, [file for file, _ in part])
-                arrays[f"{name}_labels"] = np.array([label for _, label in part], dtype=np.int64)
+            arrays = _decode_all(files)
             _keep(path, arrays)
-    return _part(arrays, "train"), _part(arrays, "test"), tuple(classes)
+    train, test = ((arrays[f"{part}_pixels"], arrays[f"{part}_labels"]) for part in files)
+    return train, test, tuple(classes)
 
 
 def _classes(directory: Path) -> list[str]:
@@ -91,9 +90,9 @@ def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
     return files
 
 
-def _key(directory: Path, files: list[Path]) -> str:
+def _key(directory: Path, files: Files) -> str:
     digest = hashlib.sha256(f"1 {SIDE}".encode())  # counted up when the decoding changes
-    for file in files:
+    for file in (file for part in files.values() for file, _ in part):
         status = file.stat()
         name = file.relative_to(directory).as_posix()
         digest.update(f"\n{name}\0{status.st_size}\0{status.st_mtime_ns}".encode())
@@ -114,28 +113,26 @@ def _cached(path: Path) -> dict[str, npt.NDArray[Any]] | None:
 def _keep(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
     # Renaming is atomic: a reader finds a whole file or none.
     partial = path.with_suffix(".partial.npz")
-    np.savez(partial, allow_pickle=False, **arrays)
-    partial.replace(path)
+    try:
+        np.savez(partial, allow_pickle=False, **arrays)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise HpoBenchError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def _part(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> Arrays:
-    return arrays[f"{name}_pixels"], arrays[f"{name}_labels"]
-
-
-def _decode_all(part: str, files: list[Path]) -> npt.NDArray[np.uint8]:
-    pixels = np.empty((len(files), SIDE, SIDE, 3), dtype=np.uint8)
+def _decode_all(files: Files) -> dict[str, npt.NDArray[Any]]:
+    # Not in threads: most of the time is spent in Python, which runs one at a time.
+    arrays: dict[str, npt.NDArray[Any]] = {}
     console = Console(stderr=True)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        decoded = track(
-            pool.map(_decode, files, chunksize=64),
-            description=part,
-            total=len(files),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        for index, image in enumerate(decoded):
-            pixels[index] = image
-    return pixels
+    for name, part in files.items():
+        pixels = np.empty((len(part), SIDE, SIDE, 3), dtype=np.uint8)
+        shown = track(part, description=name, console=console, disable=not console.is_terminal)
+        for index, (file, _) in enumerate(shown):
+            pixels[index] = _decode(file)
+        arrays[f"{name}_pixels"] = pixels
+        arrays[f"{name}_labels"] = np.array([label for _, label in part], dtype=np.int64)
+    return arrays
 
 
 def _decode(file: Path) -> npt.NDArray[np.uint8]:

@@ -78,7 +78,8 @@ class LeNet5(Objective):
         study = optuna.create_study(direction="maximize")
         study.optimize(LeNet5(data="shapes", train_size=3000, epochs=3), n_trials=20)
 
-    The same configuration under the same seed has the same value in every process, in any order.
+    The same configuration under the same seed has the same value in every process, in any order,
+    on machines with the same instruction set and version of torch.
     Nothing is loaded, and torch is not imported, before `prepare` or the first evaluation.
     """
 
@@ -202,9 +203,13 @@ class LeNet5(Objective):
 
         data = self._load()
         request = self._request
-        generated = " (generated data, not a real data set)" if request.source == "shapes" else ""
+        named = {
+            "cifar10": "CIFAR-10",
+            "imagefolder": f"image folder with sha256 {data.sha256[:8]}",
+            "shapes": "shapes (generated data, not a real data set)",
+        }
         return {
-            "data": f"{request.source}{generated}",
+            "data": named[request.source],
             "data_sha256": data.sha256,
             "classes": len(data.classes),
             "train_size": len(data.train),

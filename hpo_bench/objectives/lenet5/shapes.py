@@ -45,12 +45,13 @@ _SHAPES: dict[str, Callable[[Floats, Floats], Mask]] = {
 CLASSES = tuple(_SHAPES)
 
 _SIDE = 32
-_RADIUS = (8.0, 12.0)
-_SHIFT = 3.0  # most pixels that a shape stands off the centre, along each axis
-_TILT = 0.15  # radians, either way
-_SHADE = 0.1  # standard deviation of the background's 8x8 tiles
-_SPOTS = 1
-_NOISE = 0.1
+_RADIUS = (7.0, 12.0)
+_SHIFT = 3.5  # most pixels that a shape stands off the centre, along each axis
+_TILT = 0.2  # radians, either way
+_SHADE = 0.12  # standard deviation of the background's 8x8 tiles
+_SPOTS = 2
+_NOISE = 0.25
+_INVERTED = 0.1  # share of the shapes that are darker than their background
 _CHUNK = 1000  # images drawn at once: some tens of megabytes
 
 
@@ -70,29 +71,33 @@ def draw(
 
 def _draw(labels: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     n = len(labels)
-    image = _background(n, rng)
+    dark, light = _colours(n, rng, low=0.0, high=0.6), _colours(n, rng, low=0.4, high=1.0)
+    inverted = rng.random((n, 1, 1, 1)) < _INVERTED
+    image = _background(np.where(inverted, light, dark), rng)
     u, v = _pose(n, rng, radius=_RADIUS, shift=_SHIFT, tilt=_TILT)
     inside = np.zeros(u.shape, dtype=np.bool_)
     for label, shape in enumerate(_SHAPES.values()):
         own = labels == label
         inside[own] = shape(u[own], v[own])
-    image = np.where(inside[..., None], _colours(n, rng), image)
+    image = np.where(inside[..., None], np.where(inverted, dark, light), image)
     image += _NOISE * rng.standard_normal(image.shape, dtype=np.float32)
     return (np.clip(image, 0.0, 1.0) * 255).astype(np.uint8)
 
 
-def _background(n: int, rng: np.random.Generator) -> Floats:
+def _background(colours: Floats, rng: np.random.Generator) -> Floats:
+    n = len(colours)
     tile = _SIDE // 4
     shades = _SHADE * rng.standard_normal((n, 4, 4, 3), dtype=np.float32)
-    image = _colours(n, rng) + shades.repeat(tile, axis=1).repeat(tile, axis=2)
+    image = colours + shades.repeat(tile, axis=1).repeat(tile, axis=2)
     for _ in range(_SPOTS):
         u, v = _pose(n, rng, radius=(2.0, 4.0), shift=14.0, tilt=0.0)
-        image = np.where((np.hypot(u, v) < 1.0)[..., None], _colours(n, rng), image)
+        spot = (np.hypot(u, v) < 1.0)[..., None]
+        image = np.where(spot, _colours(n, rng, low=0.0, high=1.0), image)
     return image
 
 
-def _colours(n: int, rng: np.random.Generator) -> Floats:
-    return rng.random((n, 1, 1, 3), dtype=np.float32)
+def _colours(n: int, rng: np.random.Generator, low: float, high: float) -> Floats:
+    return rng.uniform(low, high, (n, 1, 1, 3)).astype(np.float32)
 
 
 def _pose(

@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives.base import Evaluation
-from hpo_bench.objectives.lenet5.data import SIDE, Data, Images
+from hpo_bench.objectives.lenet5.data import Data, Images
 from hpo_bench.objectives.lenet5.model import initial_weights, logits
 from hpo_bench.objectives.lenet5.optimizer import initial_state, update
 from hpo_bench.spaces import Configuration
@@ -248,8 +248,9 @@ def _batches(
 
 
 def _crop(batch: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    side = torch.arange(SIDE) - CROP
-    rows, columns = ((side + move[:, None]).clamp(0, SIDE - 1) for move in (down, right))
+    side = batch.shape[1]
+    axis = torch.arange(side) - CROP
+    rows, columns = ((axis + move[:, None]).clamp(0, side - 1) for move in (down, right))
     image = torch.arange(len(batch))[:, None, None]
     return batch[image, rows[:, :, None], columns[:, None, :]]
 
