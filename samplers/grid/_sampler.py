@@ -194,18 +194,7 @@ class GridSampler(BaseSampler):
                 f"search_space: there is no parameter {param_name!r} in the grid; "
                 f"it has {', '.join(self._lattice.axes)}"
             )
-        value = self._offer(study, trial)[param_name]
-        try:
-            internal = param_distribution.to_internal_repr(value)
-            legal = param_distribution._contains(internal)
-        except (TypeError, ValueError):
-            legal = False
-        if not legal:
-            raise ValueError(
-                f"search_space[{param_name!r}]: {value!r} cannot be used; "
-                f"the objective allows {param_distribution}"
-            )
-        return param_distribution.to_external_repr(internal)
+        return _legal(param_name, self._offer(study, trial)[param_name], param_distribution)
 
     def after_trial(
         self,
@@ -393,6 +382,20 @@ def _write_trial(study: Study, trial: FrozenTrial, key: str, value: Any) -> None
 
 def _fail_trial(study: Study, trial: FrozenTrial) -> None:
     study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+
+def _legal(name: str, value: Any, distribution: BaseDistribution) -> Any:
+    """Give the value as the distribution has it."""
+    try:
+        internal = distribution.to_internal_repr(value)
+        legal = distribution._contains(internal)
+    except (TypeError, ValueError):
+        legal = False
+    if not legal:
+        raise ValueError(
+            f"search_space[{name!r}]: {value!r} cannot be used; the objective allows {distribution}"
+        )
+    return distribution.to_external_repr(internal)
 
 
 def _retries_stale_trials(study: Study) -> bool:

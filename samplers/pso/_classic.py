@@ -43,7 +43,8 @@ class ClassicSwarm:
         self._seed = seed
         self._moves: dict[int, Move] = {}  # by turn
         self._values: dict[int, float] = {}  # by turn
-        self._best: tuple[float, int, Array] | None = None  # value, number, position
+        # The best (value, number, position) of each generation; -1 for what others chose.
+        self._bests: dict[int, tuple[float, int, Array]] = {}
 
     def see(self, turn: int, move: Move) -> None:
         """Take note of a move that has been made, whatever becomes of it."""
@@ -54,36 +55,48 @@ class ClassicSwarm:
         number, value, move = evaluation
         if value is None:
             return
+        generation = -1
         if turn is not None:
             self._values[turn] = value
-        if self._best is None or (value, number) < self._best[:2]:
-            self._best = value, number, move.x
+            generation = turn // self._set.swarm_size
+        entry = value, number, move.x
+        known = self._bests.get(generation, entry)
+        self._bests[generation] = min(known, entry, key=lambda best: best[:2])
 
     def ask(self, number: int, turn: int, running: Iterable[Array] = ()) -> Move:  # noqa: ARG002
         """Say where to look next."""
         generation, particle = divmod(turn, self._set.swarm_size)
         before = self._moves.get(turn - self._set.swarm_size)
-        if generation == 0 or before is None or self._best is None:
+        if generation == 0 or before is None or self._best_before(generation) is None:
             rng = np.random.default_rng([self._seed, turn])
             return Move(rng.random(len(self._cube)), np.zeros(len(self._cube)), particle)
         return self._step(generation, particle, before)
 
     def has_converged(self, turns: int) -> bool:
-        """Say whether, after that many turns, the next generation would hardly move."""
+        """Say whether the generation after the last whole one would hardly move.
+
+        Args:
+            turns: How many turns, from the first on, are over.
+        """
         size = self._set.swarm_size
-        generation, rest = divmod(turns, size)
-        before = [self._moves.get(turn) for turn in range(turns - size, turns)]
-        if generation == 0 or rest or self._best is None or None in before:
+        generation = turns // size
+        last = range((generation - 1) * size, generation * size)
+        before = [self._moves.get(turn) for turn in last]
+        if generation == 0 or None in before or self._best_before(generation) is None:
             return False
         steps = [self._step(generation, k, m).v for k, m in enumerate(before) if m is not None]
         return float(np.linalg.norm(np.array(steps))) < self._set.epsilon
 
+    def _best_before(self, generation: int) -> Array | None:
+        earlier = [best for g, best in self._bests.items() if g < generation]
+        return min(earlier, key=lambda best: best[:2])[2] if earlier else None
+
     def _step(self, generation: int, particle: int, before: Move) -> Move:
-        assert self._best is not None
+        best = self._best_before(generation)
+        assert best is not None
         s, size = self._set, self._set.swarm_size
         rng = np.random.default_rng([self._seed, generation, 0xA3])
         u_l, u_g = rng.uniform(0, s.phi_l), rng.uniform(0, s.phi_g)
-        best = self._best[2]
         last = range((generation - 1) * size, generation * size)
         leader = min(last, key=lambda turn: self._values.get(turn, math.inf))
         local = self._moves[leader].x if leader in self._values else best

@@ -177,7 +177,7 @@ class PSOSampler(BaseSampler):
             return False
         with self._lock:
             memory = self._read(study, space)
-            return memory.engine.has_converged(memory.n_turns)
+            return memory.engine.has_converged(memory.turns_over())
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -202,7 +202,7 @@ class PSOSampler(BaseSampler):
             stored = memory.stored(trial)
             if stored is not None:
                 return memory.space.decode(stored[1].x)
-            turn, move = memory.ask(trial.number)
+            turn, move = memory.ask(trial)
         _write_trial(study, trial, _MOVE, memory.to_json(turn, move))
         return memory.space.decode(move.x)
 
@@ -245,8 +245,9 @@ class PSOSampler(BaseSampler):
         if not space:
             return
         with self._lock:
-            if self._read(study, space).n_turns % self._variant.settings.swarm_size:
-                return
+            known, size = self._read(study, space), self._variant.settings.swarm_size
+            if known.turns_over(trial.number) // size == known.turns_over() // size:
+                return  # no further generation is whole
             # The trial is not finished in the storage yet, so a memory of its own is asked.
             memory = self._fresh_memory(study, space)
             finished = optuna.trial.create_trial(
@@ -259,7 +260,7 @@ class PSOSampler(BaseSampler):
             trials = list(_all_trials(study))
             trials[trial.number] = finished
             memory.update(trials)
-            if memory.engine.has_converged(memory.n_turns):
+            if memory.engine.has_converged(memory.turns_over()):
                 _stop(study)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -401,9 +402,15 @@ class _Memory:
         self._n_read = 0
 
     @property
-    def n_turns(self) -> int:
-        """How many trials have had a turn."""
-        return self._n_read - len(self._foreign)
+    def n_turns_over(self) -> int:
+        """How many turns, from the first on, are over: their trials are finished."""
+        return min(
+            (self._turn(number) for number in self._pending), default=self._turn(self._n_read)
+        )
+
+    def _turn(self, number: int) -> int:
+        """Give a trial's number less the trials before it that others have put there."""
+        return number - bisect.bisect_left(self._foreign, number)
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
         if len(trials) < self._n_read:
@@ -418,7 +425,7 @@ class _Memory:
 
     def _enter(self, trial: FrozenTrial) -> None:
         stored = self.stored(trial)
-        if stored is not None:
+        if stored is not None and "fixed_params" not in trial.system_attrs:
             self.engine.see(*stored)
         if not trial.state.is_finished():
             self._pending[trial.number] = None if stored is None else stored[1].x
@@ -439,9 +446,11 @@ class _Memory:
     def _stands_for(self, x: Array, trial: FrozenTrial) -> bool:
         return all(trial.params[name] == value for name, value in self.space.decode(x).items())
 
-    def ask(self, number: int) -> tuple[int, Move]:
+    def ask(self, trial: FrozenTrial) -> tuple[int, Move]:
         """Give the turn of a trial and its move, as it is stored."""
-        turn = number - bisect.bisect_left(self._foreign, number)
+        number = trial.number
+        # The retry of a trial that died before it moved makes up for that trial's turn.
+        turn = self._turn(trial.system_attrs.get("failed_trial", number))
         running = [x for n, x in self._pending.items() if x is not None and n != number]
         move = self.engine.ask(number, turn, running)
         v = None if move.v is None else np.round(move.v, _DIGITS)

@@ -129,7 +129,8 @@ class RandomSampler(BaseSampler):
             return
         if _POINT in trial.system_attrs or "fixed_params" in trial.system_attrs:
             return
-        turn = self._read(study).turn(trial.number)
+        # The retry of a trial that died before it drew makes up for that trial's turn.
+        turn = self._read(study).turn(trial.system_attrs.get("failed_trial", trial.number))
         if turn < self._n_points:
             self._write_point(study, trial, self._drawn(study, turn))
             return
@@ -255,17 +256,7 @@ class RandomSampler(BaseSampler):
                 f"search_space: there is no parameter {name!r} in the sample; "
                 f"it has {', '.join(point)}"
             )
-        try:
-            internal = distribution.to_internal_repr(point[name])
-            legal = distribution._contains(internal)
-        except (TypeError, ValueError):
-            legal = False
-        if not legal:
-            raise ValueError(
-                f"search_space[{name!r}]: {point[name]!r} cannot be used; "
-                f"the objective allows {distribution}"
-            )
-        return distribution.to_external_repr(internal)
+        return _legal(name, point[name], distribution)
 
     def _write_point(self, study: Study, trial: FrozenTrial, point: dict[str, Any]) -> None:
         _write_trial(study, trial, _POINT, {"v": _VERSION, "params": point})
@@ -456,6 +447,20 @@ def _write_trial(study: Study, trial: FrozenTrial, key: str, value: Any) -> None
 
 def _fail_trial(study: Study, trial: FrozenTrial) -> None:
     study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+
+def _legal(name: str, value: Any, distribution: BaseDistribution) -> Any:
+    """Give the value as the distribution has it."""
+    try:
+        internal = distribution.to_internal_repr(value)
+        legal = distribution._contains(internal)
+    except (TypeError, ValueError):
+        legal = False
+    if not legal:
+        raise ValueError(
+            f"search_space[{name!r}]: {value!r} cannot be used; the objective allows {distribution}"
+        )
+    return distribution.to_external_repr(internal)
 
 
 def _agree_on_seed(study: Study) -> int:

@@ -107,6 +107,16 @@ def test_retries_of_stale_trials_repeat_the_move_and_take_no_turn(make):
     assert len(retried) == 14
 
 
+def test_the_retry_of_a_trial_that_never_moved_makes_up_for_its_turn():
+    study = optuna.create_study(sampler=PSOSampler(seed=1, search_space=SPACE))
+    silent = study.ask()
+    study._storage.set_trial_state_values(silent._trial_id, TrialState.FAIL)
+    optuna.storages.RetryHeartbeatStaleTrialCallback()(study, study.trials[0])
+    trials = [study.ask(SPACE) for _ in range(3)]
+    turns = [study.trials[t.number].system_attrs["pso:move"]["turn"] for t in trials]
+    assert turns == [0, 1, 2]
+
+
 def test_a_seed_is_drawn_once_and_kept(sqlite):
     optuna.create_study(study_name="s", storage=sqlite())
     seeds = set()
@@ -308,6 +318,18 @@ def test_classic_ends_when_it_has_converged():
         trial = asked.ask()
         asked.tell(trial, objective(trial))
     assert len(asked.trials) == len(study.trials)
+
+
+def test_classic_with_many_workers_ends_when_a_generation_has_converged():
+    sampler = PSOSampler.classic(seed=2, swarm_size=4, inertia=0.4, epsilon=0.05)
+    study = optuna.create_study(sampler=sampler)
+    running = []
+    while not sampler.is_exhausted(study):
+        running.append(study.ask({"x": FloatDistribution(-1, 1)}))
+        if len(running) == 3:
+            trial = running.pop(0)
+            study.tell(trial, trial.params["x"] ** 2)
+        assert len(study.trials) < 500
 
 
 def test_the_default_never_ends_by_itself():

@@ -60,6 +60,9 @@ def assert_generation(swarm, generation, x, v, value):
     assert [move.x[0] for move in moves] == pytest.approx(x)
     assert [move.v[0] for move in moves] == pytest.approx(v)
     for k, move in enumerate(moves):
+        # What a particle of this generation has found does not reach the others before the next.
+        again = swarm.ask(2 * generation + k, 2 * generation + k)
+        assert np.array_equal(again.x, move.x)
         swarm.see(2 * generation + k, move)
         swarm.tell(Evaluation(2 * generation + k, value(move.x[0]), move), 2 * generation + k)
 

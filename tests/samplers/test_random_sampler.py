@@ -187,6 +187,17 @@ def test_enqueued_trials_and_retries_take_nothing_from_the_sample():
     assert len(drawn) == 5
 
 
+def test_the_retry_of_a_trial_that_never_drew_makes_up_for_its_turn():
+    study = optuna.create_study(sampler=RandomSampler(seed=5, search_space=FINITE, proportion=1))
+    silent = study._storage.create_new_trial(study._study_id)
+    study._storage.set_trial_state_values(silent, TrialState.FAIL)
+    optuna.storages.RetryHeartbeatStaleTrialCallback()(study, study.trials[0])
+    while not study.sampler.is_exhausted(study):
+        evaluate(study, FINITE)
+    complete = study.get_trials(states=[TrialState.COMPLETE])
+    assert len({tuple(trial.params.values()) for trial in complete}) == len(complete) == 10
+
+
 def test_every_point_is_as_likely_to_be_in_the_sample():
     counts = Counter()
     for seed in range(300):
