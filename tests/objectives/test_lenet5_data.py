@@ -294,6 +294,23 @@ def test_cifar10_is_looked_for_in_the_default_directory(cache, monkeypatch, offl
     assert len(data.load(request("cifar10", **CIFAR)).train) == 30
 
 
+def test_cifar10_s_archive_placed_by_hand_is_unpacked(tmp_path, monkeypatch, offline):
+    import hashlib
+    import shutil
+    import tarfile
+
+    from torchvision.datasets import CIFAR10
+
+    base = make_cifar10(tmp_path, monkeypatch)
+    archive = tmp_path / CIFAR10.filename
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(base, CIFAR10.base_folder)
+    shutil.rmtree(base)
+    monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
+    assert len(data.load(request("cifar10", tmp_path, **CIFAR)).test) == 10
+    assert offline == []
+
+
 def test_cifar10_missing_and_no_network_says_where_it_looked_and_what_to_do(tmp_path, offline):
     with pytest.raises(HpoBenchError) as told:
         data.load(request("cifar10", tmp_path / "here", **CIFAR))
