@@ -239,7 +239,7 @@ class PSOSampler(BaseSampler):
     ) -> None:
         """End the study when a classic swarm has converged."""
         self._just_read.pop((_identity(study), trial.number), None)
-        if not isinstance(self._variant, _Classic) or state != TrialState.COMPLETE or not values:
+        if not isinstance(self._variant, _Classic):
             return
         space = self._space_of(study)
         if not space:
@@ -253,7 +253,8 @@ class PSOSampler(BaseSampler):
             finished = optuna.trial.create_trial(
                 params=trial.params,
                 distributions=trial.distributions,
-                value=values[0],
+                value=values[0] if values and state == TrialState.COMPLETE else None,
+                state=state,
                 system_attrs=dict(trial.system_attrs),
             )
             finished.number = trial.number
@@ -401,12 +402,10 @@ class _Memory:
         self._pending: dict[int, Array | None] = {}  # number -> where it is, if it has moved
         self._n_read = 0
 
-    @property
-    def n_turns_over(self) -> int:
-        """How many turns, from the first on, are over: their trials are finished."""
-        return min(
-            (self._turn(number) for number in self._pending), default=self._turn(self._n_read)
-        )
+    def turns_over(self, with_number: int | None = None) -> int:
+        """Count the turns, from the first on, whose trials are finished, or taken to be."""
+        running = (self._turn(n) for n in self._pending if n != with_number)
+        return min(running, default=self._turn(self._n_read))
 
     def _turn(self, number: int) -> int:
         """Give a trial's number less the trials before it that others have put there."""
