@@ -97,6 +97,9 @@ class PSOSampler(BaseSampler):
         True
     """
 
+    state_in_storage = True
+    """Whoever builds it anew on the same study goes on as if nothing had happened."""
+
     def __init__(
         self,
         *,
