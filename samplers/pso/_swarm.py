@@ -122,7 +122,7 @@ class Move(NamedTuple):
 _RADIUS = 0.12  # the leader's first step, in units of the swarm's spread
 _GROW, _SHRINK = 1.3, 0.75
 _RADIUS_RANGE = (1e-3, 1.0)
-_MUTATION = 0.1  # how often a categorical coordinate takes any of its choices
+_MUTATION = 0.02  # how often a categorical coordinate takes any of its choices
 _REDRAWS = 4
 
 
