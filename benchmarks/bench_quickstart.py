@@ -1,17 +1,18 @@
 """Every method of the quickstart suite, timed as a whole run; what it found stands beside.
 
-    tox run -e bench                            # stores a JSON under .benchmarks
-    tox run -e bench -- --benchmark-compare     # beside the one before
+tox run -e bench                            # stores a JSON under .benchmarks
+tox run -e bench -- --benchmark-compare     # beside the one before
 """
 
 from pathlib import Path
 
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
 from hpo_bench import suite
 from hpo_bench.analysis.results import collect
 from hpo_bench.runs import Run, execute
 from hpo_bench.storage import open_storage
-from pytest_benchmark.fixture import BenchmarkFixture
 
 QUICKSTART = suite.load("quickstart")
 

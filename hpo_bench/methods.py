@@ -22,7 +22,7 @@ from hpo_bench.errors import HpoBenchError, InputError, one_of
 from hpo_bench.objectives import suggest
 from hpo_bench.search import Job, Outcome, Search, Setup
 from hpo_bench.storage import reopen, unfinished
-from samplers.grid import GridSampler
+from samplers import GridSampler
 
 
 class SamplerSearch(Search):

@@ -100,7 +100,7 @@ def distribution(
 
 def _choices(field: str, table: Mapping[str, Any]) -> CategoricalDistribution:
     choices = table["choices"]
-    if set(table) != {"choices"} or not isinstance(choices, list) or not choices:
+    if set(table) != {"choices"} or not isinstance(choices, list | tuple) or not choices:
         raise InputError(field, dict(table), "expected choices = [...] alone, with one at least")
     return CategoricalDistribution(choices)
 

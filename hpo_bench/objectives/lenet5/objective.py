@@ -188,6 +188,15 @@ class LeNet5(Objective):
         training.resume(checkpoint)
         return training
 
+    def provide(self) -> None:
+        """Download or decode the images, if that is still to be done.
+
+        Raises:
+            HpoBenchError: They are not there, broken, or too few; the text says what to do.
+        """
+        if self._request.source != "shapes":
+            self._load()
+
     def prepare(self) -> None:
         """Import torch and load the images, so that no evaluation is charged for it.
 
