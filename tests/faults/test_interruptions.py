@@ -18,9 +18,9 @@ seeds = [0, 1]
 workers = {workers}
 [objective]
 name = "toy:Curve"
-options = {{ unit_seconds = 0.05, epochs = 9, log = "{log}" }}
+options = {{ unit_seconds = 0.02, epochs = 9, log = "{log}" }}
 [budget]
-epochs = 63
+epochs = 45
 [methods]
 random = {{}}
 bohb = {{}}
@@ -94,7 +94,7 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_coordinator(tmp_path, undisturbed, workers):
     command = Command(tmp_path, workers)
-    for units in (20, 70):
+    for units in (20, 60):
         process = command.start()
         command.wait_for_units(units)
         workers_before = command.children(process)
