@@ -1,4 +1,7 @@
-"""Algorithm 3 of the source report, to the letter. Knows NumPy only."""
+"""Algorithm 3 of Goulas and Hocquette, "Deep Learning Project Report" (ICE, P24), to the letter.
+
+Knows NumPy only.
+"""
 
 from __future__ import annotations
 

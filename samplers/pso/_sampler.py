@@ -141,7 +141,7 @@ class PSOSampler(BaseSampler):
         epsilon: float = 1e-3,
         warn_independent_sampling: bool = True,
     ) -> PSOSampler:
-        """Give Algorithm 3 of the source report.
+        """Give Algorithm 3 of Goulas and Hocquette, "Deep Learning Project Report" (ICE, P24).
 
         Generations of `swarm_size` trials, zero initial velocity, and per generation one draw of
         u_l ~ U[0, phi_l] towards the best point of the last generation and one of u_g ~ U[0, phi_g]

@@ -49,12 +49,13 @@ class RandomSampler(BaseSampler):
     continued by another process, or by sixteen of them, therefore goes on as if it had never been
     interrupted, and workers with the same seed do not repeat each other.
 
-    With `proportion` this is Algorithm 2 of the source report: a share of all points of a finite
-    space, drawn without replacement. The report includes each point with probability p; here the
-    size of the sample is fixed at round(p * points), at least 1, so that the budget is known. The
-    sample is complete when all its points have been handed out; a trial that fails is not redrawn.
-    Then the study stops under `Study.optimize`; under ask-and-tell `is_exhausted` tells, and
-    asking on fails the trial and raises `SampleExhausted`.
+    With `proportion` this is Algorithm 2 of Goulas and Hocquette, "Deep Learning Project Report"
+    (ICE, P24): a share of all points of a finite space, drawn without replacement. The report
+    includes each point with probability p; here the size of the sample is fixed at
+    round(p * points), at least 1, so that the budget is known. The sample is complete when all its
+    points have been handed out; a trial that fails is not redrawn. Then the study stops under
+    `Study.optimize`; under ask-and-tell `is_exhausted` tells, and asking on fails the trial and
+    raises `SampleExhausted`.
 
     Args:
         seed: Any integer; None draws one and keeps it with the study. Workers that begin a study
