@@ -20,7 +20,7 @@ if __name__ == "__main__":
     study.optimize(objective, n_trials=100)
     print(study.best_value, study.best_params)
 
-    # Algorithm 3 of Goulas and Hocquette (ICE, P24), which ends by itself when the swarm has come to rest.
+    # Algorithm 3 of Goulas and Hocquette (ICE, P24) ends by itself: when the swarm is at rest.
     study = optuna.create_study(sampler=PSOSampler.classic(seed=1, epsilon=0.05))
     study.optimize(objective, n_trials=1000)
     print(len(study.trials), study.best_value, study.best_params)
