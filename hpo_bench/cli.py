@@ -116,10 +116,10 @@ def run(
     _run(chosen, checkpoint_dir)
 
 
-def _console() -> Console:
+def _console(stderr: bool = False) -> Console:
     # A pipe has no width: leave the table room instead of folding it to 80 columns.
-    is_bounded = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console() if is_bounded else Console(width=120)
+    is_bounded = (sys.stderr if stderr else sys.stdout).isatty() or "COLUMNS" in os.environ
+    return Console(stderr=stderr, width=None if is_bounded else 120)
 
 
 def _given(**values: Any) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _run(chosen: Suite, checkpoint_dir: Path | None) -> None:
     from hpo_bench.session import run_suite
 
     out = _console()
-    report = run_suite(chosen, checkpoint_dir, Console(stderr=True))
+    report = run_suite(chosen, checkpoint_dir, _console(stderr=True))
     _print_results(chosen.storage, chosen.name, Format.TABLE, out)
     if report.unfinished:
         out.print(f"Stopped: {len(report.unfinished)} runs left. The same command goes on.")
