@@ -14,7 +14,7 @@ from hpo_bench.analysis.results import collect
 from hpo_bench.runs import Run, execute
 from hpo_bench.storage import open_storage
 
-QUICKSTART = suite.load("quickstart")
+QUICKSTART = suite.load("quickstart", {"methods.bohb.options.strict": True})
 
 
 @pytest.mark.parametrize("method", QUICKSTART.methods)
