@@ -36,6 +36,8 @@ class Work:
     epochs: int
     """Units of fidelity trained for this trial."""
     train_seconds: float
+    earlier_seconds: float = 0.0
+    """Training of this job in a process that is gone, known from its checkpoint."""
     measurements: dict[str, float] = field(default_factory=dict)
     error: str | None = None
     is_new: bool = True
@@ -80,11 +82,9 @@ class Evaluator:
             outcome = training.run()
         except EvaluationError as error:
             logger.warning("trial %d failed: %s", job.trial.number, error)
-            failed = Outcome(len(training.values), None)
-            return Work(failed, training.epochs, training.seconds, {}, str(error))
-        if outcome is None:
-            return None
-        return Work(outcome, training.epochs, training.seconds, training.measurements)
+            outcome = Outcome(len(training.values), None)
+            return training.account(outcome, error=str(error))
+        return None if outcome is None else training.account(outcome)
 
     def _known_outcome(self, job: Job, trial: FrozenTrial) -> Outcome | None:
         """The outcome of a job that was recorded, but not told when its process died."""
@@ -116,8 +116,20 @@ class _Training:
         self._saved_at = time.perf_counter()
         self.values: list[float] = []
         self.epochs = self._epochs_before
-        self.seconds: float = trial.user_attrs.get("train_seconds", 0.0)
+        self._seconds_before: float = trial.user_attrs.get("train_seconds", 0.0)
+        self.seconds = self._seconds_before
+        self.earlier_seconds = 0.0
         self.measurements: dict[str, float] = {}
+
+    def account(self, outcome: Outcome, error: str | None = None) -> Work:
+        return Work(
+            outcome,
+            self.epochs,
+            self.seconds,
+            self.earlier_seconds,
+            {} if error else self.measurements,
+            error,
+        )
 
     def run(self) -> Outcome | None:
         evaluation = self._take_up()
@@ -148,7 +160,8 @@ class _Training:
             progress, state = found
             evaluation = objective.restore(configuration, state)
         self.values = list(progress.values)
-        self.seconds = max(self.seconds, progress.train_seconds)
+        self.earlier_seconds = max(0.0, progress.train_seconds - self._seconds_before)
+        self.seconds += self.earlier_seconds
         self.epochs = max(self.epochs, len(self.values))
         return evaluation
 

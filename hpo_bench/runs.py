@@ -158,6 +158,7 @@ class _Execution:
             return
         before = recorded(job.trial).user_attrs
         elapsed = self.clock.read()
+        elapsed["wall_seconds"] += work.earlier_seconds
         # A list and not a count: written twice, because of a crash in between, it stays the same.
         evaluated_at = sorted({*before.get("evaluated_at", ()), work.outcome.fidelity})
         attributes: dict[str, Any] = {

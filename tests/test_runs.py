@@ -186,7 +186,7 @@ def test_a_run_cut_after_any_storage_write_ends_as_if_never_stopped(
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_that_is_stopped_goes_on_and_trains_nothing_twice(toy_suite, tmp_path, method):
     log = tmp_path / "log"
-    objective = {"name": "toy:Curve", "options": {"log": str(log)}}
+    objective = {"name": "toy:Curve", "options": {"log": str(log), "unit_seconds": 0.02}}
     suite = toy_suite(methods=METHODS, objective=objective)
     run = the_run(suite, tmp_path, method)
     stops = 0
@@ -207,6 +207,8 @@ def test_a_run_that_is_stopped_goes_on_and_trains_nothing_twice(toy_suite, tmp_p
     assert len(trained) == sum(trial.user_attrs["epochs"] for trial in study.trials)
     assert all(trial.state.is_finished() for trial in study.trials)
     assert not any("restarted" in trial.user_attrs for trial in study.trials)
+    for trial in study.trials:
+        assert trial.user_attrs["train_seconds"] <= trial.user_attrs["wall_seconds"]
 
 
 def test_a_sampler_with_state_of_its_own_repeats_nothing_after_a_stop(toy_suite, tmp_path):
