@@ -11,6 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from hpo_bench import suite
 from hpo_bench.analysis.results import collect
+from hpo_bench.methods import throwaway_setup
 from hpo_bench.runs import Run, execute
 from hpo_bench.storage import open_storage
 
@@ -22,7 +23,9 @@ def bench_run(benchmark: BenchmarkFixture, method: str, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'bench.db'}"
     chosen = QUICKSTART.model_copy(update={"storage": storage})
     # What every run needs once is not the method's: images, libraries.
-    chosen.build_objective(seed=0).prepare()
+    objective = chosen.build_objective(seed=0)
+    objective.prepare()
+    chosen.build_search(method, throwaway_setup(objective)).prepare()
     run = Run(chosen, method, 0, tmp_path / "checkpoints")
 
     benchmark.group = "quickstart, seed 0"

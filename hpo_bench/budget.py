@@ -10,6 +10,8 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hpo_bench.records import JobRecord, jobs_of
+
 
 class Budget(BaseModel):
     """What one run may spend; it ends at whichever limit comes first.
@@ -18,7 +20,7 @@ class Budget(BaseModel):
     evaluation goes beyond.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     epochs: int | None = Field(default=None, gt=0)
     """Epochs of training (units of fidelity), over all configurations."""
@@ -53,11 +55,11 @@ class Spent:
     seconds: float = 0.0
     best: float | None = None
 
-    def add(self, *, epochs: int, evaluations: int, seconds: float) -> None:
-        """Count one more piece of work."""
-        self.epochs += epochs
-        self.evaluations += evaluations
-        self.seconds += seconds
+    def add(self, job: JobRecord) -> None:
+        """Count one more job."""
+        self.epochs += job.epochs
+        self.evaluations += 1
+        self.seconds += job.wall_seconds
 
     def see(self, value: float) -> None:
         """Take in a value reached at full fidelity."""
@@ -96,12 +98,8 @@ def spent_by(direction: StudyDirection, trials: Iterable[optuna.trial.FrozenTria
     """Add up what the trials of a run have recorded."""
     spent = Spent(direction)
     for trial in trials:
-        attributes = trial.user_attrs
-        spent.add(
-            epochs=attributes.get("epochs", 0),
-            evaluations=len(attributes.get("evaluated_at", ())),
-            seconds=attributes.get("wall_seconds", 0.0),
-        )
+        for job in jobs_of(trial):
+            spent.add(job)
         if trial.state is TrialState.COMPLETE and trial.value is not None:
             spent.see(trial.value)
     return spent

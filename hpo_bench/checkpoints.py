@@ -27,15 +27,16 @@ def default_directory(storage_url: str) -> Path:
     """Where checkpoints go: beside a SQLite file, else in the working directory."""
     url = sqlalchemy.make_url(storage_url)
     if url.get_backend_name() == "sqlite" and url.database:
-        return Path(url.database).with_suffix(".checkpoints")
+        return Path(f"{url.database}.checkpoints")
     return Path("hpo-bench.checkpoints")
 
 
 class Checkpoints:
     """The checkpoints of one run: one file per trial, replaced as a whole, never in part."""
 
-    def __init__(self, directory: Path, study_name: str) -> None:
-        self.directory = directory / study_name
+    def __init__(self, directory: Path, study_name: str, run_id: str) -> None:
+        """Keep them under a directory that no other run shares, whatever its study is called."""
+        self.directory = directory / study_name / run_id
 
     def prepare(self) -> None:
         """Make the directory.
@@ -52,7 +53,11 @@ class Checkpoints:
             ) from None
 
     def save(self, number: int, progress: Progress, state: bytes) -> None:
-        """Write the checkpoint of a trial; after a crash the old or the new one is there."""
+        """Write the checkpoint of a trial; after a crash the old or the new one is there.
+
+        Raises:
+            HpoBenchError: The disk is full, say.
+        """
         header = {
             "values": progress.values,
             "train_seconds": progress.train_seconds,
@@ -60,11 +65,14 @@ class Checkpoints:
         }
         path = self._path(number)
         partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            file.write(json.dumps(header).encode() + b"\n" + state)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        try:
+            with partial.open("wb") as file:
+                file.write(json.dumps(header).encode() + b"\n" + state)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            raise HpoBenchError(f"{path} cannot be written: {error.strerror}") from error
 
     def load(self, number: int) -> tuple[Progress, bytes] | None:
         """Read the checkpoint of a trial; None if it has none.

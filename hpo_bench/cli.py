@@ -161,16 +161,18 @@ def _only(chosen: Suite, names: list[str]) -> Suite:
 
 def _run(chosen: Suite, checkpoint_dir: Path | None) -> None:
     from hpo_bench.session import run_suite
+    from hpo_bench.storage import open_existing, shown, study_names
 
     out = _console()
     report = run_suite(chosen, checkpoint_dir, _console(stderr=True))
-    _print_results(chosen.storage, chosen.name, Format.TABLE, out)
+    if study_names(open_existing(chosen.storage), chosen.name):
+        _print_results(chosen.storage, chosen.name, Format.TABLE, out)
     if report.unfinished:
         out.print(f"Stopped: {len(report.unfinished)} runs left. The same command goes on.")
         raise typer.Exit(130)
     if report.failures:
         raise typer.Exit(1)
-    where = "" if chosen.storage == DEFAULT_STORAGE else f" --storage {chosen.storage}"
+    where = "" if chosen.storage == DEFAULT_STORAGE else f" --storage {shown(chosen.storage)}"
     out.print(f"Look at every study with:  hpo-bench dashboard{where}", highlight=False)
 
 

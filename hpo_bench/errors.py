@@ -16,6 +16,12 @@ class InputError(HpoBenchError):
     def __init__(self, field: str, value: object, expected: str) -> None:
         super().__init__(f"{field}: {value!r} cannot be used; {expected}")
         self.field = field
+        self.value = value
+        self.expected = expected
+
+    def under(self, prefix: str) -> InputError:
+        """The same fault, its field named from further outside."""
+        return InputError(f"{prefix}.{self.field}", self.value, self.expected)
 
 
 class MissingExtraError(HpoBenchError):

@@ -15,11 +15,12 @@ import numpy as np
 import optuna
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo_bench import plugins
 from hpo_bench.errors import HpoBenchError, InputError, one_of
-from hpo_bench.objectives import suggest
+from hpo_bench.objectives import Objective, suggest
+from hpo_bench.records import outcome_at
 from hpo_bench.search import Job, Outcome, Search, Setup
 from hpo_bench.storage import reopen, unfinished
 from samplers import GridSampler
@@ -33,8 +34,12 @@ class SamplerSearch(Search):
         self._study = setup.study
         self._study.sampler = sampler
         self._study.pruner = pruner or NopPruner()
-        self._left_running = deque(unfinished(self._study))
         self.n_configurations = getattr(sampler, "n_points", None)
+        self._asked_to_stop = False
+        # Finite samplers of Optuna's end a study by its `stop`, which is for `optimize` only.
+        self._study.stop = self._take_note_of_stop  # type: ignore[method-assign]
+        self._left_running: deque[FrozenTrial] = deque()
+        self._settle_recorded()
 
     def ask(self) -> Job | None:
         """A trial left in the middle, else a new one."""
@@ -56,7 +61,22 @@ class SamplerSearch(Search):
         else:
             self._study.tell(job.trial, outcome.value)
 
+    def _settle_recorded(self) -> None:
+        """Tell what was recorded before a crash and not told; the rest is handed out again."""
+        for frozen in unfinished(self._study):
+            outcome = outcome_at(frozen, self._setup.max_fidelity)
+            if outcome is None:
+                self._left_running.append(frozen)
+            else:
+                trial = reopen(self._study, frozen)
+                self.tell(Job(trial, frozen.params, self._setup.max_fidelity), outcome)
+
+    def _take_note_of_stop(self) -> None:
+        self._asked_to_stop = True
+
     def _is_exhausted(self) -> bool:
+        if self._asked_to_stop:
+            return True
         is_exhausted = getattr(self._study.sampler, "is_exhausted", None)
         return is_exhausted is not None and bool(is_exhausted(self._study))
 
@@ -137,12 +157,12 @@ def _pruner(field: str, path: str | None, options: Mapping[str, Any]) -> BasePru
 def _call(field: str, factory: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     try:
         return factory(**arguments)
+    except InputError as error:
+        raise error.under(field) from error
     except HpoBenchError:
         raise
-    except ImportError as error:
-        raise InputError(field, factory.__name__, f"it needs {error.name!r}: install it") from error
-    except (TypeError, ValueError) as error:
-        raise HpoBenchError(f"{field}: {error}") from error
+    except Exception as error:  # whatever somebody else's code raises
+        raise HpoBenchError(f"{field}: {type(error).__name__}: {error}") from error
 
 
 def grid(
@@ -169,6 +189,8 @@ def grid(
     chosen = dict(values or {})
     for name, given in chosen.items():
         _check_values(name, given, setup)
+    if not isinstance(shuffle, bool):
+        raise InputError("shuffle", shuffle, "expected true or false")
     names_with_levels = levels if isinstance(levels, Mapping) else {}
     for name in names_with_levels:
         if name not in setup.space:
@@ -182,6 +204,8 @@ def _check_values(name: str, values: Sequence[Any], setup: Setup) -> None:
     if name not in setup.space:
         raise InputError("values", name, f"not a searched parameter; {one_of(name, setup.space)}")
     distribution = setup.space[name]
+    if not isinstance(values, list | tuple):
+        raise InputError(f"values.{name}", values, "expected a list")
     for value in values:
         try:
             inside = distribution._contains(distribution.to_internal_repr(value))
@@ -191,11 +215,7 @@ def _check_values(name: str, values: Sequence[Any], setup: Setup) -> None:
             raise InputError(f"values.{name}", value, f"expected values of {distribution}")
 
 
-def throwaway_setup(
-    space: Mapping[str, optuna.distributions.BaseDistribution],
-    direction: optuna.study.StudyDirection,
-    max_fidelity: int,
-) -> Setup:
+def throwaway_setup(objective: Objective) -> Setup:
     """A setup on an empty study in memory: to see whether a method can be built at all."""
-    study = optuna.create_study(direction=direction, pruner=NopPruner())
-    return Setup(study, dict(space), seed=0, max_fidelity=max_fidelity)
+    study = optuna.create_study(direction=objective.directions[0], pruner=NopPruner())
+    return Setup(study, objective.search_space, seed=0, max_fidelity=objective.max_fidelity)

@@ -57,14 +57,14 @@ def load_path(field: str, path: str) -> Callable[..., Any]:
         InputError: It is not of that form, or there is no such module or object.
     """
     module_name, _, attribute = path.partition(":")
-    if not module_name or not attribute:
+    if not module_name or not attribute or module_name.startswith("."):
         raise InputError(field, path, "expected an import path of the form module:object")
     try:
         found = attrgetter(attribute)(import_module(module_name))
     except ModuleNotFoundError as error:
         raise InputError(field, path, f"there is no module {error.name!r} here") from error
-    except AttributeError as error:
-        raise InputError(field, path, str(error)) from error
+    except Exception as error:  # whatever somebody else's module raises
+        raise InputError(field, path, f"{type(error).__name__}: {error}") from error
     if not callable(found):
         raise InputError(field, path, "expected a class or a function")
     return cast(Callable[..., Any], found)
@@ -78,20 +78,41 @@ def check_options(
     Raises:
         InputError: An option that it does not take.
     """
-    parameters = inspect.signature(function).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+    allowed, is_open = _parameters(function)
+    if is_open:
         return
-    allowed = {
-        parameter.name
-        for parameter in parameters
-        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    } - hidden
+    allowed -= hidden
     for name in options:
         if name not in allowed:
             raise InputError(f"{field}.{name}", options[name], one_of(name, allowed))
 
 
 def takes(function: Callable[..., Any], name: str) -> bool:
-    """Whether a callable has a parameter of that name, or takes any."""
-    parameters = inspect.signature(function).parameters
-    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    """Whether a callable names a parameter so, itself or where it hands its keywords on."""
+    return name in _parameters(function)[0]
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[set[str], bool]:
+    """Names of the keyword arguments, and whether any other is taken, too.
+
+    A class that takes `**kwargs` hands them to the classes that it derives from.
+    """
+    if not inspect.isclass(function):
+        return _own_parameters(function)
+    names: set[str] = set()
+    for base in inspect.getmro(function):
+        if "__init__" in vars(base):
+            own, is_open = _own_parameters(vars(base)["__init__"])
+            names |= own - {"self"}
+            if base is object or not is_open:
+                return names, False
+    return names, True
+
+
+def _own_parameters(function: Callable[..., Any]) -> tuple[set[str], bool]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # some built-in callables do not tell
+        return set(), True
+    named = {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+    return named, any(p.kind is p.VAR_KEYWORD for p in parameters)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import optuna
 
+from hpo_bench import records
 from hpo_bench.budget import spent_by
 from hpo_bench.checkpoints import Checkpoints
 from hpo_bench.clock import Clock
@@ -19,17 +22,12 @@ from hpo_bench.evaluator import Evaluator, Work
 from hpo_bench.manifest import manifest
 from hpo_bench.objectives import Objective
 from hpo_bench.search import Job, Search, Setup
+from hpo_bench.spaces import to_table
 from hpo_bench.storage import load_study, open_storage, recorded, unfinished
 from hpo_bench.suite import Suite
 
 MAX_FAILURES = 5
 """Failed evaluations in a row after which a run gives up."""
-
-CREATED = "created"
-"""Study attribute that ends a study's creation: without it, its attributes may be incomplete."""
-
-FINISHED = "finished"
-"""Study attribute that ends a run: why it ended."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +110,14 @@ class _Execution:
         self.study = open_study(run, storage, self.objective)
         self.spent = spent_by(self.study.direction, self.study.get_trials(deepcopy=False))
         self.failures = 0
-        self.checkpoints = Checkpoints(run.checkpoint_directory, run.study_name)
+        run_id = self.study.user_attrs[records.RUN_ID]
+        self.checkpoints = Checkpoints(run.checkpoint_directory, run.study_name, run_id)
         self.storage = storage
         self.should_stop = should_stop
 
     def execute(self) -> Status:
         """Ask, evaluate, record, tell, until the budget is spent."""
-        finished = self.study.user_attrs.get(FINISHED)
+        finished = self.study.user_attrs.get(records.FINISHED)
         if finished is not None:
             return self.status(finished)
         self.checkpoints.prepare()
@@ -142,7 +141,7 @@ class _Execution:
                 search.tell(job, work.outcome)
             self.tidy(work)
         search.close()
-        self.study.set_user_attr(FINISHED, ended)
+        self.study.set_user_attr(records.FINISHED, ended)
         self.checkpoints.remove()
         return self.status(ended)
 
@@ -153,30 +152,23 @@ class _Execution:
         return self.run.suite.build_search(self.run.method, setup)
 
     def record(self, job: Job, work: Work) -> None:
-        """Write what the job measured; `epochs`, written last, marks it as done."""
-        if not work.is_new:
-            return
-        before = recorded(job.trial).user_attrs
+        """Write what the job came to, and count it."""
         elapsed = self.clock.read()
         elapsed["wall_seconds"] += work.earlier_seconds
-        # A list and not a count: written twice, because of a crash in between, it stays the same.
-        evaluated_at = sorted({*before.get("evaluated_at", ()), work.outcome.fidelity})
-        attributes: dict[str, Any] = {
-            **work.measurements,
-            **({"error": work.error} if work.error else {}),
-            **{name: before.get(name, 0.0) + seconds for name, seconds in elapsed.items()},
-            "train_seconds": work.train_seconds,
-            "worker": self.worker,
-            "evaluated_at": evaluated_at,
-            "epochs": work.epochs,
-        }
-        for name, value in attributes.items():
-            job.trial.set_user_attr(name, value)
-        self.spent.add(
-            epochs=work.epochs - before.get("epochs", 0),
-            evaluations=1,
-            seconds=elapsed["wall_seconds"],
+        outcome = work.outcome
+        done = records.JobRecord(
+            fidelity=outcome.fidelity,
+            value=outcome.value,
+            pruned=outcome.pruned,
+            epochs=work.epochs,
+            train_seconds=work.train_seconds,
+            **elapsed,
         )
+        told = {**work.measurements, "worker": self.worker}
+        if work.error is not None:
+            told["error"] = work.error
+        records.write(job.trial, [*records.jobs_of(recorded(job.trial)), done], told)
+        self.spent.add(done)
 
     def tidy(self, work: Work) -> None:
         """Take the outcome into the account, and drop what no trial will need again."""
@@ -208,7 +200,7 @@ def open_study(
     Raises:
         HpoBenchError: A study of that name was made from something else; the text shows what.
     """
-    definition = run.suite.definition(run.method) | {"seed": run.seed, **objective.describe()}
+    definition = _definition(run, objective)
     try:
         study = load_study(storage, run.study_name)
     except KeyError:
@@ -218,11 +210,25 @@ def open_study(
             direction=objective.directions[0],
             pruner=optuna.pruners.NopPruner(),
         )
-    if CREATED in study.user_attrs or study.get_trials(deepcopy=False):
+    if records.CREATED in study.user_attrs or study.get_trials(deepcopy=False):
         _check_same(run, study, definition)
     else:
         _describe(run, study, objective, definition)
     return study
+
+
+def _definition(run: Run, objective: Objective) -> dict[str, Any]:
+    """Everything that makes the run what it is, as JSON gives it back."""
+    definition = {
+        **run.suite.definition(run.method),
+        "seed": run.seed,
+        "direction": objective.directions[0].name.lower(),
+        "max_fidelity": objective.max_fidelity,
+        "search_space": {name: to_table(d) for name, d in objective.search_space.items()},
+        **objective.describe(),
+    }
+    as_stored: dict[str, Any] = json.loads(json.dumps(definition))
+    return as_stored
 
 
 def _describe(
@@ -231,10 +237,28 @@ def _describe(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names([objective.metric_name])
-    attributes = {"suite": run.suite.name, **definition, **manifest()}
+    run_id = {records.RUN_ID: uuid4().hex}
+    attributes = {"suite": run.suite.name, **definition, **manifest(), **run_id}
     for key, value in attributes.items():
         study.set_user_attr(key, value)
-    study.set_user_attr(CREATED, datetime.now(UTC).isoformat(timespec="seconds"))
+    study.set_user_attr(records.CREATED, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def check_unchanged(run: Run, storage: optuna.storages.BaseStorage) -> None:
+    """See that a study of the run's name, if there is one, was made by the same suite.
+
+    What only the loaded objective tells (its data, say) is compared when the run is executed.
+
+    Raises:
+        HpoBenchError: It was made from something else; the text shows what.
+    """
+    try:
+        study = load_study(storage, run.study_name)
+    except KeyError:
+        return
+    if records.CREATED in study.user_attrs:
+        definition = run.suite.definition(run.method) | {"seed": run.seed}
+        _check_same(run, study, json.loads(json.dumps(definition)))
 
 
 def _check_same(run: Run, study: optuna.Study, definition: dict[str, Any]) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
+import tempfile
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -12,8 +16,8 @@ from hpo_bench.engines.local import Report, execute_all
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.manifest import usable_cores
 from hpo_bench.progress import ProgressDisplay
-from hpo_bench.runs import runs_of
-from hpo_bench.storage import open_storage
+from hpo_bench.runs import check_unchanged, runs_of
+from hpo_bench.storage import open_storage, shown, sqlite_file
 from hpo_bench.suite import Suite
 
 
@@ -32,34 +36,48 @@ def run_suite(suite: Suite, checkpoint_directory: Path | None, console: Console)
     notices = suite.check()
     # Opened once before the workers meet there: processes that create the tables at the same
     # time crash each other.
-    open_storage(suite.storage)
-    suite.build_objective(suite.seeds[0]).provide()
-    for notice in notices:
-        console.print(f"note: {notice}", style="yellow", highlight=False, markup=False)
+    storage = open_storage(suite.storage)
     directory = checkpoint_directory or default_directory(suite.storage)
+    _make(directory)
     runs = runs_of(suite, directory)
-    workers = usable_cores() if suite.workers == "auto" else suite.workers
-    with _alone(directory / suite.name), ProgressDisplay(runs, console) as display:
-        return execute_all(runs, workers, display)
+    with _alone(suite):
+        for run in runs:
+            check_unchanged(run, storage)
+        suite.build_objective(suite.seeds[0]).provide()
+        for notice in notices:
+            console.print(f"note: {notice}", style="yellow", highlight=False, markup=False)
+        workers = usable_cores() if suite.workers == "auto" else suite.workers
+        with ProgressDisplay(runs, console) as display:
+            return execute_all(runs, workers, display)
 
 
-def _alone(directory: Path) -> FileLock:
-    """Hold a lock on the suite: two coordinators would work on the same trials.
-
-    Raises:
-        HpoBenchError: Another process holds it, or the directory cannot be written.
-    """
+def _make(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(directory / "lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise HpoBenchError(
-            f"another process is running this suite (it holds {directory / 'lock'})"
-        ) from None
+        if not os.access(directory, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise HpoBenchError(
             f"checkpoints cannot be written to {directory}: {error.strerror}; "
             "give another directory with --checkpoint-dir"
+        ) from None
+
+
+def _alone(suite: Suite) -> FileLock:
+    """Hold a lock on the suite in its storage: two coordinators would work on the same trials.
+
+    Raises:
+        HpoBenchError: Another process of this machine holds it.
+    """
+    file = sqlite_file(suite.storage)
+    place = shown(suite.storage) if file is None else str(file.resolve())
+    key = hashlib.sha256(f"{place}\n{suite.name}".encode()).hexdigest()[:16]
+    lock = FileLock(Path(tempfile.gettempdir()) / f"hpo-bench-{os.getuid()}-{key}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise HpoBenchError(
+            f"another process is running suite {suite.name!r} in this storage "
+            f"(it holds {lock.lock_file})"
         ) from None
     return lock

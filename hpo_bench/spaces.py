@@ -120,7 +120,7 @@ def _range(
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
             return (kind or FloatDistribution)(**table)
-    except (ValueError, UserWarning) as error:
+    except (ValueError, OverflowError, UserWarning) as error:
         raise InputError(field, dict(table), str(error)) from None
 
 
@@ -150,8 +150,6 @@ def _expected(legal: BaseDistribution) -> str:
 
 
 def _check_value(field: str, value: Any, legal: BaseDistribution) -> Any:
-    if isinstance(legal, FloatDistribution) and _is_number(value):
-        value = float(value)
     is_legal = (
         value in legal.choices
         if isinstance(legal, CategoricalDistribution)
@@ -161,7 +159,7 @@ def _check_value(field: str, value: Any, legal: BaseDistribution) -> Any:
     )
     if not is_legal:
         raise InputError(field, value, _expected(legal))
-    return value
+    return float(value) if isinstance(legal, FloatDistribution) else value
 
 
 def _inside(value: float, legal: BaseDistribution) -> bool:

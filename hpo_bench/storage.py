@@ -6,8 +6,11 @@ nowhere else in this package.
 
 from __future__ import annotations
 
+import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,11 +58,7 @@ def open_storage(url: str) -> MeteredStorage:
     Raises:
         InputError: The URL is malformed, or nothing that can be used answers there.
     """
-    try:
-        parsed = sqlalchemy.make_url(url)
-    except sqlalchemy.exc.ArgumentError:
-        raise InputError("storage", url, "expected a URL like sqlite:///hpo-bench.db") from None
-    shown = parsed.render_as_string(hide_password=True)
+    parsed = _parse(url)
     is_sqlite = parsed.get_backend_name() == "sqlite"
     options: dict[str, Any] = (
         {"connect_args": {"timeout": BUSY_TIMEOUT}} if is_sqlite else {"pool_pre_ping": True}
@@ -67,13 +66,38 @@ def open_storage(url: str) -> MeteredStorage:
     try:
         backend = RDBStorage(url, engine_kwargs=options)
     except Exception as error:
-        raise InputError("storage", shown, _why(error)) from error
+        raise InputError("storage", shown(url), _why(error)) from error
     if is_sqlite:
         _tune_sqlite(backend.engine)
     storage = cast(Any, _Metered())
     storage.inner = get_storage(backend)
     storage.seconds = 0.0
     return cast(MeteredStorage, storage)
+
+
+def shown(url: str) -> str:
+    """A storage's URL as it may be printed: without its password."""
+    return _parse(url).render_as_string(hide_password=True)
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite storage; None for a server."""
+    parsed = _parse(url)
+    is_sqlite = parsed.get_backend_name() == "sqlite"
+    return Path(parsed.database or "") if is_sqlite else None
+
+
+def _parse(url: str) -> sqlalchemy.URL:
+    expected = "expected a URL like sqlite:///hpo-bench.db or postgresql+psycopg://user@host/name"
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        # Not shown: it may hold a password that only a good URL would let us hide.
+        raise InputError("storage", "(the URL that was given)", expected) from None
+    in_memory = parsed.database in (None, "", ":memory:") or "mode=memory" in url
+    if parsed.get_backend_name() == "sqlite" and in_memory:
+        raise InputError("storage", url, "workers cannot share a database in memory; name a file")
+    return parsed
 
 
 def _tune_sqlite(engine: sqlalchemy.Engine) -> None:
@@ -106,9 +130,10 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study:
 
 
 def study_names(storage: BaseStorage, suite: str | None = None) -> list[str]:
-    """Names of the studies in the storage, of one suite or of all, sorted."""
+    """Names of the studies of one suite, or of every suite, sorted; not those of others."""
     names = (study.study_name for study in storage.get_all_studies())
-    return sorted(name for name in names if suite is None or name.startswith(f"{suite}/"))
+    pattern = re.compile(rf"{'[^/]+' if suite is None else re.escape(suite)}/[^/]+/seed-\d+")
+    return sorted(name for name in names if pattern.fullmatch(name))
 
 
 def reopen(study: optuna.Study, frozen: optuna.trial.FrozenTrial) -> optuna.Trial:
@@ -138,15 +163,21 @@ def open_existing(url: str) -> MeteredStorage:
     """Open a storage to read from; unlike `open_storage`, never creates one.
 
     Raises:
-        InputError: As `open_storage`, or there is no such SQLite file.
+        InputError: As `open_storage`, or a SQLite file that is not there or holds no studies.
     """
-    try:
-        parsed = sqlalchemy.make_url(url)
-    except sqlalchemy.exc.ArgumentError:
-        return open_storage(url)
-    file = parsed.database if parsed.get_backend_name() == "sqlite" else None
-    if file and not Path(file).exists():
-        raise InputError("storage", url, "there is no such file; has a suite been run here?")
+    file = sqlite_file(url)
+    if file is not None:
+        if not file.exists():
+            raise InputError("storage", url, "there is no such file; has a suite been run here?")
+        try:
+            with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as read:
+                has_studies = read.execute(
+                    "SELECT 1 FROM sqlite_master WHERE name = 'studies'"
+                ).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise InputError("storage", url, _why(error)) from error
+        if not has_studies:
+            raise InputError("storage", url, "this database holds no studies of Optuna")
     return open_storage(url)
 
 
@@ -158,7 +189,7 @@ def iterate_studies(storage: BaseStorage, suite: str) -> Iterator[optuna.Study]:
     """
     names = study_names(storage, suite)
     if not names:
-        known = sorted({name.split("/")[0] for name in study_names(storage) if "/" in name})
+        known = sorted({name.split("/")[0] for name in study_names(storage)})
         held = f"it holds {', '.join(known)}" if known else "it holds no suite yet"
         raise HpoBenchError(f"no runs of suite {suite!r} in this storage; {held}")
     for name in names:

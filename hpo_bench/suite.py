@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from hpo_bench import methods, objectives
 from hpo_bench.budget import Budget
@@ -24,7 +24,7 @@ NOT_IDENTITY = {"data_dir"}
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ObjectiveSpec(_Table):
@@ -47,9 +47,22 @@ class MethodSpec(_Table):
     """Import path of an Optuna pruner, `module:object`."""
     pruner_options: dict[str, Any] = {}
 
+    @model_validator(mode="after")
+    def _is_unambiguous(self) -> MethodSpec:
+        if self.method is not None and self.sampler is not None:
+            raise ValueError("expected method or sampler, not both")
+        if self.pruner_options and self.pruner is None:
+            raise ValueError("pruner_options need a pruner")
+        return self
+
+
+MAX_SEEDS = 10_000
+
 
 def _count_to_list(value: object) -> object:
-    return list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, int) and not isinstance(value, bool) and value <= MAX_SEEDS:
+        return list(range(value))
+    return value
 
 
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_count_to_list)]
@@ -104,7 +117,6 @@ class Suite(_Table):
         return {
             "objective": self.objective.name,
             "objective_options": options,
-            "space": self.space,
             "budget": self.budget.model_dump(exclude_none=True),
             "method": spec.sampler or spec.method or method,
             "method_options": spec.options,
@@ -128,10 +140,7 @@ class Suite(_Table):
             raise InputError("space", self.space, "nothing is left to search: give a range")
         notices: list[str] = []
         for method in self.methods:
-            setup = methods.throwaway_setup(
-                objective.search_space, objective.directions[0], objective.max_fidelity
-            )
-            search = self.build_search(method, setup)
+            search = self.build_search(method, methods.throwaway_setup(objective))
             notices += _fit(method, search, self.budget, objective)
         return notices
 

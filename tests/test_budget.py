@@ -1,9 +1,12 @@
+from dataclasses import asdict
+
 import optuna
 import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from hpo_bench.budget import Budget, Spent, spent_by
+from hpo_bench.records import JobRecord
 
 MAXIMIZE, MINIMIZE = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
 
@@ -39,14 +42,18 @@ def test_share_is_that_of_the_nearest_limit():
 
 
 def test_what_trials_recorded_is_added_up_and_only_full_values_are_the_best():
-    def trial(value, state, **attributes):
-        return create_trial(value=value, state=state, user_attrs=attributes)
+    def trial(value, state, *jobs):
+        entries = [
+            asdict(JobRecord(fidelity, value, False, epochs, 0.0, 0.0, 0.0, seconds))
+            for fidelity, epochs, seconds in jobs
+        ]
+        return create_trial(value=value, state=state, user_attrs={"jobs": entries})
 
     spent = spent_by(
         MAXIMIZE,
         [
-            trial(0.5, TrialState.COMPLETE, epochs=9, evaluated_at=[1, 3, 9], wall_seconds=2.0),
-            trial(0.9, TrialState.PRUNED, epochs=1, evaluated_at=[1], wall_seconds=0.5),
+            trial(0.5, TrialState.COMPLETE, (1, 1, 0.5), (3, 2, 0.5), (9, 6, 1.0)),
+            trial(0.9, TrialState.PRUNED, (1, 1, 0.5)),
             trial(None, TrialState.FAIL),
         ],
     )

@@ -6,7 +6,7 @@ from hpo_bench.errors import HpoBenchError
 
 @pytest.fixture
 def checkpoints(tmp_path):
-    made = Checkpoints(tmp_path, "suite/method/seed-00")
+    made = Checkpoints(tmp_path, "suite/method/seed-00", "id")
     made.prepare()
     return made
 
@@ -48,9 +48,17 @@ def test_those_of_finished_trials_are_removed(checkpoints):
 def test_a_directory_that_cannot_be_made_is_told_with_a_way_out(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(HpoBenchError, match="--checkpoint-dir"):
-        Checkpoints(tmp_path / "file", "suite/method/seed-00").prepare()
+        Checkpoints(tmp_path / "file", "suite/method/seed-00", "id").prepare()
+
+
+def test_runs_of_the_same_name_do_not_meet(tmp_path):
+    one, other = (Checkpoints(tmp_path, "suite/method/seed-00", name) for name in ("a", "b"))
+    one.prepare()
+    other.prepare()
+    one.save(0, Progress([0.1], 1.0), b"state")
+    assert other.load(0) is None
 
 
 def test_they_stand_beside_the_database():
-    assert str(default_directory("sqlite:///a/b.db")) == "a/b.checkpoints"
+    assert str(default_directory("sqlite:///a/b.db")) == "a/b.db.checkpoints"
     assert str(default_directory("postgresql://u@h/d")) == "hpo-bench.checkpoints"

@@ -82,8 +82,9 @@ def test_a_foreign_package_adds_a_method_and_an_objective(installed, tmp_path):
     [
         ("module", "of the form module:object"),
         (":object", "of the form module:object"),
+        (".relative:object", "of the form module:object"),
         ("nowhere.at.all:x", "there is no module 'nowhere'"),
-        ("math:nothing", "nothing"),
+        ("math:nothing", "has no attribute 'nothing'"),
         ("math:pi", "expected a class or a function"),
     ],
 )

@@ -7,6 +7,7 @@ from optuna.trial import TrialState
 from hpo_bench import runs
 from hpo_bench.analysis.results import collect
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.records import jobs_of
 from hpo_bench.runs import Run, execute
 from hpo_bench.storage import load_study, open_storage
 
@@ -21,7 +22,6 @@ METHODS = {
         "pruner": "optuna.pruners:SuccessiveHalvingPruner",
     },
 }
-STATELESS = ["grid", "random", "pso", "bohb"]
 
 
 class Killed(BaseException):
@@ -53,7 +53,7 @@ def told(study):
             trial.value,
             trial.intermediate_values,
             trial.user_attrs["epochs"],
-            trial.user_attrs["evaluated_at"],
+            [(job.fidelity, job.value, job.epochs) for job in jobs_of(trial)],
         )
         for trial in study.get_trials()
     ]
@@ -78,7 +78,9 @@ def test_a_trial_says_what_was_measured(toy_suite, tmp_path):
     attributes = trial.user_attrs
     assert attributes["test_accuracy"] == 1.0
     assert attributes["parameters"] == 2
-    assert (attributes["epochs"], attributes["evaluated_at"]) == (3, [3])
+    (job,) = jobs_of(trial)
+    assert (job.fidelity, job.value, job.epochs) == (3, trial.value, 3)
+    assert attributes["epochs"] == 3
     assert attributes["worker"] == "w7"
     parts = [attributes[f"{p}_seconds"] for p in ("train", "sampler", "storage")]
     assert all(seconds >= 0 for seconds in parts)
@@ -155,32 +157,60 @@ def test_the_same_seed_gives_the_same_run(toy_suite, tmp_path, method):
     assert told(study_of(first)) == told(study_of(second))
 
 
-@pytest.mark.parametrize("method", STATELESS)
+WRITES = (
+    "_create_new_trial",
+    "_set_trial_param",
+    "set_trial_intermediate_value",
+    "set_trial_state_values",
+    "set_trial_system_attr",
+    "set_trial_user_attr",
+    "create_new_study",
+    "set_study_system_attr",
+    "set_study_user_attr",
+)
+
+
+@pytest.mark.parametrize(("method", "every"), [("random", 1), ("bohb", 1), ("grid", 4), ("pso", 4)])
 def test_a_run_cut_after_any_storage_write_ends_as_if_never_stopped(
-    toy_suite, tmp_path, method, monkeypatch
+    toy_suite, tmp_path, method, every, monkeypatch
 ):
-    whole, cut = two_places(toy_suite, tmp_path, method)
+    objective = {"name": "toy:Curve", "options": {"epochs": 2}}
+    budget = {"epochs": 4}
+    methods = METHODS | {"bohb": {"options": {"eta": 2}}}
+    count, allowed = 0, None
+
+    def counted(name):
+        real = getattr(optuna.storages.RDBStorage, name)
+
+        def write_or_die(self, *args, **kwargs):
+            nonlocal count
+            if allowed is not None and count >= allowed:
+                raise Killed
+            count += 1
+            return real(self, *args, **kwargs)
+
+        monkeypatch.setattr(optuna.storages.RDBStorage, name, write_or_die)
+
+    for name in WRITES:
+        counted(name)
+
+    def a_run(place):
+        url = f"sqlite:///{tmp_path}/{place}.db"
+        suite = toy_suite(methods=methods, storage=url, objective=objective, budget=budget)
+        return the_run(suite, tmp_path / str(place), method)
+
+    whole = a_run("whole")
     execute(whole)
-    real, writes, allowed = optuna.storages.RDBStorage.set_trial_user_attr, 0, 1
-
-    def write_or_die(self, *args, **kwargs):
-        nonlocal writes
-        writes += 1
-        if writes > allowed:
-            raise Killed
-        return real(self, *args, **kwargs)
-
-    monkeypatch.setattr(optuna.storages.RDBStorage, "set_trial_user_attr", write_or_die)
-    cuts = 0
-    while True:
-        writes, allowed = 0, allowed + 5
-        try:
-            execute(cut)
-            break
-        except Killed:
-            cuts += 1
-    assert cuts >= 3
-    assert told(study_of(cut)) == told(study_of(whole))
+    n_writes = count
+    assert n_writes > 40
+    for cut in range(1, n_writes, every):
+        run = a_run(cut)
+        count, allowed = 0, cut
+        with pytest.raises(Killed):
+            execute(run)
+        count, allowed = 0, None
+        assert execute(run).finished == "epochs spent"
+        assert told(study_of(run)) == told(study_of(whole)), f"cut after write {cut}"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -229,7 +259,7 @@ def test_bohb_continues_a_promoted_configuration(toy_suite, tmp_path):
     run = the_run(suite, tmp_path, "bohb")
     execute(run)
     complete = [t for t in study_of(run).trials if t.state is TrialState.COMPLETE]
-    promoted = [t for t in complete if len(t.user_attrs["evaluated_at"]) > 1]
+    promoted = [t for t in complete if len(jobs_of(t)) > 1]
     assert promoted
     assert all(t.user_attrs["epochs"] == 9 for t in complete)
     assert len(log.read_text().splitlines()) == sum(
@@ -302,3 +332,71 @@ def test_a_foreign_study_of_the_same_name_is_left_alone(toy_suite, tmp_path):
     with pytest.raises(HpoBenchError, match="made otherwise"):
         execute(run)
     assert len(study_of(run).trials) == 2
+
+
+def test_a_database_that_is_made_anew_does_not_meet_old_checkpoints(toy_suite, tmp_path):
+    objective = {"name": "toy:Curve", "options": {"epochs": 9}}
+    run = the_run(toy_suite(objective=objective), tmp_path)
+    calls = iter(range(100))
+    execute(run, should_stop=lambda: next(calls) == 5)
+    (tmp_path / "toy.db").unlink()
+    execute(run)
+    first = study_of(run).trials[0]
+    x, y = first.params["x"], first.params["y"]
+    assert first.intermediate_values == {e: -(x**2 + y**2) - 10 / e for e in range(1, 10)}
+    assert first.user_attrs["epochs"] == 9
+
+
+def test_an_objective_whose_space_has_changed_is_refused(toy_suite, tmp_path, monkeypatch):
+    import toy
+
+    run = the_run(toy_suite(budget={"epochs": 3}), tmp_path)
+    execute(run)
+    monkeypatch.setitem(toy.SPACE, "x", {"low": -3, "high": 3})
+    with pytest.raises(HpoBenchError, match=r"search_space: .*'low': -4.*'low': -3"):
+        execute(run)
+
+
+def test_a_finite_sampler_of_optunas_ends_its_run(toy_suite, tmp_path):
+    methods = {"all": {"sampler": "optuna.samplers:BruteForceSampler"}}
+    space = {"x": {"low": 0, "high": 2}, "y": 0.0}
+    run = the_run(toy_suite(space=space, methods=methods), tmp_path, "all")
+    assert execute(run).finished == "nothing left to try"
+    assert sorted(t.params["x"] for t in study_of(run).trials) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("measurement", [{"epochs": 3}, {"note": "text"}])
+def test_a_measurement_that_cannot_be_recorded_is_named(
+    toy_suite, tmp_path, measurement, monkeypatch
+):
+    import toy
+
+    monkeypatch.setattr(toy._Climb, "measurements", lambda self: measurement)
+    (name,) = measurement
+    with pytest.raises(HpoBenchError, match=f"measurement '{name}'"):
+        execute(the_run(toy_suite(), tmp_path))
+
+
+def test_an_evaluation_that_does_not_advance_is_told(toy_suite, tmp_path, monkeypatch):
+    import toy
+
+    monkeypatch.setattr(toy._Climb, "advance", lambda self: 0.0)
+    with pytest.raises(HpoBenchError, match=r"_Climb\.advance took fidelity from 0 to 0"):
+        execute(the_run(toy_suite(), tmp_path))
+
+
+def test_a_checkpoint_that_the_objective_refuses_starts_the_evaluation_again(
+    toy_suite, tmp_path, monkeypatch
+):
+    import toy
+
+    def refuse(*_):
+        raise HpoBenchError("not mine")
+
+    objective = {"name": "toy:Curve", "options": {"epochs": 9}}
+    suite = toy_suite(methods={"bohb": {}}, objective=objective, budget={"epochs": 40})
+    run = the_run(suite, tmp_path, "bohb")
+    monkeypatch.setattr(toy.Curve, "restore", refuse)
+    assert execute(run).finished == "epochs spent"
+    assert any("restarted" in trial.user_attrs for trial in study_of(run).trials)
+    assert not any(trial.state is TrialState.FAIL for trial in study_of(run).trials)

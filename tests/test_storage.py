@@ -1,3 +1,6 @@
+import sqlite3
+from contextlib import closing
+
 import optuna
 import pytest
 
@@ -48,7 +51,7 @@ def test_a_trial_left_running_is_taken_up_with_what_it_had(url):
 
 def test_studies_of_a_suite_are_found_by_its_name(url):
     storage = open_storage(url)
-    for name in ("a/m/seed-01", "a/m/seed-00", "ab/m/seed-00", "foreign"):
+    for name in ("a/m/seed-01", "a/m/seed-00", "ab/m/seed-00", "a/b", "foreign"):
         optuna.create_study(storage=storage, study_name=name)
     assert study_names(storage, "a") == ["a/m/seed-00", "a/m/seed-01"]
     with pytest.raises(HpoBenchError, match=r"no runs of suite 'c'.*holds a, ab"):
@@ -62,6 +65,10 @@ def test_studies_of_a_suite_are_found_by_its_name(url):
         ("sqlite:////nowhere/at/all.db", "its directory does not exist or cannot be written"),
         ("postgresql+psycopg://me:secret@127.0.0.1:1/db", "refused"),
         ("nosuch://x/y", "nosuch"),
+        ("me:secret@host/db", "expected a URL"),
+        ("postgresql://me:secret@host:port/db", "expected a URL"),
+        ("sqlite://", "workers cannot share a database in memory"),
+        ("sqlite:///:memory:", "workers cannot share a database in memory"),
     ],
 )
 def test_a_storage_that_cannot_be_opened_is_told_without_its_password(url, message):
@@ -76,6 +83,15 @@ def test_a_file_that_is_no_database_is_told(tmp_path):
     (tmp_path / "a.db").write_text("not a database " * 100)
     with pytest.raises(InputError, match="file is not a database"):
         open_storage(f"sqlite:///{tmp_path / 'a.db'}")
+
+
+def test_reading_never_touches_a_database_that_is_not_ours(url, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "a.db")) as foreign:
+        foreign.execute("CREATE TABLE t (x)")
+    before = (tmp_path / "a.db").read_bytes()
+    with pytest.raises(InputError, match="holds no studies"):
+        open_existing(url)
+    assert (tmp_path / "a.db").read_bytes() == before
 
 
 def test_reading_never_creates_a_database(url, tmp_path):

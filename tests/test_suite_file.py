@@ -45,6 +45,11 @@ def test_a_number_of_seeds_stands_for_the_first_ones():
         ("seeds", [-1], ["seeds.0", "-1", "greater than or equal to 0"]),
         ("methods", {}, ["methods", "at least 1"]),
         ("workers", 0, ["workers", "0"]),
+        ("workers", True, ["workers"]),
+        ("budget.seconds", float("inf"), ["budget.seconds", "finite"]),
+        ("budget.epochs", True, ["budget.epochs", "integer"]),
+        ("methods.tpe.method", "random", ["methods.tpe", "method or sampler, not both"]),
+        ("methods.random.pruner_options", {"a": 1}, ["methods.random", "need a pruner"]),
     ],
 )
 def test_a_fault_in_the_file_names_field_value_and_what_is_right(key, value, parts):
@@ -70,19 +75,23 @@ def test_all_faults_are_told_at_once():
     [
         ("objective.name", "lenet", ["objective.name", "did you mean 'lenet5'"]),
         ("objective.name", "nowhere:X", ["objective.name", "no module 'nowhere'"]),
-        ("objective.name", "toy:Nothing", ["objective.name", "Nothing"]),
+        ("objective.name", "toy:Nothing", ["objective.name", "has no attribute 'Nothing'"]),
         ("objective.options.epoch", 3, ["objective.options.epoch", "did you mean 'epochs'"]),
         ("space", {"z": 1}, ["space", "'z'", "allowed: x, y"]),
         ("space", {"x": {"low": 4, "high": 1}}, ["space.x", "low must not be greater than high"]),
         ("space", {"x": 1, "y": 1}, ["space", "nothing is left to search"]),
         ("methods", {"pos": {}}, ["methods.pos", "did you mean 'pso'"]),
         ("methods.random.options", {"sed": 1}, ["methods.random.options.sed", "allowed:"]),
-        ("methods.tpe.sampler", "optuna.samplers:TPE", ["methods.tpe", "TPE"]),
+        ("methods.tpe.sampler", "optuna.samplers:TPE", ["methods.tpe", "has no attribute 'TPE'"]),
         ("methods.tpe.sampler", "toy:Curve", ["methods.tpe", "expected a sampler or a search"]),
         ("methods.tpe.pruner", "toy:Curve", ["methods.tpe.pruner", "expected an Optuna pruner"]),
         ("methods.grid.options", {"values": {"x": [9]}}, ["values.x", "9"]),
         ("methods.grid.options", {"levels": {"z": 2}}, ["levels", "'z'", "allowed: x, y"]),
         ("seeds", [1, 1], ["seeds", "each seed once"]),
+        ("space", {}, ["space", "nothing is left to search"]),
+        ("methods.grid.options", {"values": {"x": 4}}, ["methods.grid.options.values.x", "a list"]),
+        ("methods.grid.options", {"shuffle": "no"}, ["methods.grid.options.shuffle", "true or"]),
+        ("objective", {"name": "builtins:dict"}, ["objective.name", "search_space"]),
     ],
 )
 def test_what_cannot_be_built_is_told_before_anything_runs(key, value, parts):
@@ -90,6 +99,20 @@ def test_what_cannot_be_built_is_told_before_anything_runs(key, value, parts):
         suite.parse(changed(key, value)).check()
     for part in parts:
         assert part in str(caught.value)
+
+
+def test_bohb_is_not_compared_at_fewer_epochs():
+    table = changed("methods", {"bohb": {"options": {"max_epochs": 1}}})
+    with pytest.raises(HpoBenchError, match=r"methods\.bohb\.options\.max_epochs: 1 .*expected 3"):
+        suite.parse(table).check()
+
+
+def test_a_sampler_that_hands_its_keywords_on_can_be_used():
+    table = changed("methods", {"mine": {"sampler": "toy:Keywords", "options": {"own": 2}}})
+    assert suite.parse(table).check() == []
+    table["methods"]["mine"]["options"] = {"n_startup_trails": 3}
+    with pytest.raises(HpoBenchError, match="did you mean 'n_startup_trials'"):
+        suite.parse(table).check()
 
 
 def test_grid_over_a_continuous_range_asks_for_values_or_levels():

@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo_bench.runs import FINISHED
+from hpo_bench.records import FINISHED, jobs_of, total
 from hpo_bench.storage import iterate_studies
 
 _DATA = ("data", "train_size", "validation_size", "test_size", "data_sha256")
@@ -32,8 +32,8 @@ class RunResult:
     """Value of the incumbent, by which it was chosen."""
     test: float | None
     """Test accuracy of the incumbent, which no method saw."""
-    incumbent: dict[str, Any] | None
-    """Its configuration."""
+    incumbent: dict[str, Any]
+    """Its configuration; empty while there is none."""
     configurations: int
     evaluations: int
     epochs: int
@@ -130,14 +130,14 @@ def _run(study: optuna.Study) -> RunResult:
         finished=study.user_attrs.get(FINISHED),
         validation=best.value if best else None,
         test=best.user_attrs.get("test_accuracy") if best else None,
-        incumbent=dict(best.params) if best else None,
+        incumbent=dict(best.params) if best else {},
         configurations=len(trials),
-        evaluations=sum(len(trial.user_attrs.get("evaluated_at", ())) for trial in trials),
-        epochs=int(_total(trials, "epochs")),
-        train_seconds=_total(trials, "train_seconds"),
-        sampler_seconds=_total(trials, "sampler_seconds"),
-        storage_seconds=_total(trials, "storage_seconds"),
-        wall_seconds=_total(trials, "wall_seconds"),
+        evaluations=sum(len(jobs_of(trial)) for trial in trials),
+        epochs=int(total(trials, "epochs")),
+        train_seconds=total(trials, "train_seconds"),
+        sampler_seconds=total(trials, "sampler_seconds"),
+        storage_seconds=total(trials, "storage_seconds"),
+        wall_seconds=total(trials, "wall_seconds"),
         failed=sum(trial.state is TrialState.FAIL for trial in trials),
         picks=dict(Counter(t.user_attrs["pick"] for t in trials if "pick" in t.user_attrs)),
     )
@@ -153,10 +153,6 @@ def incumbent(trials: Sequence[FrozenTrial], direction: StudyDirection) -> Froze
         return None
     best = max if direction is StudyDirection.MAXIMIZE else min
     return best(complete, key=lambda trial: trial.value)  # type: ignore[arg-type, return-value]
-
-
-def _total(trials: Sequence[FrozenTrial], name: str) -> float:
-    return float(sum(trial.user_attrs.get(name, 0) for trial in trials))
 
 
 def _method(name: str, all_runs: Sequence[RunResult]) -> MethodResult:

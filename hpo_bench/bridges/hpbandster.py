@@ -27,6 +27,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo_bench.bridges.options import ModelOptions, ladder
 from hpo_bench.bridges.unit_cube import Point, decode, dimensions, encode
 from hpo_bench.errors import InputError, MissingExtraError
+from hpo_bench.records import outcome_at
 from hpo_bench.search import Job, Outcome, Search, Setup
 from hpo_bench.storage import create_running, reopen
 
@@ -57,7 +58,7 @@ def bohb(
         setup: What every method is given.
         min_epochs: The smallest budget, 1 or more; None: `max_epochs` divided by `eta` as often
             as that goes.
-        max_epochs: The largest budget, up to the objective's own; None: that one.
+        max_epochs: The largest budget, which is the objective's own; None: that one.
         eta: 2 or more: one in `eta` goes on to the next rung, with `eta` times the epochs.
         min_points_in_model: How many results on one budget make a model, more than there are
             hyperparameters to search; None: one more.
@@ -92,6 +93,9 @@ def bohb(
     )
     model.check(n_dimensions)
     budgets = ladder(min_epochs, max_epochs, eta, setup.max_fidelity)
+    if budgets[-1] != setup.max_fidelity:
+        whole = f"expected {setup.max_fidelity}, the epochs of the objective: values after fewer"
+        raise InputError("max_epochs", max_epochs, f"{whole} cannot be compared with others'")
     return HpBandSterSearch(setup, budgets, eta, model, strict=strict)
 
 
@@ -217,37 +221,19 @@ def _config_id(trial: FrozenTrial) -> ConfigId:
     return bracket, rung, place
 
 
-def _stored_value(trial: FrozenTrial, budget: int) -> float | None:
-    """The value on a budget, if its evaluation is finished: reported, and its epochs counted.
-
-    The epochs are the last thing written of an evaluation, after its checkpoint.
-    """
-    if trial.user_attrs.get("epochs", 0) < budget:
-        return None
-    return trial.intermediate_values.get(budget)
-
-
-def _has_failed(trial: FrozenTrial) -> bool:
-    """Whether the trial was told so, or its evaluation was recorded with an error."""
-    return trial.state == TrialState.FAIL or {"error", "epochs"} <= trial.user_attrs.keys()
-
-
 def _closing(trial: FrozenTrial, largest: int) -> tuple[TrialState, float | None]:
     """What to tell a trial that is still open when the budget of the run is spent."""
-    reached = trial.intermediate_values.get(trial.last_step or 0)
-    if _has_failed(trial) or (reached is not None and not math.isfinite(reached)):
+    outcome = outcome_at(trial, largest)
+    if outcome is None or outcome.pruned:
+        return TrialState.PRUNED, None
+    if outcome.value is None or not math.isfinite(outcome.value):
         return TrialState.FAIL, None
-    value = _stored_value(trial, largest)
-    return (TrialState.PRUNED if value is None else TrialState.COMPLETE), value
+    return TrialState.COMPLETE, outcome.value
 
 
 def _stored_outcome(trial: FrozenTrial, run: Run) -> Outcome | None:
     """What became of a run before this search was built; None if it is still to be done."""
-    if _has_failed(trial) and trial.user_attrs["rung"] == run.rung:
-        return Outcome(run.budget, None)
-    value = _stored_value(trial, run.budget)
-    if value is not None:
-        return Outcome(run.budget, value)
-    if trial.state.is_finished():  # stopped short, or closed with the budget of the run spent
+    outcome = outcome_at(trial, run.budget)
+    if outcome is None and trial.state.is_finished():  # closed, the budget of the run spent
         return Outcome(trial.last_step or 0, None, pruned=True)
-    return None
+    return outcome

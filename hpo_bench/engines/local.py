@@ -6,8 +6,9 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
@@ -21,6 +22,11 @@ from hpo_bench.runs import Run, Status, execute
 
 MAX_DEATHS = 3
 """Workers that may die over one run before it is given up."""
+
+LEAVING_SECONDS = 10.0
+"""Time for a worker that has nothing to do to end by itself."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _context = get_context("spawn")
 
@@ -77,13 +83,26 @@ def _use_one_thread_per_worker() -> None:
 
 @contextmanager
 def _signals(pool: _Pool) -> Iterator[None]:
-    handled = (signal.SIGINT, signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in handled}
-    for number in handled:
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number in _SIGNALS:
         signal.signal(number, lambda *_: pool.interrupt())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _ignored_signals() -> Iterator[None]:
+    """Let a process that starts inherit deafness: it could be hit before it sets its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
     try:
         yield
     finally:
@@ -99,13 +118,15 @@ class _Worker:
         self.process = _context.Process(
             target=_work, args=(theirs, f"worker-{number}"), name=f"hpo-bench-{number}"
         )
-        self.process.start()
+        with _ignored_signals():
+            self.process.start()
         theirs.close()
         self.run: Run | None = None
 
     def give(self, run: Run) -> None:
         self.run = run
-        self.connection.send(run)
+        with suppress(OSError):  # it may be dead already, which is noticed elsewhere
+            self.connection.send(run)
 
     def stop(self) -> None:
         with suppress(OSError):  # it may be dead already, which is noticed elsewhere
@@ -144,9 +165,8 @@ class _Pool:
             self._assign()
         for worker in self._workers:
             worker.stop()
-        if self._interrupts < 2:
-            for worker in self._workers:
-                worker.process.join()
+        for worker in self._workers:
+            self._wait_for(worker)
 
     def kill(self) -> None:
         """End whatever still lives."""
@@ -156,6 +176,12 @@ class _Pool:
                 worker.process.join()
             if worker.run is not None:
                 self.left.append(worker.run)
+
+    def _wait_for(self, worker: _Worker) -> None:
+        """Let an idle worker leave; one that does not (a thread holds it up) is killed later."""
+        deadline = time.monotonic() + LEAVING_SECONDS
+        while self._interrupts < 2 and worker.process.is_alive() and time.monotonic() < deadline:
+            worker.process.join(timeout=0.2)
 
     def _assign(self) -> None:
         if self._told_to_stop:
@@ -176,11 +202,16 @@ class _Pool:
 
     def _ready(self) -> list[_Worker]:
         # The timeout lets a signal that arrived meanwhile be seen.
-        ready = wait([w.connection for w in self._workers], timeout=0.2)
-        return [worker for worker in self._workers if worker.connection in ready]
+        # A worker's end is watched beside its connection, which a process of its own may hold.
+        watched = [o for w in self._workers for o in (w.connection, w.process.sentinel)]
+        ready = wait(watched, timeout=0.2)
+        return [w for w in self._workers if w.connection in ready or w.process.sentinel in ready]
 
     def _hear(self, worker: _Worker) -> None:
         try:
+            # What a dead worker said last comes before its end.
+            if not worker.connection.poll():
+                raise EOFError
             kind, content = worker.connection.recv()
         except (EOFError, OSError):
             self._bury(worker)
@@ -225,7 +256,13 @@ def _work(connection: Connection[Any, Any], name: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _log_to(connection)
+    lock = threading.Lock()  # a library's thread may log while the run reports
+
+    def tell(kind: str, content: Any) -> None:
+        with lock:
+            connection.send((kind, content))
+
+    _log_to(tell)
     while True:
         try:
             run = connection.recv()
@@ -233,15 +270,17 @@ def _work(connection: Connection[Any, Any], name: str) -> None:
             return
         if run is None:
             return
-        connection.send(_result(run, name, connection))
+        tell(*_result(run, name, connection, tell))
 
 
-def _result(run: Run, name: str, connection: Connection[Any, Any]) -> tuple[str, Any]:
+def _result(
+    run: Run, name: str, connection: Connection[Any, Any], tell: Callable[[str, Any], None]
+) -> tuple[str, Any]:
     try:
         status = execute(
             run,
             worker=name,
-            notify=lambda status: connection.send(("status", status)),
+            notify=lambda status: tell("status", status),
             should_stop=connection.poll,
         )
     except HpoBenchError as error:
@@ -260,12 +299,12 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _log_to(connection: Connection[Any, Any]) -> None:
+def _log_to(tell: Callable[[str, Any], None]) -> None:
     """Send warnings to the coordinator, which alone writes to the terminal."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            connection.send(("notice", self.format(record)))
+            tell("notice", self.format(record))
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     optuna.logging.disable_default_handler()

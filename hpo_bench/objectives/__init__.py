@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from optuna.distributions import BaseDistribution
+
 from hpo_bench import plugins
 from hpo_bench.errors import HpoBenchError, InputError
 from hpo_bench.objectives.base import Evaluation, Objective, suggest
@@ -30,7 +32,7 @@ def build(
     factory = plugins.load("objective.name", plugins.OBJECTIVES, name)
     plugins.check_options("objective.options", factory, options, hidden={"space", "seed"})
     arguments = dict(options)
-    if space:
+    if space is not None:
         if not plugins.takes(factory, "space"):
             raise InputError("space", space, f"the space of objective {name!r} is fixed: leave out")
         arguments["space"] = space
@@ -38,9 +40,29 @@ def build(
         arguments["seed"] = seed
     try:
         built = factory(**arguments)
-    except (TypeError, ValueError) as error:
-        raise InputError("objective.options", dict(options), str(error)) from error
+    except InputError as error:
+        is_option = error.field.partition(".")[0] != "space"
+        raise (error.under("objective.options") if is_option else error) from error
+    except HpoBenchError:
+        raise
+    except Exception as error:  # whatever somebody else's code raises
+        raise InputError("objective.options", dict(options), _text(error)) from error
     objective = built if isinstance(built, Objective) else PlainObjective(built)
-    if len(objective.directions) != 1:
-        raise HpoBenchError(f"objective {name!r} has several values; methods compare on one")
+    _check(name, objective)
     return objective
+
+
+def _check(name: str, objective: Objective) -> None:
+    try:
+        space, directions = objective.search_space, objective.directions
+        is_space = all(isinstance(found, BaseDistribution) for found in space.values())
+    except Exception as error:  # a method where a property is expected, say
+        raise InputError("objective.name", name, f"its search_space: {_text(error)}") from error
+    if not is_space:
+        raise InputError("objective.name", name, "its search_space must hold distributions")
+    if len(directions) != 1:
+        raise InputError("objective.name", name, "it has several values; methods compare on one")
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -10,7 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
+from rich.markup import escape
 from rich.table import Table
 
 from hpo_bench.analysis.results import MethodResult, Spread, SuiteResult
@@ -103,7 +104,7 @@ def print_table(result: SuiteResult, console: Console) -> None:
     headings, rows = _rows(result)
     gap = 1 if console.width >= 100 else 0
     table = Table(
-        title=result.suite,
+        title=escape(result.suite),
         box=box.SIMPLE_HEAD,
         padding=(0, gap, 0, 0),
         pad_edge=False,
@@ -111,14 +112,13 @@ def print_table(result: SuiteResult, console: Console) -> None:
     )
     for index, heading in enumerate(headings):
         words = " ".join([heading, *(row[index] for row in rows)]).split()
-        table.add_column(
-            heading, justify="left" if index == 0 else "right", min_width=max(map(len, words))
-        )
+        side: JustifyMethod = "left" if index == 0 else "right"
+        table.add_column(escape(heading), justify=side, min_width=max(map(len, words)))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console.print(table)
     for note in notes(result):
-        console.print(note, style="dim", highlight=False)
+        console.print(note, style="dim", highlight=False, markup=False)
 
 
 def to_markdown(result: SuiteResult) -> str:
@@ -146,7 +146,7 @@ def _flat(record: dict[str, object]) -> dict[str, object]:
     for name, value in record.items():
         if isinstance(value, dict):
             flat |= {f"{name}.{inner}": v for inner, v in value.items()}
-        elif name != "picks":
+        else:
             flat[name] = value
     return flat
 

@@ -10,8 +10,10 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hpo_bench.bridges.hpbandster import HpBandSterSearch, bohb
+from hpo_bench.records import JobRecord, jobs_of, total, write
 from hpo_bench.search import Job, Outcome, Setup
 from hpo_bench.spaces import Configuration, Space
+from hpo_bench.storage import recorded
 
 Function = Callable[[Configuration, int], float | None]
 
@@ -47,17 +49,22 @@ def evaluate(job: Job, function: Function = valley) -> Outcome:
     for epoch in range(1, job.until + 1):
         value = function(job.configuration, epoch)
         if value is None:
-            job.trial.set_user_attr("error", "it said so")
-            job.trial.set_user_attr("epochs", epoch - 1)
-            return Outcome(epoch - 1, None)
+            return _recorded(job, epoch - 1, None)
         if epoch not in done:
             job.trial.report(value, epoch)
-    job.trial.set_user_attr("epochs", job.until)
-    return Outcome(job.until, value)
+    return _recorded(job, job.until, value)
+
+
+def _recorded(job: Job, fidelity: int, value: float | None) -> Outcome:
+    before = jobs_of(recorded(job.trial))
+    epochs = fidelity - max((done.fidelity for done in before), default=0)
+    done = JobRecord(fidelity, value, False, epochs, 0.0, 0.0, 0.0, 0.0)
+    write(job.trial, [*before, done], {})
+    return done.outcome
 
 
 def spent(study: optuna.Study) -> int:
-    return sum(trial.user_attrs.get("epochs", 0) for trial in study.get_trials(deepcopy=False))
+    return int(total(study.get_trials(deepcopy=False), "epochs"))
 
 
 def work(search: HpBandSterSearch, study: optuna.Study, epochs: int, function: Function = valley):

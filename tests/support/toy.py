@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.samplers import TPESampler
 from optuna.study import StudyDirection
 
 from hpo_bench.objectives import Evaluation, Objective
@@ -59,6 +60,14 @@ class Curve(Objective):
         climb = self.start(configuration)
         climb.fidelity = json.loads(checkpoint)["fidelity"]
         return climb
+
+
+class Keywords(TPESampler):
+    """A sampler that hands most of its arguments on."""
+
+    def __init__(self, own=1, **kwargs):
+        super().__init__(**kwargs)
+        self.own = own
 
 
 class _Climb(Evaluation):

@@ -1,0 +1,104 @@
+"""What is written of an evaluation, and how it is read back: the one place for both.
+
+Every job that is done adds one entry to the trial's user attribute `jobs`, in a single write that
+comes last: what a crash leaves is a job that is recorded or one that is not. Everything that is
+counted is counted from these entries. The other attributes say the same for people, in the
+dashboard and in tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from hpo_bench.errors import HpoBenchError
+from hpo_bench.search import Outcome
+
+JOBS = "jobs"
+
+CREATED = "created"
+"""Study attribute that ends a study's creation: without it, its attributes may be incomplete."""
+
+FINISHED = "finished"
+"""Study attribute that ends a run: why it ended."""
+
+RUN_ID = "run_id"
+"""Study attribute that tells this run from any other of the same name, in any storage."""
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """One job that is done: its outcome and what it cost, in seconds where time is meant."""
+
+    fidelity: int
+    value: float | None
+    pruned: bool
+    epochs: int
+    """Units of fidelity that this job trained; fewer than `fidelity` if it continued another."""
+    train_seconds: float
+    sampler_seconds: float
+    storage_seconds: float
+    wall_seconds: float
+
+    @property
+    def outcome(self) -> Outcome:
+        """As the search was told."""
+        return Outcome(self.fidelity, self.value, self.pruned)
+
+
+_COSTS = ("epochs", "train_seconds", "sampler_seconds", "storage_seconds", "wall_seconds")
+_RESERVED = {JOBS, "worker", "error", "restarted", "bracket", "rung", "pick", *_COSTS}
+
+
+def jobs_of(trial: FrozenTrial) -> list[JobRecord]:
+    """The jobs that were done for a trial, in their order."""
+    return [JobRecord(**job) for job in trial.user_attrs.get(JOBS, [])]
+
+
+def outcome_at(trial: FrozenTrial, fidelity: int) -> Outcome | None:
+    """The recorded outcome of taking a trial to a fidelity; None if that is still to be done."""
+    for job in jobs_of(trial):
+        if job.fidelity >= fidelity or job.pruned or job.value is None:
+            return job.outcome
+    return None
+
+
+def write(trial: optuna.Trial, jobs: Sequence[JobRecord], told: Mapping[str, Any]) -> None:
+    """Record all jobs of a trial so far.
+
+    Args:
+        trial: Still RUNNING.
+        jobs: Those before, and the new one.
+        told: Further attributes, for people.
+    """
+    totals = {cost: sum(getattr(job, cost) for job in jobs) for cost in _COSTS}
+    for name, value in {**told, **totals, JOBS: [asdict(job) for job in jobs]}.items():
+        trial.set_user_attr(name, value)
+
+
+def checked(measurements: Mapping[str, Any]) -> dict[str, float]:
+    """Make measurements of an objective fit to be recorded.
+
+    Raises:
+        HpoBenchError: One is not a number, or has a name that is taken.
+    """
+    made: dict[str, float] = {}
+    for name, value in measurements.items():
+        number = value.item() if hasattr(value, "item") else value
+        if name in _RESERVED or not isinstance(number, int | float):
+            raise HpoBenchError(
+                f"the objective's measurement {name!r}: {value!r} cannot be recorded; expected a "
+                f"number, under a name other than {', '.join(sorted(_RESERVED))}"
+            )
+        made[name] = number
+    return made
+
+
+def total(trials: Sequence[FrozenTrial], cost: str) -> float:
+    """Add up a cost (a field of `JobRecord`) over all jobs of trials."""
+    assert cost in {field.name for field in fields(JobRecord)}
+    return float(sum(getattr(job, cost) for trial in trials for job in jobs_of(trial)))
