@@ -11,6 +11,7 @@ from hpo_bench.storage import (
     open_storage,
     recorded,
     reopen,
+    shown,
     study_names,
     unfinished,
 )
@@ -77,6 +78,11 @@ def test_a_storage_that_cannot_be_opened_is_told_without_its_password(url, messa
     assert "storage" in str(caught.value)
     assert message in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_url_is_shown_without_its_password():
+    url = shown("postgresql+psycopg://me:secret@host/db")
+    assert url == "postgresql+psycopg://me:***@host/db"
 
 
 def test_a_file_that_is_no_database_is_told(tmp_path):

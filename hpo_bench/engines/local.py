@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
@@ -97,17 +97,15 @@ def _signals(pool: _Pool) -> Iterator[None]:
 
 
 @contextmanager
-def _ignored_signals() -> Iterator[None]:
-    """Let a process that starts inherit deafness: it could be hit before it sets its own."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+def _held_back_signals() -> Iterator[None]:
+    """Let a process that starts inherit deafness; what arrives meanwhile is heard afterwards."""
+    # Starting multiprocessing's own helper process would lift the block.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Worker:
@@ -118,7 +116,7 @@ class _Worker:
         self.process = _context.Process(
             target=_work, args=(theirs, f"worker-{number}"), name=f"hpo-bench-{number}"
         )
-        with _ignored_signals():
+        with _held_back_signals():
             self.process.start()
         theirs.close()
         self.run: Run | None = None
@@ -253,8 +251,9 @@ class _Pool:
 def _work(connection: Connection[Any, Any], name: str) -> None:
     """The life of a worker process."""
     # A terminal's Ctrl-C reaches every process of its group: the coordinator alone decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     lock = threading.Lock()  # a library's thread may log while the run reports
 

@@ -108,11 +108,12 @@ def test_killed_coordinator(tmp_path, undisturbed, workers):
     assert command.told() == undisturbed
 
 
-def test_killed_worker_is_replaced(tmp_path, undisturbed):
+def test_killed_workers_are_replaced(tmp_path, undisturbed):
     command = Command(tmp_path, workers=2)
     process = command.start()
     command.wait_for_units(30)
-    os.kill(command.children(process)[0], signal.SIGKILL)
+    for pid in command.children(process):
+        os.kill(pid, signal.SIGKILL)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert "another one goes on with it" in output
@@ -136,6 +137,23 @@ def test_asked_to_stop(tmp_path, undisturbed, number):
     assert trained < len(command.units()) == total
 
 
+def test_asked_to_stop_while_the_workers_still_start(tmp_path, undisturbed):
+    command = Command(tmp_path, workers=2)
+    process = command.start()
+    deadline = time.monotonic() + 60
+    while not command.children(process):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert "died" not in output
+    assert "The same command goes on" in output
+    command.finish()
+    assert command.told() == undisturbed
+
+
 def test_asked_twice_it_stops_at_once_and_still_goes_on_later(tmp_path, undisturbed):
     command = Command(tmp_path, workers=2)
     process = command.start()
@@ -155,7 +173,7 @@ def test_a_second_command_on_the_same_suite_is_refused(tmp_path):
     second = command.start()
     output, _ = second.communicate(timeout=60)
     assert second.returncode == 2
-    assert "another process is running this suite" in output
+    assert "another process is running suite 'toy'" in output
     first.kill()
     first.communicate()
 
