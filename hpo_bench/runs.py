@@ -29,6 +29,9 @@ from hpo_bench.suite import Suite
 MAX_FAILURES = 5
 """Failed evaluations in a row after which a run gives up."""
 
+_SHOWN_FIRST = ("method", "seed", "budget", "data")
+"""The dashboard shows a study's first few attributes, and the others when asked."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -238,7 +241,8 @@ def _describe(
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names([objective.metric_name])
     run_id = {records.RUN_ID: uuid4().hex}
-    attributes = {"suite": run.suite.name, **definition, **manifest(), **run_id}
+    first = {name: definition[name] for name in _SHOWN_FIRST if name in definition}
+    attributes = {"suite": run.suite.name, **first, **definition, **manifest(), **run_id}
     for key, value in attributes.items():
         study.set_user_attr(key, value)
     study.set_user_attr(records.CREATED, datetime.now(UTC).isoformat(timespec="seconds"))
