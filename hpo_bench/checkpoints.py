@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class Checkpoints:
     def __init__(self, directory: Path, study_name: str, run_id: str) -> None:
         """Keep them under a directory that no other run shares, whatever its study is called."""
         self.directory = directory / study_name / run_id
+        self._parents = list(self.directory.parents)[: study_name.count("/") + 2]
 
     def prepare(self) -> None:
         """Make the directory.
@@ -105,8 +107,11 @@ class Checkpoints:
         return next(self.directory.glob("trial-*.checkpoint"), None) is None
 
     def remove(self) -> None:
-        """Remove all of them: the run is finished."""
+        """Remove all of them, and the directories that are empty then: the run is finished."""
         shutil.rmtree(self.directory, ignore_errors=True)
+        with suppress(OSError):
+            for parent in self._parents:
+                parent.rmdir()
 
     def _path(self, number: int) -> Path:
         return self.directory / f"trial-{number:05d}.checkpoint"

@@ -59,6 +59,17 @@ def test_runs_of_the_same_name_do_not_meet(tmp_path):
     assert other.load(0) is None
 
 
+def test_removing_the_last_ones_leaves_no_empty_directories(tmp_path):
+    names = ("suite/a/seed-00", "suite/b/seed-00")
+    one, other = (Checkpoints(tmp_path / "c", name, "id") for name in names)
+    one.prepare()
+    other.prepare()
+    one.remove()
+    assert [path.name for path in (tmp_path / "c" / "suite").iterdir()] == ["b"]
+    other.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_they_stand_beside_the_database():
     assert str(default_directory("sqlite:///a/b.db")) == "a/b.db.checkpoints"
     assert str(default_directory("postgresql://u@h/d")) == "hpo-bench.checkpoints"
