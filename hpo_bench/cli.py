@@ -160,7 +160,7 @@ def _only(chosen: Suite, names: list[str]) -> Suite:
 
 
 def _run(chosen: Suite, checkpoint_dir: Path | None) -> None:
-    from hpo_bench.session import run_suite
+    from hpo_bench.coordinator import run_suite
     from hpo_bench.storage import open_existing, shown, study_names
 
     out = _console()

@@ -6,6 +6,8 @@ import errno
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -63,7 +65,8 @@ def _make(directory: Path) -> None:
         ) from None
 
 
-def _alone(suite: Suite) -> FileLock:
+@contextmanager
+def _alone(suite: Suite) -> Iterator[None]:
     """Hold a lock on the suite in its storage: two coordinators would work on the same trials.
 
     Raises:
@@ -80,4 +83,7 @@ def _alone(suite: Suite) -> FileLock:
             f"another process is running suite {suite.name!r} in this storage "
             f"(it holds {lock.lock_file})"
         ) from None
-    return lock
+    try:
+        yield
+    finally:
+        lock.release()
