@@ -199,8 +199,8 @@ class _Pool:
             worker.stop()
 
     def _ready(self) -> list[_Worker]:
-        # The timeout lets a signal that arrived meanwhile be seen.
-        # A worker's end is watched beside its connection, which a process of its own may hold.
+        # A worker's end is watched beside its connection, which a process of its own may hold; the
+        # timeout lets a signal that arrived meanwhile be seen.
         watched = [o for w in self._workers for o in (w.connection, w.process.sentinel)]
         ready = wait(watched, timeout=0.2)
         return [w for w in self._workers if w.connection in ready or w.process.sentinel in ready]
@@ -234,6 +234,7 @@ class _Pool:
 
     def _bury(self, worker: _Worker) -> None:
         self._workers.remove(worker)
+        worker.process.kill()  # if only its connection has ended
         worker.process.join()
         run = worker.run
         if run is None:
