@@ -22,6 +22,7 @@ from hpo_bench.errors import HpoBenchError, InputError, one_of
 from hpo_bench.objectives import Objective, suggest
 from hpo_bench.records import outcome_at
 from hpo_bench.search import Job, Outcome, Search, Setup
+from hpo_bench.spaces import check_value
 from hpo_bench.storage import reopen, unfinished
 from samplers import GridSampler
 
@@ -203,16 +204,10 @@ def grid(
 def _check_values(name: str, values: Sequence[Any], setup: Setup) -> None:
     if name not in setup.space:
         raise InputError("values", name, f"not a searched parameter; {one_of(name, setup.space)}")
-    distribution = setup.space[name]
     if not isinstance(values, list | tuple):
         raise InputError(f"values.{name}", values, "expected a list")
     for value in values:
-        try:
-            inside = distribution._contains(distribution.to_internal_repr(value))
-        except ValueError:
-            inside = False
-        if not inside:
-            raise InputError(f"values.{name}", value, f"expected values of {distribution}")
+        check_value(f"values.{name}", value, setup.space[name])
 
 
 def throwaway_setup(objective: Objective) -> Setup:

@@ -67,7 +67,7 @@ def resolve(
             space[name] = found
             del fixed[name]
         else:
-            fixed[name] = _check_value(field, found, legal)
+            fixed[name] = check_value(field, found, legal)
     return space, fixed
 
 
@@ -145,11 +145,19 @@ def _expected(legal: BaseDistribution) -> str:
     if isinstance(legal, CategoricalDistribution):
         return f"expected one of {list(legal.choices)}"
     assert isinstance(legal, IntDistribution | FloatDistribution)
-    kind = "a whole number" if isinstance(legal, IntDistribution) else "a number"
-    return f"expected {kind} from {legal.low} to {legal.high}"
+    is_whole = isinstance(legal, IntDistribution)
+    is_plain = legal.log or legal.step is None or (is_whole and legal.step == 1)
+    kind = "a whole number" if is_whole else "a number"
+    steps = "" if is_plain else f" in steps of {legal.step}"
+    return f"expected {kind} from {legal.low} to {legal.high}{steps}"
 
 
-def _check_value(field: str, value: Any, legal: BaseDistribution) -> Any:
+def check_value(field: str, value: Any, legal: BaseDistribution) -> Any:
+    """See that a distribution can take a value, and give it the distribution's type.
+
+    Raises:
+        InputError: It cannot.
+    """
     is_legal = (
         value in legal.choices
         if isinstance(legal, CategoricalDistribution)
@@ -164,13 +172,16 @@ def _check_value(field: str, value: Any, legal: BaseDistribution) -> Any:
 
 def _inside(value: float, legal: BaseDistribution) -> bool:
     assert isinstance(legal, IntDistribution | FloatDistribution)
-    return bool(legal.low <= value <= legal.high)
+    if not legal.low <= value <= legal.high:
+        return False
+    steps = 0.0 if legal.log or legal.step is None else (value - legal.low) / legal.step
+    return abs(steps - round(steps)) < 1e-8
 
 
 def _check_range(field: str, given: BaseDistribution, legal: BaseDistribution) -> None:
     if isinstance(given, CategoricalDistribution):
         for choice in given.choices:
-            _check_value(field, choice, legal)
+            check_value(field, choice, legal)
         return
     assert isinstance(given, IntDistribution | FloatDistribution)
     kinds_differ = isinstance(legal, CategoricalDistribution) or (

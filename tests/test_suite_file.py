@@ -90,6 +90,7 @@ def test_all_faults_are_told_at_once():
         ("seeds", [1, 1], ["seeds", "each seed once"]),
         ("space", {}, ["space", "nothing is left to search"]),
         ("methods.grid.options", {"values": {"x": 4}}, ["methods.grid.options.values.x", "a list"]),
+        ("methods.grid.options", {"values": {"y": [0.5]}}, ["values.y: 0.5", "in steps of 1.0"]),
         ("methods.grid.options", {"shuffle": "no"}, ["methods.grid.options.shuffle", "true or"]),
         ("objective", {"name": "builtins:dict"}, ["objective.name", "search_space"]),
     ],
