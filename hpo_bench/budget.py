@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import optuna
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hpo_bench.objectives import Objective
 from hpo_bench.records import JobRecord, jobs_of
 
 
@@ -50,6 +50,8 @@ class Spent:
     """What a run has spent so far, and the best value it has for it."""
 
     direction: StudyDirection
+    max_fidelity: int
+    """Where a value is the best of anything: those at fewer epochs are of another scale."""
     epochs: int = 0
     evaluations: int = 0
     seconds: float = 0.0
@@ -60,11 +62,9 @@ class Spent:
         self.epochs += job.epochs
         self.evaluations += 1
         self.seconds += job.wall_seconds
-
-    def see(self, value: float) -> None:
-        """Take in a value reached at full fidelity."""
-        if self.best is None or self._reaches(value, self.best):
-            self.best = value
+        if job.fidelity >= self.max_fidelity and job.value is not None:
+            is_best = self.best is None or self._reaches(job.value, self.best)
+            self.best = job.value if is_best else self.best
 
     def exhausts(self, budget: Budget) -> str | None:
         """Which limit is reached, in words; None while another evaluation may start."""
@@ -94,12 +94,10 @@ class Spent:
         return value >= other if self.direction is StudyDirection.MAXIMIZE else value <= other
 
 
-def spent_by(direction: StudyDirection, trials: Iterable[optuna.trial.FrozenTrial]) -> Spent:
+def spent_by(objective: Objective, trials: Iterable[optuna.trial.FrozenTrial]) -> Spent:
     """Add up what the trials of a run have recorded."""
-    spent = Spent(direction)
+    spent = Spent(objective.directions[0], objective.max_fidelity)
     for trial in trials:
         for job in jobs_of(trial):
             spent.add(job)
-        if trial.state is TrialState.COMPLETE and trial.value is not None:
-            spent.see(trial.value)
     return spent

@@ -111,7 +111,7 @@ class _Execution:
         self.objective = run.suite.build_objective(run.seed)
         self.objective.prepare()
         self.study = open_study(run, storage, self.objective)
-        self.spent = spent_by(self.study.direction, self.study.get_trials(deepcopy=False))
+        self.spent = spent_by(self.objective, self.study.get_trials(deepcopy=False))
         self.failures = 0
         run_id = self.study.user_attrs[records.RUN_ID]
         self.checkpoints = Checkpoints(run.checkpoint_directory, run.study_name, run_id)
@@ -174,10 +174,7 @@ class _Execution:
         self.spent.add(done)
 
     def tidy(self, work: Work) -> None:
-        """Take the outcome into the account, and drop what no trial will need again."""
-        outcome = work.outcome
-        if outcome.value is not None and outcome.fidelity >= self.objective.max_fidelity:
-            self.spent.see(outcome.value)
+        """Drop what no trial will need again, and give up where everything fails."""
         if not self.checkpoints.is_empty():
             self.checkpoints.keep_only({trial.number for trial in unfinished(self.study)})
         self.failures = self.failures + 1 if work.error else 0
