@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -10,9 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import sqlalchemy
-
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.storage import sqlite_file
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,25 @@ class Progress:
 
 def default_directory(storage_url: str) -> Path:
     """Where checkpoints go: beside a SQLite file, else in the working directory."""
-    url = sqlalchemy.make_url(storage_url)
-    if url.get_backend_name() == "sqlite" and url.database:
-        return Path(f"{url.database}.checkpoints")
-    return Path("hpo-bench.checkpoints")
+    file = sqlite_file(storage_url)
+    return Path("hpo-bench.checkpoints") if file is None else Path(f"{file}.checkpoints")
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory for checkpoints, if need be.
+
+    Raises:
+        HpoBenchError: It cannot be made or written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if not os.access(directory, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise HpoBenchError(
+            f"checkpoints cannot be written to {directory}: {error.strerror}; "
+            "give another directory with --checkpoint-dir"
+        ) from None
 
 
 class Checkpoints:
@@ -46,13 +61,7 @@ class Checkpoints:
         Raises:
             HpoBenchError: It cannot be written.
         """
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise HpoBenchError(
-                f"checkpoints cannot be written to {self.directory}: {error.strerror}; "
-                "give another directory with --checkpoint-dir"
-            ) from None
+        make_directory(self.directory)
 
     def save(self, number: int, progress: Progress, state: bytes) -> None:
         """Write the checkpoint of a trial; after a crash the old or the new one is there.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import tempfile
@@ -13,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from hpo_bench.checkpoints import default_directory
+from hpo_bench.checkpoints import default_directory, make_directory
 from hpo_bench.engines.local import Report, execute_all
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.manifest import usable_cores
@@ -40,7 +39,7 @@ def run_suite(suite: Suite, checkpoint_directory: Path | None, console: Console)
     # time crash each other.
     storage = open_storage(suite.storage)
     directory = checkpoint_directory or default_directory(suite.storage)
-    _make(directory)
+    make_directory(directory)
     runs = runs_of(suite, directory)
     with _alone(suite):
         for run in runs:
@@ -51,18 +50,6 @@ def run_suite(suite: Suite, checkpoint_directory: Path | None, console: Console)
         workers = usable_cores() if suite.workers == "auto" else suite.workers
         with ProgressDisplay(runs, console) as display:
             return execute_all(runs, workers, display)
-
-
-def _make(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if not os.access(directory, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise HpoBenchError(
-            f"checkpoints cannot be written to {directory}: {error.strerror}; "
-            "give another directory with --checkpoint-dir"
-        ) from None
 
 
 @contextmanager

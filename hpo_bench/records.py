@@ -9,7 +9,7 @@ dashboard and in tables.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import optuna
@@ -96,9 +96,3 @@ def checked(measurements: Mapping[str, Any]) -> dict[str, float]:
             )
         made[name] = number
     return made
-
-
-def total(trials: Sequence[FrozenTrial], cost: str) -> float:
-    """Add up a cost (a field of `JobRecord`) over all jobs of trials."""
-    assert cost in {field.name for field in fields(JobRecord)}
-    return float(sum(getattr(job, cost) for trial in trials for job in jobs_of(trial)))

@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo_bench.records import FINISHED, jobs_of, total
+from hpo_bench.records import FINISHED, jobs_of
 from hpo_bench.storage import iterate_studies
 
 _DATA = ("data", "train_size", "validation_size", "test_size", "data_sha256")
@@ -123,6 +123,7 @@ def collect(storage: BaseStorage, suite: str) -> SuiteResult:
 def _run(study: optuna.Study) -> RunResult:
     _, method, seed = study.study_name.split("/")
     trials = study.get_trials(deepcopy=False)
+    jobs = [job for trial in trials for job in jobs_of(trial)]
     best = incumbent(trials, study.direction)
     return RunResult(
         method=method,
@@ -132,12 +133,12 @@ def _run(study: optuna.Study) -> RunResult:
         test=best.user_attrs.get("test_accuracy") if best else None,
         incumbent=dict(best.params) if best else {},
         configurations=len(trials),
-        evaluations=sum(len(jobs_of(trial)) for trial in trials),
-        epochs=int(total(trials, "epochs")),
-        train_seconds=total(trials, "train_seconds"),
-        sampler_seconds=total(trials, "sampler_seconds"),
-        storage_seconds=total(trials, "storage_seconds"),
-        wall_seconds=total(trials, "wall_seconds"),
+        evaluations=len(jobs),
+        epochs=sum(job.epochs for job in jobs),
+        train_seconds=sum(job.train_seconds for job in jobs),
+        sampler_seconds=sum(job.sampler_seconds for job in jobs),
+        storage_seconds=sum(job.storage_seconds for job in jobs),
+        wall_seconds=sum(job.wall_seconds for job in jobs),
         failed=sum(trial.state is TrialState.FAIL for trial in trials),
         picks=dict(Counter(t.user_attrs["pick"] for t in trials if "pick" in t.user_attrs)),
     )

@@ -10,7 +10,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hpo_bench.bridges.hpbandster import HpBandSterSearch, bohb
-from hpo_bench.records import JobRecord, jobs_of, total, write
+from hpo_bench.records import JobRecord, jobs_of, write
 from hpo_bench.search import Job, Outcome, Setup
 from hpo_bench.spaces import Configuration, Space
 from hpo_bench.storage import recorded
@@ -64,7 +64,7 @@ def _recorded(job: Job, fidelity: int, value: float | None) -> Outcome:
 
 
 def spent(study: optuna.Study) -> int:
-    return int(total(study.get_trials(deepcopy=False), "epochs"))
+    return sum(job.epochs for t in study.get_trials(deepcopy=False) for job in jobs_of(t))
 
 
 def work(search: HpBandSterSearch, study: optuna.Study, epochs: int, function: Function = valley):
