@@ -61,7 +61,8 @@ class PSOSampler(BaseSampler):
     The particle that holds the best point samples around it instead (after van den Bergh and
     Engelbrecht 2002). Of `n_candidates` draws of a move, the one that a cubic radial basis
     function on the ranks of the nearest trials predicts best is evaluated (after Regis 2014);
-    1 leaves the pure swarm.
+    1 leaves the pure swarm. When the personal bests lie within a hundredth of the ranges and two
+    rounds have found nothing better, or within a hundred thousandth, the swarm starts again.
 
     What finished trials mean: COMPLETE ones move the swarm, enqueued or others' ones too. A PRUNED
     one is no position of its particle, which tries again from where it was; the model takes it for
@@ -468,6 +469,7 @@ class _Memory:
             "particle": move.particle,
             "incumbent": move.incumbent,
             "radius": move.radius,
+            "since": list(move.since),
         }
 
     def stored(self, trial: FrozenTrial) -> tuple[int, Move] | None:
@@ -476,7 +478,15 @@ class _Memory:
         if kept is None or kept["space"] != self._mark:
             return None
         v = None if kept["dx"] is None else np.array(kept["dx"])
-        move = Move(np.array(kept["x"]), v, kept["particle"], kept["incumbent"], kept["radius"])
+        number, turn = kept["since"]
+        move = Move(
+            np.array(kept["x"]),
+            v,
+            kept["particle"],
+            kept["incumbent"],
+            kept["radius"],
+            (number, turn),
+        )
         return kept["turn"], move
 
 

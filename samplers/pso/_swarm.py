@@ -110,6 +110,7 @@ class Move(NamedTuple):
         particle: Whose move it is; None for an initial point, or one that somebody else chose.
         incumbent: The number of the best evaluation when the leader moved, else None.
         radius: The leader's step, in units of the swarm's spread, else 0.
+        since: Number and turn of the move with which its flock set out; zeros for the first one.
     """
 
     x: Array
@@ -117,6 +118,7 @@ class Move(NamedTuple):
     particle: int | None = None
     incumbent: int | None = None
     radius: float = 0.0
+    since: tuple[int, int] = (0, 0)
 
 
 _RADIUS = 0.12  # the leader's first step, in units of the swarm's spread
@@ -124,6 +126,9 @@ _GROW, _SHRINK = 1.3, 0.75
 _RADIUS_RANGE = (1e-3, 1.0)
 _MUTATION = 0.02  # how often a categorical coordinate takes any of its choices
 _REDRAWS = 4
+# A flock is done when its personal bests spread, in shares of the ranges, by less than _COLLAPSED
+# and nothing better was found in _PATIENCE moves per particle, or by less than _CONVERGED.
+_COLLAPSED, _PATIENCE, _CONVERGED = 0.01, 2, 1e-5
 
 
 class Swarm:
@@ -149,11 +154,8 @@ class Swarm:
         self._set = settings
         self._seed = seed
         self._told: dict[int, Evaluation] = {}
-        self._starts: list[tuple[float, int]] = []  # (value, number), best first
-        self._last: dict[int, int] = {}  # particle -> number of its latest evaluation
-        self._bests: dict[int, tuple[float, int]] = {}  # particle -> its best (value, number)
         self._best: tuple[float, int] | None = None
-        self._last_lead = -1
+        self._flocks = {(0, 0): _Flock()}  # by the number and turn of their first move
         self._points = np.empty((64, len(cube)))
         self._values = np.empty(64)
         self._numbers = np.empty(64, dtype=np.int64)
@@ -175,8 +177,9 @@ class Swarm:
         """How many points are looked at before the particles move."""
         return 2 * self._set.swarm_size
 
-    def see(self, turn: int, move: Move) -> None:
-        """Take note of a move that has been made: particles here follow finished ones only."""
+    def see(self, turn: int, move: Move) -> None:  # noqa: ARG002
+        """Take note of a move that has been made: it may be the first one of a new flock."""
+        self._flock(move.since)
 
     def tell(self, evaluation: Evaluation, turn: int | None = None) -> None:  # noqa: ARG002
         """Take a finished evaluation into account; the order of the calls does not matter."""
@@ -184,16 +187,21 @@ class Swarm:
         self._remember(number, move.x, math.inf if value is None else value)
         if value is None:
             return
+        self._flock(move.since)
         self._told[number] = evaluation
         entry = (value, number)
         self._best = entry if self._best is None else min(self._best, entry)
-        if move.particle is None:
-            bisect.insort(self._starts, entry)
-            return
-        self._last[move.particle] = max(self._last.get(move.particle, -1), number)
-        self._bests[move.particle] = min(self._bests.get(move.particle, entry), entry)
-        if move.incumbent is not None:
-            self._last_lead = max(self._last_lead, number)
+        for since, flock in self._flocks.items():
+            if _concerns(evaluation, since):
+                flock.tell(evaluation)
+
+    def _flock(self, since: tuple[int, int]) -> _Flock:
+        if since not in self._flocks:
+            flock = self._flocks[since] = _Flock()
+            for evaluation in self._told.values():
+                if _concerns(evaluation, since):
+                    flock.tell(evaluation)
+        return self._flocks[since]
 
     def _remember(self, number: int, x: Array, value: float) -> None:
         if self._n == len(self._values):
@@ -215,24 +223,49 @@ class Swarm:
         """
         rng = np.random.default_rng([self._seed, number])
         taken = self._taken(running)
-        if turn < self.n_initial or self._best is None:
-            return self._start(turn, rng, taken)
-        particle = (turn - self.n_initial) % self._set.swarm_size
-        bests = [self._personal_best(p) for p in range(self._set.swarm_size)]
-        leads = bests[particle] == self._best[1]
-        here = self._told[self._last.get(particle, self._start_of(particle)[1])].move
+        since = max(self._flocks)
+        if self._is_done(self._flocks[since]):
+            since = number, turn
+        flock = self._flock(since)
+        moves_before = turn - since[1]
+        if moves_before < self.n_initial or flock.best is None:
+            return self._start(turn, rng, taken)._replace(since=since)
+        particle = (moves_before - self.n_initial) % self._set.swarm_size
+        best, bests = flock.best[1], self._personal_bests(flock)
+        leads = bests[particle] == best
+        here = self._told[flock.position(particle)].move
         view = _View(
             self._cube,
             self._set,
             x=here.x,
             v=np.zeros_like(here.x) if here.v is None else here.v,
             own=self._told[bests[particle]].move.x,
-            best=self.best.move.x,
-            bests=np.array([self._told[n].move.x for n in bests]),
-            radius=self._radius() if leads else 0.0,
+            best=self._told[best].move.x,
+            bests=self._positions(bests),
+            radius=self._radius(flock) if leads else 0.0,
         )
         x, v = self._pick(view, rng, taken)
-        return Move(x, v, particle, self._best[1] if leads else None, view.radius)
+        return Move(x, v, particle, best if leads else None, view.radius, since)
+
+    def _personal_bests(self, flock: _Flock) -> list[int]:
+        return [flock.personal_best(particle) for particle in range(self._set.swarm_size)]
+
+    def _positions(self, numbers: Iterable[int]) -> Array:
+        return np.array([self._told[number].move.x for number in numbers])
+
+    def _is_done(self, flock: _Flock) -> bool:
+        """Say whether a flock sits in one place and finds nothing there that is worth its while.
+
+        All that is left of the budget would go there: it is better spent on another start.
+        """
+        if flock.n_told <= self.n_initial:
+            return False
+        stalled = flock.n_since_best >= _PATIENCE * self._set.swarm_size
+        bests = self._cube.snap(self._positions(self._personal_bests(flock)))
+        spread = np.std(bests, axis=0)
+        agree = not np.any(spread[self._cube.categorical])
+        width = _mean(spread[~self._cube.categorical])
+        return agree and width < (_COLLAPSED if stalled else _CONVERGED)
 
     def _start(self, turn: int, rng: np.random.Generator, taken: Taken) -> Move:
         x = initial_point(self._cube, turn, self._seed)
@@ -251,20 +284,10 @@ class Swarm:
 
         return taken
 
-    def _start_of(self, particle: int) -> tuple[float, int]:
-        if self._starts:
-            return self._starts[particle % len(self._starts)]
-        assert self._best is not None
-        return self._best
-
-    def _personal_best(self, particle: int) -> int:
-        start = self._start_of(particle)
-        return min(start, self._bests.get(particle, start))[1]
-
-    def _radius(self) -> float:
-        if self._last_lead < 0:
+    def _radius(self, flock: _Flock) -> float:
+        if flock.last_lead < 0:
             return _RADIUS
-        _, value, move = self._told[self._last_lead]
+        _, value, move = self._told[flock.last_lead]
         before = self._told.get(-1 if move.incumbent is None else move.incumbent)
         success = before is None or _value(value) < _value(before.value)
         radius = move.radius * (_GROW if success else _SHRINK)
@@ -296,6 +319,63 @@ class Swarm:
         # By number, so that the order in which they were told leaves no trace in the last digits.
         near = near[np.argsort(numbers[near])]
         return int(np.argmin(_predict(known[near], _ranks(self._values[near]), codes)))
+
+
+class _Flock:
+    """The particles between one start of the swarm and the next, by numbers of evaluations."""
+
+    def __init__(self) -> None:
+        self.best: tuple[float, int] | None = None
+        self.last_lead = -1  # the number of the leader's latest evaluation
+        self._starts: list[tuple[float, int]] = []  # (value, number), best first
+        self._last: dict[int, int] = {}  # particle -> number of its latest evaluation
+        self._bests: dict[int, tuple[float, int]] = {}  # particle -> its best (value, number)
+        self._numbers: list[int] = []
+
+    @property
+    def n_told(self) -> int:
+        """How many evaluations are finished."""
+        return len(self._numbers)
+
+    @property
+    def n_since_best(self) -> int:
+        """How many of them were begun after the best one."""
+        return 0 if self.best is None else self.n_told - bisect.bisect(self._numbers, self.best[1])
+
+    def tell(self, evaluation: Evaluation) -> None:
+        """Take a finished evaluation into account."""
+        number, value, move = evaluation
+        entry = (_value(value), number)
+        bisect.insort(self._numbers, number)
+        self.best = entry if self.best is None else min(self.best, entry)
+        if move.particle is None:
+            bisect.insort(self._starts, entry)
+            return
+        self._last[move.particle] = max(self._last.get(move.particle, -1), number)
+        self._bests[move.particle] = min(self._bests.get(move.particle, entry), entry)
+        if move.incumbent is not None:
+            self.last_lead = max(self.last_lead, number)
+
+    def position(self, particle: int) -> int:
+        """Give the evaluation where a particle is."""
+        return self._last.get(particle, self._start(particle)[1])
+
+    def personal_best(self, particle: int) -> int:
+        """Give the best evaluation of a particle, its start among them."""
+        start = self._start(particle)
+        return min(start, self._bests.get(particle, start))[1]
+
+    def _start(self, particle: int) -> tuple[float, int]:
+        if self._starts:
+            return self._starts[particle % len(self._starts)]
+        assert self.best is not None
+        return self.best
+
+
+def _concerns(evaluation: Evaluation, since: tuple[int, int]) -> bool:
+    """Say whether a flock knows of an evaluation: its own, and what others chose while it flies."""
+    chosen_by_others = evaluation.move.since == (0, 0) and evaluation.move.particle is None
+    return evaluation.move.since == since or (chosen_by_others and evaluation.number > since[0])
 
 
 @dataclass(frozen=True)
@@ -334,7 +414,7 @@ class _View:
 
     def _spread(self) -> float:
         ordered = self.bests[:, ~self.cube.categorical]
-        return max(float(np.mean(np.std(ordered, axis=0))), 1e-9) if ordered.size else 0.0
+        return max(_mean(np.std(ordered, axis=0)), 1e-9) if ordered.size else 0.0
 
     def _basis(self) -> Array:
         """Give the axes along which the personal bests lie: there the pulls are scaled apart.
@@ -382,6 +462,10 @@ class _View:
         x = self.cube.middles(self.cube.cells(self.own) + np.where(moved, steps, 0))
         other = np.where(moved, rng.random((n, d)), self.own)
         return self._land(x, np.zeros((n, d)), other)
+
+
+def _mean(spread: Array) -> float:
+    return float(np.mean(spread)) if spread.size else 0.0
 
 
 def _value(value: float | None) -> float:

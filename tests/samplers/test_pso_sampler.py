@@ -343,7 +343,49 @@ def test_what_is_stored():
     study = optuna.create_study(sampler=PSOSampler(seed=1, search_space=FINITE, swarm_size=2))
     evaluate(study, FINITE, 6)
     first, last = study.trials[0].system_attrs["pso:move"], study.trials[5].system_attrs["pso:move"]
-    fields = ["v", "space", "turn", "x", "dx", "particle", "incumbent", "radius"]
+    fields = ["v", "space", "turn", "x", "dx", "particle", "incumbent", "radius", "since"]
     assert list(first) == list(last) == fields
     assert (first["v"], first["turn"], first["dx"], first["particle"]) == (1, 0, None, None)
     assert (last["turn"], last["particle"], len(last["x"]), len(last["dx"])) == (5, 1, 2, 2)
+
+
+def test_a_swarm_that_is_done_sets_out_again_and_is_continued_the_same():
+    space = {name: FloatDistribution(0, 1) for name in "xy"}
+
+    def sampler():
+        return PSOSampler(seed=3, search_space=space, swarm_size=3)
+
+    def study_of(restarted):
+        study = optuna.create_study(sampler=sampler())
+        for number in range(120):
+            if restarted and number % 7 == 0:
+                study.sampler = sampler()
+            trial = study.ask(space)
+            study.tell(trial, sum((x - 0.3) ** 2 for x in trial.params.values()))
+        return study
+
+    whole, pieces = study_of(restarted=False), study_of(restarted=True)
+    assert [t.params for t in whole.trials] == [t.params for t in pieces.trials]
+    flights = [trial.system_attrs["pso:move"]["since"] for trial in whole.trials]
+    assert flights == sorted(flights)
+    assert flights[0] == [0, 0]
+    assert flights[-1] != [0, 0]
+    for number, turn in flights:
+        assert (number, turn) == (0, 0) or flights[number] == [number, turn]
+
+
+def test_points_that_others_choose_lead_the_flock_that_flies():
+    space = {"x": FloatDistribution(0, 1)}
+    study = optuna.create_study(sampler=PSOSampler(seed=3, search_space=space, n_candidates=1))
+    for _ in range(100):
+        trial = study.ask(space)
+        study.tell(trial, (trial.params["x"] - 0.2) ** 2)
+    assert study.trials[-1].system_attrs["pso:move"]["since"] != [0, 0]
+    study.enqueue_trial({"x": 0.77})
+    study.tell(study.ask(space), -1.0)
+    after = []
+    for _ in range(40):
+        trial = study.ask(space)
+        after.append(trial.params["x"])
+        study.tell(trial, abs(trial.params["x"] - 0.77))
+    assert sum(abs(x - 0.77) < 0.1 for x in after) > 10

@@ -101,20 +101,25 @@ def test_a_pure_move_in_one_dimension_is_the_equation():
     assert np.all(np.abs(after.v) <= 0.9)
 
 
-@pytest.mark.parametrize("n_candidates", [1, 8])
-def test_the_order_of_telling_leaves_no_trace(n_candidates):
-    def build():
-        return Swarm(cube(0, 0, 5), Settings(3, 0.5, 1.6, 1.6, 0.25, n_candidates), seed=1)
+@pytest.mark.parametrize(
+    ("levels", "n_candidates", "n"), [((0, 0, 5), 1, 14), ((0, 0, 5), 8, 14), ((0, 0), 8, 150)]
+)
+def test_the_order_of_telling_leaves_no_trace(levels, n_candidates, n):
+    """With 150 moves in the plane the swarm has set out again."""
 
-    told = run(build(), lambda x: float(np.sum((x - 0.3) ** 2)), 14)
+    def build():
+        return Swarm(cube(*levels), Settings(3, 0.5, 1.6, 1.6, 0.25, n_candidates), seed=1)
+
+    told = run(build(), lambda x: float(np.sum((x - 0.3) ** 2)), n)
+    assert (told[-1].move.since == (0, 0)) == (n == 14)
     for seed in range(5):
         swarm = build()
         for i in np.random.default_rng(seed).permutation(len(told)):
             swarm.tell(told[i])
-        asked, expected = swarm.ask(14, 14), build()
+        asked, expected = swarm.ask(n, n), build()
         for evaluation in told:
             expected.tell(evaluation)
-        expected = expected.ask(14, 14)
+        expected = expected.ask(n, n)
         assert np.array_equal(asked.x, expected.x)
         assert asked[2:] == expected[2:]
 
