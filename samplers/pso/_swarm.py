@@ -155,6 +155,7 @@ class Swarm:
         self._seed = seed
         self._told: dict[int, Evaluation] = {}
         self._best: tuple[float, int] | None = None
+        self._free: list[Evaluation] = []
         self._flocks = {(0, 0): _Flock()}  # by the number and turn of their first move
         self._points = np.empty((64, len(cube)))
         self._values = np.empty(64)
@@ -187,19 +188,22 @@ class Swarm:
         self._remember(number, move.x, math.inf if value is None else value)
         if value is None:
             return
-        self._flock(move.since)
         self._told[number] = evaluation
         entry = (value, number)
         self._best = entry if self._best is None else min(self._best, entry)
-        for since, flock in self._flocks.items():
-            if _concerns(evaluation, since):
-                flock.tell(evaluation)
+        self._flock(move.since).tell(evaluation)
+        if _is_free(move):
+            self._free.append(evaluation)
+            for since, flock in self._flocks.items():
+                if 0 < since[0] < number:
+                    flock.tell(evaluation)
 
     def _flock(self, since: tuple[int, int]) -> _Flock:
+        """Give the flock of a move, which knows of the free points that were tried after it."""
         if since not in self._flocks:
             flock = self._flocks[since] = _Flock()
-            for evaluation in self._told.values():
-                if _concerns(evaluation, since):
+            for evaluation in self._free:
+                if since[0] < evaluation.number:
                     flock.tell(evaluation)
         return self._flocks[since]
 
@@ -313,9 +317,11 @@ class Swarm:
         codes = _encode(self._cube, self._cube.snap(xs))
         known, numbers = _encode(self._cube, self._points[: self._n]), self._numbers[: self._n]
         distances = np.sum((known - codes.mean(axis=0)) ** 2, axis=1)
-        near = np.lexsort((numbers, distances))[: 6 * len(self._cube) + 8]
-        if len(near) < len(self._cube) + 2:
+        size = min(6 * len(self._cube) + 8, self._n)
+        if size < len(self._cube) + 2:
             return 0
+        near = np.flatnonzero(distances <= np.partition(distances, size - 1)[size - 1])
+        near = near[np.lexsort((numbers[near], distances[near]))][:size]
         # By number, so that the order in which they were told leaves no trace in the last digits.
         near = near[np.argsort(numbers[near])]
         return int(np.argmin(_predict(known[near], _ranks(self._values[near]), codes)))
@@ -372,10 +378,9 @@ class _Flock:
         return self.best
 
 
-def _concerns(evaluation: Evaluation, since: tuple[int, int]) -> bool:
-    """Say whether a flock knows of an evaluation: its own, and what others chose while it flies."""
-    chosen_by_others = evaluation.move.since == (0, 0) and evaluation.move.particle is None
-    return evaluation.move.since == since or (chosen_by_others and evaluation.number > since[0])
+def _is_free(move: Move) -> bool:
+    """Say whether a point belongs to no particle of any flock: others may have chosen it."""
+    return move.since == (0, 0) and move.particle is None
 
 
 @dataclass(frozen=True)

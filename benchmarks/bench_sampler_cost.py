@@ -1,0 +1,100 @@
+"""CPU time of one more trial (ask and tell, five parameters) in a study that has n trials.
+
+The studies are grown in memory by the sampler itself and then copied, since only the trial after
+them is of interest; TPE's and Optuna's grid are grown by other means, for they would take hours.
+"""
+
+import itertools
+import time
+from collections.abc import Callable
+
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import TrialState, create_trial
+
+from hpo_bench.storage import open_storage
+from samplers import GridSampler, PSOSampler, RandomSampler
+
+SPACE: dict[str, BaseDistribution] = {
+    **{f"x{j}": FloatDistribution(0, 1) for j in range(3)},
+    **{f"i{j}": IntDistribution(1, 12) for j in range(2)},
+}
+LEVELS = {f"x{j}": 12 for j in range(3)}
+VALUES = {
+    name: [j / 11 for j in range(12)] if name.startswith("x") else list(range(1, 13))
+    for name in SPACE
+}
+SAMPLERS: dict[str, Callable[[], BaseSampler]] = {
+    "random": lambda: RandomSampler(seed=1, search_space=SPACE),
+    "grid": lambda: GridSampler(SPACE, levels=LEVELS),
+    "pso": lambda: PSOSampler(seed=1, search_space=SPACE),
+    "pso-pure": lambda: PSOSampler(seed=1, search_space=SPACE, n_candidates=1),
+    "optuna-random": lambda: optuna.samplers.RandomSampler(seed=1),
+    "optuna-tpe": lambda: optuna.samplers.TPESampler(seed=1),
+    "optuna-cmaes": lambda: optuna.samplers.CmaEsSampler(seed=1, warn_independent_sampling=False),
+    "optuna-grid": lambda: optuna.samplers.GridSampler(VALUES, seed=1),
+}
+SIZES = [100, 1_000, 10_000]
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+@pytest.fixture
+def study(request, tmp_path):
+    name, size, storage = (request.node.callspec.params[key] for key in ("name", "size", "storage"))
+    grown = grow(name, size)
+    if storage == "memory":
+        return grown
+    url = f"sqlite:///{tmp_path}/study.db"
+    optuna.copy_study(
+        from_study_name=grown.study_name, from_storage=grown._storage, to_storage=open_storage(url)
+    )
+    return optuna.load_study(study_name=None, storage=open_storage(url), sampler=SAMPLERS[name]())
+
+
+def grow(name: str, size: int) -> optuna.Study:
+    study = optuna.create_study(sampler=SAMPLERS[name]())
+    if name == "optuna-grid":
+        for index, point in enumerate(itertools.islice(itertools.product(*VALUES.values()), size)):
+            study.add_trial(
+                create_trial(
+                    params=dict(zip(VALUES, point, strict=True)),
+                    distributions=SPACE,
+                    value=loss(dict(zip(VALUES, point, strict=True))),
+                    state=TrialState.COMPLETE,
+                    system_attrs={"search_space": VALUES, "grid_id": index},
+                )
+            )
+        return study
+    if name == "optuna-tpe":
+        study.sampler = SAMPLERS["optuna-random"]()
+    for _ in range(size):
+        one_trial(study)
+    study.sampler = SAMPLERS[name]()
+    return study
+
+
+def one_trial(study: optuna.Study) -> None:
+    trial = study.ask(SPACE)
+    study.tell(trial, loss(trial.params))
+
+
+def loss(params: dict[str, float]) -> float:
+    return sum((params[f"x{j}"] - 0.3) ** 2 for j in range(3)) + sum(
+        abs(params[f"i{j}"] - 5) for j in range(2)
+    )
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("storage", ["memory", "sqlite"])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.benchmark(group="cost of a trial", timer=time.process_time)
+def bench_one_more_trial(benchmark, study, name, size, storage):
+    one_trial(study)  # the first one reads the study
+    benchmark.pedantic(one_trial, args=(study,), rounds=30)
+    benchmark.extra_info.update(sampler=name, n_trials=size, storage=storage)

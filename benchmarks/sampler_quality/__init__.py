@@ -1,0 +1,1 @@
+"""How good the samplers are at equal numbers of evaluations, beside what else there is."""

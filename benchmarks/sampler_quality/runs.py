@@ -1,0 +1,98 @@
+"""One run of a method on a problem, and many of them, kept in a file as they finish."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from .methods import METHODS, BudgetSpentError, quiet
+from .problems import build
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run gave.
+
+    Attributes:
+        method: Its name.
+        problem: Its name.
+        budget: Evaluations.
+        trace: (evaluation, value) where the incumbent changed; the value is the expected one of
+            the configuration that looked best, so on a noisy problem it may rise.
+        cpu_s: CPU time of the method itself, without that of the evaluations.
+    """
+
+    method: str
+    problem: str
+    budget: int
+    trace: list[tuple[int, float]]
+    cpu_s: float
+
+    def at(self, evaluations: int) -> float:
+        """Give the value that the incumbent had after so many evaluations."""
+        return next(value for number, value in reversed(self.trace) if number <= evaluations)
+
+
+def run(method: str, problem_name: str, budget: int) -> Run:
+    """Run a method on a problem; the instance is the seed."""
+    quiet()
+    problem = build(problem_name)
+    trace: list[tuple[int, float]] = []
+    best, n, evaluating = float("inf"), 0, 0.0
+
+    def observe(params: Mapping[str, Any]) -> float:
+        nonlocal best, n, evaluating
+        if n == budget:
+            raise BudgetSpentError
+        started = time.process_time()
+        value = problem.observe(params)
+        n += 1
+        if value < best or not trace:
+            best = value
+            trace.append((n, problem.value(params)))
+        evaluating += time.process_time() - started
+        return value
+
+    started = time.process_time()
+    with contextlib.suppress(BudgetSpentError):
+        METHODS[method](problem.space, observe, budget, int(problem_name.rsplit("/", 1)[1]))
+    cpu_s = time.process_time() - started - evaluating
+    if n != budget:
+        raise RuntimeError(f"{method} ended on {problem_name} after {n} of {budget} evaluations")
+    return Run(method, problem_name, budget, trace, cpu_s)
+
+
+def run_all(
+    methods: Iterable[str], problems: Iterable[str], budget: int, path: Path, workers: int
+) -> None:
+    """Run what the file does not hold yet, and append it."""
+    done = {(r.method, r.problem) for r in read(path) if r.budget >= budget}
+    todo = [(m, p) for m, p in product(methods, problems) if (m, p) not in done]
+    with (
+        Progress() as progress,
+        path.open("a") as file,
+        ProcessPoolExecutor(workers) as pool,
+    ):
+        task = progress.add_task("runs", total=len(todo))
+        for future in as_completed([pool.submit(run, m, p, budget) for m, p in todo]):
+            file.write(json.dumps(asdict(future.result())) + "\n")
+            file.flush()
+            progress.advance(task)
+
+
+def read(path: Path) -> Iterator[Run]:
+    """Read the runs of a file; a line that a kill cut short is none."""
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            yield Run(**json.loads(line))
+        except json.JSONDecodeError:
+            continue
