@@ -17,6 +17,7 @@ import numpy as np
 import optuna
 import typer
 from optuna.trial import Trial
+from rich.console import Console
 from rich.progress import track
 
 from .sampler_quality.methods import SAMPLERS, quiet
@@ -97,7 +98,7 @@ def main(
     with ProcessPoolExecutor(processes) as pool:
         for method, in_generations in rows:
             cells = []
-            for w in track(columns, description=method, transient=True):
+            for w in track(columns, method, console=Console(stderr=True), transient=True):
                 setting, n = Setting(method, in_generations, w), len(problems)
                 outcomes = list(pool.map(simulate, [setting] * n, problems, [budget] * n))
                 done = np.mean([outcome.n_evaluations for outcome in outcomes])

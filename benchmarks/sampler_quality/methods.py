@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -81,9 +83,11 @@ def _pyswarms(space: Space, observe: Observe, budget: int, seed: int) -> None:
     logging.getLogger("pyswarms").setLevel(logging.CRITICAL)
     np.random.seed(seed)  # noqa: NPY002 - the library draws from NumPy's global state
     d, size = len(space), 10
-    swarm = pyswarms.single.GlobalBestPSO(
-        size, d, {"c1": 0.5, "c2": 0.3, "w": 0.9}, bounds=(np.zeros(d), np.ones(d))
-    )
+    # It writes a report.log into the directory that it is built in.
+    with tempfile.TemporaryDirectory() as directory, contextlib.chdir(directory):
+        swarm = pyswarms.single.GlobalBestPSO(
+            size, d, {"c1": 0.5, "c2": 0.3, "w": 0.9}, bounds=(np.zeros(d), np.ones(d))
+        )
     swarm.optimize(
         lambda xs: np.array([observe(_decode(space, x)) for x in xs]),
         iters=-(-budget // size) + 1,

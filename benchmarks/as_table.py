@@ -1,0 +1,37 @@
+"""Print the figures of a JSON that pytest-benchmark wrote as Markdown, one row per sampler.
+
+Usage: python -m benchmarks.as_table FILE.json
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def table(benchmarks: list[dict[str, Any]]) -> list[str]:
+    """Lay out one group: a column for every setting that the samplers share."""
+    cells: dict[str, dict[str, str]] = {}
+    for benchmark in benchmarks:
+        info = dict(benchmark["extra_info"])
+        row = cells.setdefault(info.pop("sampler"), {})
+        found = [f"{info.pop(key)} {key}" for key in ("duplicates", "missing") if key in info]
+        column = ", ".join(f"{key} {value}" for key, value in info.items())
+        row[column] = ", ".join([_shown(benchmark["stats"]["median"]), *found])
+    columns = list(dict.fromkeys(column for row in cells.values() for column in row))
+    rows = [[name, *(row.get(column, "") for column in columns)] for name, row in cells.items()]
+    aligned = ["---", *("---:" for _ in columns)]
+    return ["| " + " | ".join(row) + " |" for row in [["sampler", *columns], aligned, *rows]]
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{1e3 * seconds:.3g} ms"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
+    benchmarks = json.loads(Path(sys.argv[1]).read_text())["benchmarks"]
+    for group in dict.fromkeys(benchmark["group"] for benchmark in benchmarks):
+        print(f"**{group}** (median)\n")
+        print("\n".join(table([b for b in benchmarks if b["group"] == group])) + "\n")
