@@ -140,6 +140,7 @@ def _regret(value: float, problem: Problem, best_seen: float) -> float:
 
 def markdown(comparison: Comparison, reference: str) -> str:
     """Write the tables of a comparison; differences are those to the reference method."""
+    difference = f"log10 regret less that of {reference}"
     lines = [
         f"{len(comparison.problems)} problems. Brackets: 95% bootstrap interval over "
         f"{len({p.unit for p in comparison.problems})} functions or tables.",
@@ -147,18 +148,24 @@ def markdown(comparison: Comparison, reference: str) -> str:
         *_table(comparison, "Mean normalised rank (0 best, 1 worst)", comparison.ranks()),
         *_table(
             comparison,
-            f"log10 regret less that of {reference} (mean; above 0: worse than {reference})",
-            _less(comparison.log_regrets(), comparison.methods.index(reference)),
+            f"{difference} (mean; above 0: worse than {reference})",
+            _less(comparison, reference),
         ),
         *_table(comparison, "Share of targets reached (ECDF)", comparison.reached()),
+        *(
+            line
+            for part in map(comparison.only, comparison.groups())
+            for line in _table(part, f"{difference}, {part.groups()[0]}", _less(part, reference))
+        ),
         *_plain(comparison, "Median regret", lambda c: np.median(c.regrets, axis=1), "{:.3g}"),
         *_plain(comparison, "Mean log10 regret", lambda c: c.means(c.log_regrets()), "{:.2f}"),
     ]
     return "\n".join(lines)
 
 
-def _less(of: NDArray[np.float64], reference: int) -> NDArray[np.float64]:
-    difference: NDArray[np.float64] = of - of[reference]
+def _less(comparison: Comparison, reference: str) -> NDArray[np.float64]:
+    log_regrets = comparison.log_regrets()
+    difference: NDArray[np.float64] = log_regrets - log_regrets[comparison.methods.index(reference)]
     return difference
 
 
