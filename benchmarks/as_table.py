@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .markdown import rows
+
 
 def table(benchmarks: list[dict[str, Any]]) -> list[str]:
     """Lay out one group: a column for every setting that the samplers share."""
@@ -19,9 +21,8 @@ def table(benchmarks: list[dict[str, Any]]) -> list[str]:
         column = ", ".join(f"{key} {value}" for key, value in info.items())
         row[column] = ", ".join([_shown(benchmark["stats"]["median"]), *found])
     columns = list(dict.fromkeys(column for row in cells.values() for column in row))
-    rows = [[name, *(row.get(column, "") for column in columns)] for name, row in cells.items()]
-    aligned = ["---", *("---:" for _ in columns)]
-    return ["| " + " | ".join(row) + " |" for row in [["sampler", *columns], aligned, *rows]]
+    body = [[name, *(row.get(column, "") for column in columns)] for name, row in cells.items()]
+    return rows(["sampler", *columns], body)
 
 
 def _shown(seconds: float) -> str:

@@ -47,18 +47,19 @@ def quiet():
 @pytest.fixture
 def study(request, tmp_path):
     name, size, storage = (request.node.callspec.params[key] for key in ("name", "size", "storage"))
-    grown = grow(name, size)
+    memory = optuna.storages.InMemoryStorage()
+    grown = grow(name, size, memory)
     if storage == "memory":
         return grown
     url = f"sqlite:///{tmp_path}/study.db"
     optuna.copy_study(
-        from_study_name=grown.study_name, from_storage=grown._storage, to_storage=open_storage(url)
+        from_study_name=grown.study_name, from_storage=memory, to_storage=open_storage(url)
     )
     return optuna.load_study(study_name=None, storage=open_storage(url), sampler=SAMPLERS[name]())
 
 
-def grow(name: str, size: int) -> optuna.Study:
-    study = optuna.create_study(sampler=SAMPLERS[name]())
+def grow(name: str, size: int, storage: optuna.storages.BaseStorage) -> optuna.Study:
+    study = optuna.create_study(storage=storage, sampler=SAMPLERS[name]())
     if name == "optuna-grid":
         for index, point in enumerate(itertools.islice(itertools.product(*VALUES.values()), size)):
             study.add_trial(

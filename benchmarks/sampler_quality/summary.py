@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from ..markdown import rows
 from .problems import Problem, build
 from .runs import Run
 
@@ -177,7 +178,7 @@ def _order(comparison: Comparison) -> list[int]:
 def _table(comparison: Comparison, title: str, of: NDArray[np.float64]) -> list[str]:
     means, (low, high) = comparison.means(of), comparison.interval(of)
     header = ["method", *(f"{budget}" for budget in comparison.budgets), "ms per proposal"]
-    rows = [
+    body = [
         [
             comparison.methods[m],
             *(
@@ -188,7 +189,7 @@ def _table(comparison: Comparison, title: str, of: NDArray[np.float64]) -> list[
         ]
         for m in _order(comparison)
     ]
-    return [f"**{title}, by evaluations**", "", *_rows(header, rows), ""]
+    return [f"**{title}, by evaluations**", "", *rows(header, body), ""]
 
 
 def _plain(
@@ -203,13 +204,8 @@ def _plain(
         f"{group}: {budget}" for group in comparison.groups() for budget in comparison.budgets
     ]
     figures = [of(part) for part in parts]
-    rows = [
+    body = [
         [comparison.methods[m], *(style.format(v) for values in figures for v in values[m])]
         for m in _order(comparison)
     ]
-    return [f"**{title}, by group and evaluations**", "", *_rows(header, rows), ""]
-
-
-def _rows(header: list[str], rows: list[list[str]]) -> list[str]:
-    aligned = ["---", *("---:" for _ in header[1:])]
-    return ["| " + " | ".join(row) + " |" for row in [header, aligned, *rows]]
+    return [f"**{title}, by group and evaluations**", "", *rows(header, body), ""]
