@@ -18,6 +18,8 @@ def table(benchmarks: list[dict[str, Any]]) -> list[str]:
         info = dict(benchmark["extra_info"])
         row = cells.setdefault(info.pop("sampler"), {})
         found = [f"{info.pop(key)} {key}" for key in ("duplicates", "missing") if key in info]
+        if "ratio" in info:
+            found.append(f"{info.pop('ratio')}x")
         column = ", ".join(f"{key} {value}" for key, value in info.items())
         row[column] = ", ".join([_shown(benchmark["stats"]["median"]), *found])
     columns = list(dict.fromkeys(column for row in cells.values() for column in row))

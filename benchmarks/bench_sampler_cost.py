@@ -2,9 +2,12 @@
 
 The studies are grown in memory by the sampler itself and then copied, since only the trial after
 them is of interest; TPE's and Optuna's grid are grown by other means, for they would take hours.
+Beside each stands the ratio to our random sampler, whose trials are timed in turn with the others.
 """
 
+import functools
 import itertools
+import statistics
 import time
 from collections.abc import Callable
 
@@ -44,18 +47,26 @@ def quiet():
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-@pytest.fixture
-def study(request, tmp_path):
-    name, size, storage = (request.node.callspec.params[key] for key in ("name", "size", "storage"))
-    memory = optuna.storages.InMemoryStorage()
-    grown = grow(name, size, memory)
-    if storage == "memory":
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Give a study of a sampler, a size and a storage, to a fresh sampler."""
+    tmp_path = tmp_path_factory.mktemp("studies")
+
+    @functools.cache
+    def made(name: str, size: int, storage: str) -> optuna.Study:
+        memory = optuna.storages.InMemoryStorage()
+        grown = grow(name, size, memory)
+        if storage == "sqlite":
+            url = f"sqlite:///{tmp_path}/{name}-{size}.db"
+            optuna.copy_study(
+                from_study_name=grown.study_name, from_storage=memory, to_storage=open_storage(url)
+            )
+            grown = optuna.load_study(study_name=None, storage=open_storage(url))
+        grown.sampler = SAMPLERS[name]()
+        one_trial(grown)  # the first one reads the study
         return grown
-    url = f"sqlite:///{tmp_path}/study.db"
-    optuna.copy_study(
-        from_study_name=grown.study_name, from_storage=memory, to_storage=open_storage(url)
-    )
-    return optuna.load_study(study_name=None, storage=open_storage(url), sampler=SAMPLERS[name]())
+
+    return made
 
 
 def grow(name: str, size: int, storage: optuna.storages.BaseStorage) -> optuna.Study:
@@ -76,7 +87,6 @@ def grow(name: str, size: int, storage: optuna.storages.BaseStorage) -> optuna.S
         study.sampler = SAMPLERS["optuna-random"]()
     for _ in range(size):
         one_trial(study)
-    study.sampler = SAMPLERS[name]()
     return study
 
 
@@ -96,6 +106,14 @@ def loss(params: dict[str, float]) -> float:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.benchmark(group="cost of a trial", timer=time.process_time)
 def bench_one_more_trial(benchmark, study, name, size, storage):
-    one_trial(study)  # the first one reads the study
-    benchmark.pedantic(one_trial, args=(study,), rounds=30)
-    benchmark.extra_info.update(sampler=name, n_trials=size, storage=storage)
+    measured, reference = study(name, size, storage), study("random", size, storage)
+    beside = []
+
+    def time_the_reference():
+        started = time.process_time()
+        one_trial(reference)
+        beside.append(time.process_time() - started)
+
+    benchmark.pedantic(one_trial, args=(measured,), setup=time_the_reference, rounds=50)
+    ratio = benchmark.stats.stats.median / statistics.median(beside)
+    benchmark.extra_info.update(sampler=name, n_trials=size, storage=storage, ratio=round(ratio, 2))

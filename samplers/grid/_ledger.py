@@ -10,14 +10,12 @@ from typing import NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 
 from ._lattice import Lattice, Permutation, Value
+from ._storage import FOREIGN
 
 VERSION = 1
 CLAIM = "grid:claim"  # of a trial: {"v": 1, "point": {name: value}}, or None when withdrawn
 SURPLUS = "grid:surplus"  # of a trial: True where no point was left for it
 TOLD = "grid:told"  # of a failed trial: its own worker told so; a stale trial has none
-
-# Set at birth on the trials of enqueue_trial and of RetryHeartbeatStaleTrialCallback.
-_FOREIGN = frozenset({"fixed_params", "failed_trial"})
 
 EVALUATED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -158,7 +156,7 @@ class Ledger:
         return len(taken | self.given_up) >= self.order.size
 
     def _next_rank(self, trial: FrozenTrial) -> int | None:
-        if not _FOREIGN.isdisjoint(trial.system_attrs):
+        if not FOREIGN.isdisjoint(trial.system_attrs):
             return None
         rank = self._n_ranks
         self._n_ranks += 1

@@ -30,12 +30,22 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ._lattice import Lattice, Value
 from ._ledger import CLAIM, SURPLUS, TOLD, VERSION, Ledger, Order, claimed
+from ._storage import (
+    StudyIdentity,
+    Trials,
+    agree_on,
+    fail_trial,
+    identity,
+    legal,
+    retries_stale_trials,
+    stop,
+    write_trial,
+)
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
 _T = TypeVar("_T")
-_StudyIdentity = tuple[int, int, str]
 
 _logger = optuna.logging.get_logger(__name__)
 
@@ -169,9 +179,10 @@ class GridSampler(BaseSampler):
         """
         if len(study.directions) > 1 or "fixed_params" in trial.system_attrs:
             return
+        self._trials_of(study).announce(trial)
         claim = claimed(trial)
         if claim is not None and (trial.params or self._keeps(study, trial.number, claim)):
-            self._offers[_identity(study), trial.number] = claim
+            self._offers[identity(study), trial.number] = claim
             return
         self._find(study, trial)
 
@@ -194,7 +205,7 @@ class GridSampler(BaseSampler):
                 f"search_space: there is no parameter {param_name!r} in the grid; "
                 f"it has {', '.join(self._lattice.axes)}"
             )
-        return _legal(param_name, self._offer(study, trial)[param_name], param_distribution)
+        return legal(param_name, self._offer(study, trial)[param_name], param_distribution)
 
     def after_trial(
         self,
@@ -204,30 +215,32 @@ class GridSampler(BaseSampler):
         values: Sequence[float] | None,  # noqa: ARG002 - Optuna's signature
     ) -> None:
         """End the study once nothing is left to offer after this trial."""
-        self._offers.pop((_identity(study), trial.number), None)
+        self._offers.pop((identity(study), trial.number), None)
         if state == TrialState.FAIL and claimed(trial) is not None:
-            _write_trial(study, trial, TOLD, True)
-        known = self._ledgers.get(_identity(study))
+            write_trial(study, trial, TOLD, True)
+        known = self._ledgers.get(identity(study))
         if known is not None and known.n_ahead > _FAR_FROM_THE_END:
             return
         if self._look(study, lambda ledger: ledger.is_over_after(trial.number, state)):
-            _stop(study)
+            stop(study)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration; the caches are built again from the storage."""
-        return {k: v for k, v in self.__dict__.items() if k not in ("_offers", "_ledgers", "_lock")}
+        caches = ("_offers", "_ledgers", "_trials", "_lock")
+        return {k: v for k, v in self.__dict__.items() if k not in caches}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._forget()
 
     def _forget(self) -> None:
-        self._offers: dict[tuple[_StudyIdentity, int], dict[str, Value]] = {}
-        self._ledgers: dict[_StudyIdentity, Ledger] = {}
+        self._offers: dict[tuple[StudyIdentity, int], dict[str, Value]] = {}
+        self._ledgers: dict[StudyIdentity, Ledger] = {}
+        self._trials: dict[StudyIdentity, Trials] = {}
         self._lock = threading.RLock()
 
     def _offer(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
-        key = _identity(study), trial.number
+        key = identity(study), trial.number
         if key not in self._offers:
             self._offers[key] = self._offer_from_storage(study, trial)
         return self._offers[key]
@@ -249,18 +262,20 @@ class GridSampler(BaseSampler):
     def _find(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
         """Settle on a point for a trial that has none, and write it down."""
         number = trial.number
+        choice = self._look(study, lambda ledger: _choose(ledger, number), number)
         while True:
-            point, at_home, wait = self._look(study, lambda ledger: _choose(ledger, number))
+            point, at_home, wait = choice
             if point is not None:
-                _write_trial(study, trial, CLAIM, {"v": VERSION, "point": point})
+                write_trial(study, trial, CLAIM, {"v": VERSION, "point": point})
                 if at_home or self._keeps(study, number, point):
-                    self._offers[_identity(study), number] = point
+                    self._offers[identity(study), number] = point
                     return point
-                _write_trial(study, trial, CLAIM, None)
+                write_trial(study, trial, CLAIM, None)
             elif wait > 0:
                 time.sleep(wait)
             else:
                 return self._refuse(study, trial)
+            choice = self._look(study, lambda ledger: _choose(ledger, number))
 
     def _keeps(self, study: Study, number: int, point: dict[str, Value]) -> bool:
         """Say, after the claim is written, whether the point is this trial's alone."""
@@ -273,26 +288,48 @@ class GridSampler(BaseSampler):
         return False
 
     def _refuse(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
-        _write_trial(study, trial, SURPLUS, True)
-        if _stop(study):
+        write_trial(study, trial, SURPLUS, True)
+        if stop(study):
             # The loop cannot be left from here; the first suggestion ends the trial as PRUNED.
             return {}
-        _fail_trial(study, trial)
+        fail_trial(study, trial)
         raise GridExhausted(self.n_points, self._look(study, lambda ledger: ledger.n_running))
 
-    def _look(self, study: Study, question: Callable[[Ledger], _T]) -> _T:
-        """Ask the study's ledger, up to date, while no other thread changes it."""
-        key = _identity(study)
+    def _trials_of(self, study: Study) -> Trials:
+        return self._trials.setdefault(identity(study), Trials())
+
+    def _look(
+        self, study: Study, question: Callable[[Ledger], _T], number: int | None = None
+    ) -> _T:
+        """Ask the study's ledger, while no other thread changes it.
+
+        It knows all trials, or with a number those up to it as they were when that trial was born:
+        enough to tell whether its home is free, since only trials before it can have claimed that.
+        """
+        key = identity(study)
         with self._lock:
             if key not in self._ledgers:
                 shuffle, seed = _agree_on_order(study, self._shuffle, self._seed)
                 self._ledgers[key] = Ledger(
                     Order(self._lattice, shuffle=shuffle, seed=seed),
                     max_retries=self._max_retries,
-                    grace=_PATIENCE if _retries_stale_trials(study) else 0.0,
+                    grace=_PATIENCE if retries_stale_trials(study) else 0.0,
                 )
-            self._ledgers[key].update(_all_trials(study))
+            known = self._trials_of(study)
+            trials = known.all(study) if number is None else known.up_to(study, number)
+            self._ledgers[key].update(trials)
             return question(self._ledgers[key])
+
+
+def _agree_on_order(study: Study, shuffle: bool, seed: int) -> tuple[bool, int]:
+    """Take the order that the study began with, or begin it."""
+    order = agree_on(study, _ORDER, {"v": VERSION, "shuffle": shuffle, "seed": seed})
+    if (order["shuffle"], order["seed"]) != (shuffle, seed):
+        _logger.warning(
+            f"The study began its grid with shuffle={order['shuffle']}, seed={order['seed']}; "
+            "it goes on so, since workers with different orders would repeat points."
+        )
+    return order["shuffle"], order["seed"]
 
 
 def _choose(ledger: Ledger, number: int) -> tuple[dict[str, Value] | None, bool, float]:
@@ -361,66 +398,3 @@ def _spread(axis: FloatDistribution | IntDistribution, levels: int) -> list[floa
 
 def _even(low: float, high: float, levels: int) -> list[float]:
     return [(low + high) / 2] if levels == 1 else [float(v) for v in np.linspace(low, high, levels)]
-
-
-# Optuna has no public way for samplers to keep attributes, so its storage is called here and
-# nowhere else. The unfiltered list of trials is needed since pruners may hide some of them.
-
-
-def _identity(study: Study) -> _StudyIdentity:
-    # In-memory storages number their studies from 0, so the number alone is not enough.
-    return id(study._storage), study._study_id, study.study_name
-
-
-def _all_trials(study: Study) -> list[FrozenTrial]:
-    return study._storage.get_all_trials(study._study_id, deepcopy=False)
-
-
-def _write_trial(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
-    study._storage.set_trial_system_attr(trial._trial_id, key, value)
-
-
-def _fail_trial(study: Study, trial: FrozenTrial) -> None:
-    study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-
-
-def _legal(name: str, value: Any, distribution: BaseDistribution) -> Any:
-    """Give the value as the distribution has it."""
-    try:
-        internal = distribution.to_internal_repr(value)
-        legal = distribution._contains(internal)
-    except (TypeError, ValueError):
-        legal = False
-    if not legal:
-        raise ValueError(
-            f"search_space[{name!r}]: {value!r} cannot be used; the objective allows {distribution}"
-        )
-    return distribution.to_external_repr(internal)
-
-
-def _retries_stale_trials(study: Study) -> bool:
-    callback = getattr(study._storage, "get_heartbeat_stale_trial_callback", lambda: None)
-    return callback() is not None
-
-
-def _agree_on_order(study: Study, shuffle: bool, seed: int) -> tuple[bool, int]:
-    """Take the order that the study began with, or begin it."""
-    order = study._storage.get_study_system_attrs(study._study_id).get(_ORDER)
-    if order is None:
-        order = {"v": VERSION, "shuffle": shuffle, "seed": seed}
-        study._storage.set_study_system_attr(study._study_id, _ORDER, order)
-    if (order["shuffle"], order["seed"]) != (shuffle, seed):
-        _logger.warning(
-            f"The study began its grid with shuffle={order['shuffle']}, seed={order['seed']}; "
-            "it goes on so, since workers with different orders would repeat points."
-        )
-    return order["shuffle"], order["seed"]
-
-
-def _stop(study: Study) -> bool:
-    """End the optimisation loop; say whether there is one."""
-    try:
-        study.stop()
-    except RuntimeError:
-        return False
-    return True

@@ -20,12 +20,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ._classic import ClassicSettings, ClassicSwarm
 from ._space import Space, middle
+from ._storage import FOREIGN, StudyIdentity, Trials, agree_on, identity, stop, write_trial
 from ._swarm import Array, Cube, Evaluation, Move, Settings, Swarm
 
 if TYPE_CHECKING:
     from optuna.study import Study
-
-_StudyIdentity = tuple[int, int, str]
 
 _logger = optuna.logging.get_logger(__name__)
 
@@ -33,8 +32,6 @@ _VERSION = 1
 _MOVE = "pso:move"  # of a trial: its position and what the next moves must know of it
 _SEED = "pso:seed"  # of a study whose sampler was given none: the seed that was drawn
 
-# Set at birth on the trials of enqueue_trial and of RetryHeartbeatStaleTrialCallback.
-_FOREIGN = frozenset({"fixed_params", "failed_trial"})
 _DIGITS = 12  # of a stored coordinate: what is stored is what is used, so none is lost
 
 
@@ -180,18 +177,19 @@ class PSOSampler(BaseSampler):
         if not space:
             return False
         with self._lock:
-            memory = self._read(study, space)
+            memory = self._memory_of(study, space, self._trials_of(study).all(study))
             return memory.engine.has_converged(memory.turns_over())
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Take note of the trial, which asks next."""
+        self._trials_of(study).announce(trial)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Give the space in which particles move."""
         self._raise_error_if_multi_objective(study)
-        if self._space is None:
-            # `sample_relative` follows at once: reading costs as much as all the rest.
-            self._just_read[_identity(study), trial.number] = _all_trials(study)
-        return self._space_of(study, self._just_read.get((_identity(study), trial.number)))
+        return self._space_of(study, trial.number)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -200,14 +198,15 @@ class PSOSampler(BaseSampler):
         self._raise_error_if_multi_objective(study)
         if not search_space:
             return {}
-        trials = self._just_read.pop((_identity(study), trial.number), None)
         with self._lock:
-            memory = self._read(study, search_space, trials)
-            stored = memory.stored(trial)
+            trials = self._trials_of(study).up_to(study, trial.number)
+            memory = self._memory_of(study, search_space, trials)
+            born = trials[trial.number]
+            stored = memory.stored(born)
             if stored is not None:
                 return memory.space.decode(stored[1].x)
-            turn, move = memory.ask(trial)
-        _write_trial(study, trial, _MOVE, memory.to_json(turn, move))
+            turn, move = memory.ask(born)
+        write_trial(study, trial, _MOVE, memory.to_json(turn, move))
         return memory.space.decode(move.x)
 
     def sample_independent(
@@ -221,7 +220,7 @@ class PSOSampler(BaseSampler):
         self._raise_error_if_multi_objective(study)
         if trial.number == 0 and isinstance(self._variant, _Modern):
             return middle(param_distribution)
-        if self._warn and trial.number > 0 and self._space_of(study):
+        if self._warn and trial.number > 0 and self._space_of(study, trial.number):
             _logger.warning(
                 f"The parameter `{param_name}` in Trial#{trial.number} is sampled independently "
                 f"by random sampling instead of `{type(self).__name__}`, potentially degrading the "
@@ -242,14 +241,15 @@ class PSOSampler(BaseSampler):
         values: Sequence[float] | None,
     ) -> None:
         """End the study when a classic swarm has converged."""
-        self._just_read.pop((_identity(study), trial.number), None)
         if not isinstance(self._variant, _Classic):
             return
-        space = self._space_of(study)
+        space = self._space_of(study, trial.number)
         if not space:
             return
         with self._lock:
-            known, size = self._read(study, space), self._variant.settings.swarm_size
+            trials = list(self._trials_of(study).all(study))
+            known = self._memory_of(study, space, trials)
+            size = self._variant.settings.swarm_size
             if known.turns_over(trial.number) // size == known.turns_over() // size:
                 return  # no further generation is whole
             # The trial is not finished in the storage yet, so a memory of its own is asked.
@@ -262,15 +262,14 @@ class PSOSampler(BaseSampler):
                 system_attrs=dict(trial.system_attrs),
             )
             finished.number = trial.number
-            trials = list(_all_trials(study))
             trials[trial.number] = finished
             memory.update(trials)
             if memory.engine.has_converged(memory.turns_over()):
-                _stop(study)
+                stop(study)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration; the caches are built again from the storage."""
-        caches = ("_memories", "_spaces", "_seeds", "_just_read", "_lock")
+        caches = ("_memories", "_spaces", "_seeds", "_trials", "_lock")
         return {k: v for k, v in self.__dict__.items() if k not in caches}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -299,33 +298,37 @@ class PSOSampler(BaseSampler):
         self._forget()
 
     def _forget(self) -> None:
-        self._memories: dict[_StudyIdentity, _Memory] = {}
-        self._spaces: dict[_StudyIdentity, _CommonSpace] = {}
-        self._seeds: dict[_StudyIdentity, int] = {}
-        self._just_read: dict[tuple[_StudyIdentity, int], Sequence[FrozenTrial]] = {}
+        self._memories: dict[StudyIdentity, _Memory] = {}
+        self._spaces: dict[StudyIdentity, _CommonSpace] = {}
+        self._seeds: dict[StudyIdentity, int] = {}
+        self._trials: dict[StudyIdentity, Trials] = {}
         self._lock = threading.RLock()
 
-    def _space_of(
-        self, study: Study, trials: Sequence[FrozenTrial] | None = None
-    ) -> dict[str, BaseDistribution]:
+    def _trials_of(self, study: Study) -> Trials:
+        return self._trials.setdefault(identity(study), Trials())
+
+    def _space_of(self, study: Study, number: int | None = None) -> dict[str, BaseDistribution]:
+        """Give the space as it is now, or as it was when the trial of a number first asked."""
         space = self._space
         if space is None:
             with self._lock:
-                common = self._spaces.setdefault(_identity(study), _CommonSpace())
-                common.update(_all_trials(study) if trials is None else trials)
+                known = self._trials_of(study)
+                trials = known.all(study) if number is None else known.up_to(study, number)
+                common = self._spaces.setdefault(identity(study), _CommonSpace())
+                common.update(trials)
                 space = common.space or {}
         return {name: d for name, d in sorted(space.items()) if not d.single()}
 
-    def _read(
+    def _memory_of(
         self,
         study: Study,
         search_space: Mapping[str, BaseDistribution],
-        trials: Sequence[FrozenTrial] | None = None,
+        trials: Sequence[FrozenTrial],
     ) -> _Memory:
-        memory = self._memories.get(_identity(study))
+        memory = self._memories.get(identity(study))
         if memory is None or memory.space.distributions != search_space:
-            memory = self._memories[_identity(study)] = self._fresh_memory(study, search_space)
-        memory.update(_all_trials(study) if trials is None else trials)
+            memory = self._memories[identity(study)] = self._fresh_memory(study, search_space)
+        memory.update(trials)
         return memory
 
     def _fresh_memory(self, study: Study, search_space: Mapping[str, BaseDistribution]) -> _Memory:
@@ -336,10 +339,10 @@ class PSOSampler(BaseSampler):
     def _seed_of(self, study: Study) -> int:
         if self._seed is not None:
             return self._seed % 2**64
-        key = _identity(study)
+        key = identity(study)
         with self._lock:
             if key not in self._seeds:
-                self._seeds[key] = _agree_on_seed(study)
+                self._seeds[key] = agree_on(study, _SEED, secrets.randbits(63))
             return self._seeds[key]
 
 
@@ -381,8 +384,6 @@ class _CommonSpace:
         self._n_read = 0
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
-        if len(trials) < self._n_read:
-            return  # read by a thread that another one has overtaken
         candidates = [*self._pending, *range(self._n_read, len(trials))]
         self._n_read = len(trials)
         self._pending = [n for n in candidates if not trials[n].state.is_finished()]
@@ -416,11 +417,9 @@ class _Memory:
         return number - bisect.bisect_left(self._foreign, number)
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
-        if len(trials) < self._n_read:
-            return  # read by a thread that another one has overtaken
         for number in range(self._n_read, len(trials)):
             self._pending[number] = None
-            if not _FOREIGN.isdisjoint(trials[number].system_attrs):
+            if not FOREIGN.isdisjoint(trials[number].system_attrs):
                 self._foreign.append(number)
         self._n_read = len(trials)
         for number in list(self._pending):
@@ -498,36 +497,3 @@ def _check_integer(field: str, value: object, least: int) -> None:
 def _check_number(field: str, value: object, right: str, test: Callable[[float], bool]) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not test(value):
         raise ValueError(f"{field}: {value!r} cannot be used; give a number {right}")
-
-
-# Optuna has no public way for samplers to keep attributes, so its storage is called here and
-# nowhere else. The unfiltered list of trials is needed since pruners may hide some of them.
-
-
-def _identity(study: Study) -> _StudyIdentity:
-    # In-memory storages number their studies from 0, so the number alone is not enough.
-    return id(study._storage), study._study_id, study.study_name
-
-
-def _all_trials(study: Study) -> list[FrozenTrial]:
-    return study._storage.get_all_trials(study._study_id, deepcopy=False)
-
-
-def _write_trial(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
-    study._storage.set_trial_system_attr(trial._trial_id, key, value)
-
-
-def _agree_on_seed(study: Study) -> int:
-    """Take the seed that the study keeps, or draw it one."""
-    storage, study_id = study._storage, study._study_id
-    if _SEED not in storage.get_study_system_attrs(study_id):
-        storage.set_study_system_attr(study_id, _SEED, secrets.randbits(63))
-    return int(storage.get_study_system_attrs(study_id)[_SEED])
-
-
-def _stop(study: Study) -> None:
-    """End the optimisation loop, if there is one."""
-    try:
-        study.stop()
-    except RuntimeError:
-        return

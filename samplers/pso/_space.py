@@ -14,6 +14,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from ._storage import contains
 from ._swarm import Array, Cube
 
 # A logarithmic integer range has cells of unequal width; longer ones are taken for a continuum.
@@ -51,7 +52,7 @@ class Space:
         """Give the position of a configuration, or None where it is not in the space."""
         x = []
         for name, distribution in self.distributions.items():
-            if name not in params or not _contains(distribution, params[name]):
+            if name not in params or not contains(distribution, params[name]):
                 return None
             x.append(_coordinate(distribution, params[name]))
         return np.array(x)
@@ -62,13 +63,6 @@ def middle(distribution: BaseDistribution) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[0]
     return Space({"": distribution}).decode(np.array([0.5]))[""]
-
-
-def _contains(distribution: BaseDistribution, value: Any) -> bool:
-    try:
-        return distribution._contains(distribution.to_internal_repr(value))
-    except (TypeError, ValueError):
-        return False
 
 
 def _is_uneven(distribution: BaseDistribution) -> bool:

@@ -20,19 +20,25 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from ._draws import Permutation, digits_of, first_unseen, uniform
+from ._storage import (
+    FOREIGN,
+    StudyIdentity,
+    Trials,
+    agree_on,
+    fail_trial,
+    identity,
+    legal,
+    stop,
+    write_trial,
+)
 
 if TYPE_CHECKING:
     from optuna.study import Study
-
-_StudyIdentity = tuple[int, int, str]
 
 _VERSION = 1
 _POINT = "random:point"  # of a trial: {"v": 1, "params": {name: value}}
 _SURPLUS = "random:surplus"  # of a trial: True where the sample was already drawn
 _SEED = "random:seed"  # of a study whose sampler was given none: the seed that was drawn
-
-# Set at birth on the trials of enqueue_trial and of RetryHeartbeatStaleTrialCallback.
-_FOREIGN = frozenset({"fixed_params", "failed_trial"})
 
 
 class SampleExhausted(RuntimeError):  # noqa: N818 - it is an end, not a fault
@@ -126,24 +132,27 @@ class RandomSampler(BaseSampler):
         Raises:
             SampleExhausted: There is none, and this is not inside `Study.optimize`.
         """
+        self._trials_of(study).announce(trial)
         if self._n_points is None or len(study.directions) > 1:
             return
         if _POINT in trial.system_attrs or "fixed_params" in trial.system_attrs:
             return
         # The retry of a trial that died before it drew makes up for that trial's turn.
-        turn = self._read(study).turn(trial.system_attrs.get("failed_trial", trial.number))
+        turn = self._read(study, trial.number).turn(
+            trial.system_attrs.get("failed_trial", trial.number)
+        )
         if turn < self._n_points:
             self._write_point(study, trial, self._drawn(study, turn))
             return
-        _write_trial(study, trial, _SURPLUS, True)
-        if not _stop(study):
-            _fail_trial(study, trial)
+        write_trial(study, trial, _SURPLUS, True)
+        if not stop(study):
+            fail_trial(study, trial)
             raise SampleExhausted(self._n_points)
 
     def infer_relative_search_space(
         self,
         study: Study,
-        trial: FrozenTrial,  # noqa: ARG002 - Optuna's signature
+        trial: FrozenTrial,
     ) -> dict[str, BaseDistribution]:
         """Give the space when duplicates in it are to be avoided, else nothing."""
         self._raise_error_if_multi_objective(study)
@@ -151,10 +160,10 @@ class RandomSampler(BaseSampler):
             return {}
         if self._space is not None:
             return dict(self._space) if _is_finite(self._space) else {}
-        known = self._histories.get(_identity(study))
+        known = self._histories.get(identity(study))
         if known is not None and known.space is not None and not _is_finite(known.space):
             return {}  # for good: no later trial can make the shared space finite
-        space = self._read(study).space
+        space = self._read(study, trial.number).space
         return dict(space) if space and _is_finite(space) else {}
 
     def sample_relative(
@@ -197,13 +206,13 @@ class RandomSampler(BaseSampler):
         values: Sequence[float] | None,  # noqa: ARG002
     ) -> None:
         """End the study once the sample is drawn."""
-        self._points.pop((_identity(study), trial.number), None)
+        self._points.pop((identity(study), trial.number), None)
         if self.is_exhausted(study) and not self._read(study).waiting:
-            _stop(study)
+            stop(study)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration; the caches are built again from the storage."""
-        caches = ("_histories", "_points", "_seeds", "_lock")
+        caches = ("_histories", "_trials", "_points", "_seeds", "_lock")
         return {k: v for k, v in self.__dict__.items() if k not in caches}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -211,9 +220,10 @@ class RandomSampler(BaseSampler):
         self._forget()
 
     def _forget(self) -> None:
-        self._histories: dict[_StudyIdentity, _History] = {}
-        self._points: dict[tuple[_StudyIdentity, int], dict[str, Any]] = {}
-        self._seeds: dict[_StudyIdentity, int] = {}
+        self._histories: dict[StudyIdentity, _History] = {}
+        self._trials: dict[StudyIdentity, Trials] = {}
+        self._points: dict[tuple[StudyIdentity, int], dict[str, Any]] = {}
+        self._seeds: dict[StudyIdentity, int] = {}
         self._lock = threading.RLock()
 
     def _drawn(self, study: Study, turn: int) -> dict[str, Any]:
@@ -233,7 +243,7 @@ class RandomSampler(BaseSampler):
             return [_digit(d, _value(d, draws[name])) for name, d in space.items()]
 
         with self._lock:
-            tried, trying = self._read(study).seen(space, number)
+            tried, trying = self._read(study, number).seen(space, number)
 
             def seen(point: list[int]) -> bool:
                 return tuple(point) in tried or tuple(point) in trying
@@ -244,7 +254,7 @@ class RandomSampler(BaseSampler):
     def _value_of_sample(
         self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
-        key = _identity(study), trial.number
+        key = identity(study), trial.number
         point = self._points.get(key) or _point_of(trial)
         if point is None:
             if _SURPLUS not in trial.system_attrs:
@@ -257,25 +267,30 @@ class RandomSampler(BaseSampler):
                 f"search_space: there is no parameter {name!r} in the sample; "
                 f"it has {', '.join(point)}"
             )
-        return _legal(name, point[name], distribution)
+        return legal(name, point[name], distribution)
 
     def _write_point(self, study: Study, trial: FrozenTrial, point: dict[str, Any]) -> None:
-        _write_trial(study, trial, _POINT, {"v": _VERSION, "params": point})
-        self._points[_identity(study), trial.number] = point
+        write_trial(study, trial, _POINT, {"v": _VERSION, "params": point})
+        self._points[identity(study), trial.number] = point
 
-    def _read(self, study: Study) -> _History:
+    def _trials_of(self, study: Study) -> Trials:
+        return self._trials.setdefault(identity(study), Trials())
+
+    def _read(self, study: Study, number: int | None = None) -> _History:
+        """Know all trials, or those that a number's trial needs."""
         with self._lock:
-            history = self._histories.setdefault(_identity(study), _History())
-            history.update(_all_trials(study))
+            history = self._histories.setdefault(identity(study), _History())
+            known = self._trials_of(study)
+            history.update(known.all(study) if number is None else known.up_to(study, number))
             return history
 
     def _seed_of(self, study: Study) -> int:
         if self._seed is not None:
             return self._seed
-        key = _identity(study)
+        key = identity(study)
         with self._lock:
             if key not in self._seeds:
-                self._seeds[key] = _agree_on_seed(study)
+                self._seeds[key] = agree_on(study, _SEED, secrets.randbits(63))
             return self._seeds[key]
 
 
@@ -288,6 +303,7 @@ class _History:
         self._foreign: list[int] = []
         self._pending: set[int] = set()
         self._trials: Sequence[FrozenTrial] = []
+        self._n_read = 0
         self._seen: set[tuple[int, ...]] = set()
         self._seen_of: dict[str, BaseDistribution] = {}
         self._unentered: list[int] = []
@@ -295,20 +311,20 @@ class _History:
     @property
     def n_served(self) -> int:
         """How many trials have had a turn."""
-        return len(self._trials) - len(self._foreign)
+        return self._n_read - len(self._foreign)
 
     def turn(self, number: int) -> int:
         """Give a trial's number less the trials before it that others have put there."""
         return number - bisect.bisect_left(self._foreign, number)
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
-        new = range(len(self._trials), len(trials))
-        self._foreign += [n for n in new if not _FOREIGN.isdisjoint(trials[n].system_attrs)]
+        new = range(self._n_read, len(trials))
+        self._foreign += [n for n in new if not FOREIGN.isdisjoint(trials[n].system_attrs)]
         self._pending |= set(new)
         for number in sorted(self._pending):
             if trials[number].state.is_finished():
                 self._finish(trials[number])
-        self._trials = trials
+        self._trials, self._n_read = trials, len(trials)
         self.waiting = any(trials[n].state == TrialState.WAITING for n in self._pending)
 
     def _finish(self, trial: FrozenTrial) -> None:
@@ -324,7 +340,7 @@ class _History:
         """Give the points that trials have tried, and those that others are trying, as digits."""
         if self._seen_of != space:
             self._seen_of, self._seen = dict(space), set()
-            self._unentered = [n for n in range(len(self._trials)) if n not in self._pending]
+            self._unentered = [n for n in range(self._n_read) if n not in self._pending]
         self._seen |= self._digits(space, self._unentered)
         self._unentered = []
         return self._seen, self._digits(space, [n for n in self._pending if n != but])
@@ -427,55 +443,3 @@ def _value(distribution: BaseDistribution, u: float) -> Any:
         # Not bottom + u * (top - bottom), whose width overflows for the widest ranges.
         drawn = bottom * (1 - u) + top * u
     return min(max(drawn, bottom), top)
-
-
-# Optuna has no public way for samplers to keep attributes, so its storage is called here and
-# nowhere else. The unfiltered list of trials is needed since pruners may hide some of them.
-
-
-def _identity(study: Study) -> _StudyIdentity:
-    # In-memory storages number their studies from 0, so the number alone is not enough.
-    return id(study._storage), study._study_id, study.study_name
-
-
-def _all_trials(study: Study) -> list[FrozenTrial]:
-    return study._storage.get_all_trials(study._study_id, deepcopy=False)
-
-
-def _write_trial(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
-    study._storage.set_trial_system_attr(trial._trial_id, key, value)
-
-
-def _fail_trial(study: Study, trial: FrozenTrial) -> None:
-    study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-
-
-def _legal(name: str, value: Any, distribution: BaseDistribution) -> Any:
-    """Give the value as the distribution has it."""
-    try:
-        internal = distribution.to_internal_repr(value)
-        legal = distribution._contains(internal)
-    except (TypeError, ValueError):
-        legal = False
-    if not legal:
-        raise ValueError(
-            f"search_space[{name!r}]: {value!r} cannot be used; the objective allows {distribution}"
-        )
-    return distribution.to_external_repr(internal)
-
-
-def _agree_on_seed(study: Study) -> int:
-    """Take the seed that the study keeps, or draw it one."""
-    storage, study_id = study._storage, study._study_id
-    if _SEED not in storage.get_study_system_attrs(study_id):
-        storage.set_study_system_attr(study_id, _SEED, secrets.randbits(63))
-    return int(storage.get_study_system_attrs(study_id)[_SEED])
-
-
-def _stop(study: Study) -> bool:
-    """End the optimisation loop; say whether there is one."""
-    try:
-        study.stop()
-    except RuntimeError:
-        return False
-    return True

@@ -79,12 +79,11 @@ def test_another_process_goes_on_with_a_running_trial(make, space):
 
 def test_a_seed_is_drawn_once_and_kept(sqlite):
     study = optuna.create_study(study_name="s", storage=sqlite(), sampler=RandomSampler())
-    trial = study.ask()
-    first = trial.suggest_float("x", 0, 1)
+    first = study.ask().suggest_float("x", 0, 1)
     study = optuna.load_study(study_name="s", storage=sqlite(), sampler=RandomSampler())
     seed = study._storage.get_study_system_attrs(study._study_id)["random:seed"]
     assert first == uniform(seed, 0, "x")
-    assert Trial(study, trial._trial_id).suggest_float("y", 0, 1) == uniform(seed, 0, "y")
+    assert study.ask().suggest_float("x", 0, 1) == uniform(seed, 1, "x")
     other = optuna.create_study(sampler=RandomSampler())
     assert other.ask().suggest_float("x", 0, 1) != first
 
