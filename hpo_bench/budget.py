@@ -66,14 +66,20 @@ class Spent:
             is_best = self.best is None or self._reaches(job.value, self.best)
             self.best = job.value if is_best else self.best
 
-    def exhausts(self, budget: Budget) -> str | None:
-        """Which limit is reached, in words; None while another evaluation may start."""
+    def exhausts(self, budget: Budget, epochs: int = 0, evaluations: int = 0) -> str | None:
+        """Which limit is reached, in words; None while another evaluation may start.
+
+        Args:
+            budget: The limits.
+            epochs: Those that evaluations under way are going to spend.
+            evaluations: How many are under way.
+        """
         target = budget.target
         if target is not None and self.best is not None and self._reaches(self.best, target):
             return "target reached"
         limits = (
-            ("epochs", self.epochs, budget.epochs),
-            ("evaluations", self.evaluations, budget.evaluations),
+            ("epochs", self.epochs + epochs, budget.epochs),
+            ("evaluations", self.evaluations + evaluations, budget.evaluations),
             ("seconds", self.seconds, budget.seconds),
         )
         for name, spent, limit in limits:

@@ -48,8 +48,9 @@ def run_suite(suite: Suite, checkpoint_directory: Path | None, console: Console)
         for notice in notices:
             console.print(f"note: {notice}", style="yellow", highlight=False, markup=False)
         workers = usable_cores() if suite.workers == "auto" else suite.workers
+        runs_at_once = max(1, workers // suite.workers_per_run)
         with ProgressDisplay(runs, console) as display:
-            return execute_all(runs, workers, display)
+            return execute_all(runs, runs_at_once, display)
 
 
 @contextmanager

@@ -55,6 +55,8 @@ class SamplerSearch(Search):
 
     def tell(self, job: Job, outcome: Outcome) -> None:
         """Finish the trial."""
+        # One that ran beside the last word may have failed: then there is something to try again.
+        self._asked_to_stop = False
         if outcome.value is None:
             self._study.tell(job.trial, state=TrialState.FAIL)
         elif outcome.pruned:
@@ -78,7 +80,8 @@ class SamplerSearch(Search):
     def _is_exhausted(self) -> bool:
         if self._asked_to_stop:
             return True
-        is_exhausted = getattr(self._study.sampler, "is_exhausted", None)
+        sampler = self._study.sampler
+        is_exhausted = getattr(sampler, "is_all_taken", getattr(sampler, "is_exhausted", None))
         return is_exhausted is not None and bool(is_exhausted(self._study))
 
 

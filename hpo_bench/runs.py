@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,8 +19,9 @@ from hpo_bench import records
 from hpo_bench.budget import spent_by
 from hpo_bench.checkpoints import Checkpoints
 from hpo_bench.clock import Clock
+from hpo_bench.crew import Alone, Crew, Post, Processes
 from hpo_bench.errors import HpoBenchError
-from hpo_bench.evaluator import Evaluator, Work
+from hpo_bench.evaluator import Evaluator, Task, Work
 from hpo_bench.manifest import manifest
 from hpo_bench.objectives import Objective
 from hpo_bench.search import Job, Search, Setup
@@ -76,6 +79,7 @@ def execute(
     worker: str = "main",
     notify: Callable[[Status], None] = lambda _status: None,
     should_stop: Callable[[], bool] = lambda: False,
+    processes: Processes | None = None,
 ) -> Status:
     """Work on a run until its budget is spent, or until told to stop.
 
@@ -84,16 +88,34 @@ def execute(
 
     Args:
         run: What to execute.
-        worker: Recorded with every trial.
+        worker: Recorded with every trial that is evaluated in this process.
         notify: Called after every unit of fidelity.
-        should_stop: Asked before every unit of fidelity; once true, the evaluation under way is
+        should_stop: Asked before every unit of fidelity; once true, the evaluations under way are
             saved and the run left as it is.
+        processes: Who evaluates where the suite asks for workers within a run; None starts them.
 
     Raises:
         HpoBenchError: The storage holds a study of that name that was made otherwise, or too
             many evaluations failed in a row.
     """
-    return _Execution(run, worker, notify, should_stop).execute()
+    execution = _Execution(run, worker, notify, should_stop)
+    if processes is not None:
+        return execution.execute(processes)
+    with Processes(worker) as own:
+        return execution.execute(own)
+
+
+@dataclass
+class _UnderWay:
+    """A job that is handed out and not told yet."""
+
+    job: Job
+    task: Task
+    reached: int
+    """The fidelity of the last value that was reported."""
+    work: Work | None = None
+    entry: records.JobRecord | None = None
+    """What was recorded of the work."""
 
 
 class _Execution:
@@ -117,8 +139,9 @@ class _Execution:
         self.checkpoints = Checkpoints(run.checkpoint_directory, run.study_name, run_id)
         self.storage = storage
         self.should_stop = should_stop
+        self.under_way: dict[int, _UnderWay] = {}  # in the order in which they were handed out
 
-    def execute(self) -> Status:
+    def execute(self, processes: Processes) -> Status:
         """Ask, evaluate, record, tell, until the budget is spent."""
         finished = self.study.user_attrs.get(records.FINISHED)
         if finished is not None:
@@ -126,27 +149,96 @@ class _Execution:
         self.checkpoints.prepare()
         search = self.build_search()
         search.prepare()
+        crew = self.crew(processes)
         self.clock = Clock(self.storage)
-        evaluator = Evaluator(
-            self.objective, self.checkpoints, self.clock, self.should_stop, self.on_unit
-        )
-        while (ended := self.spent.exhausts(self.run.suite.budget)) is None:
-            with self.clock.sampling():
-                job = search.ask()
-            if job is None:
-                ended = "nothing left to try"
+        while True:
+            ended = self.hand_out(search, crew)
+            if not self.under_way:
                 break
-            work = evaluator.do(job)
+            number, work = crew.next()
             if work is None:
-                return self.status()
-            self.record(job, work)
-            with self.clock.sampling():
-                search.tell(job, work.outcome)
-            self.tidy(work)
+                return self.leave(crew, number)
+            self.record(number, work)
+            for done in self.tellable(number):
+                self.tell(search, done)
         search.close()
         self.study.set_user_attr(records.FINISHED, ended)
         self.checkpoints.remove()
         return self.status(ended)
+
+    def crew(self, processes: Processes) -> Crew:
+        """Give who evaluates: this process, unless the suite asks for others."""
+        suite = self.run.suite
+        if suite.workers_per_run == 1 and suite.evaluation_timeout is None:
+            return Alone(Evaluator(self.objective, self.checkpoints, self.should_stop))
+        processes.open(
+            Post(
+                partial(suite.build_objective, self.run.seed),
+                self.checkpoints,
+                may_prune=not isinstance(self.study.pruner, optuna.pruners.NopPruner),
+            ),
+            suite.workers_per_run,
+            timeout=suite.evaluation_timeout,
+            should_stop=self.should_stop,
+        )
+        return processes
+
+    def hand_out(self, search: Search, crew: Crew) -> str:
+        """Give everybody who is free a job, while there may be another; say why there is none."""
+        while len(self.under_way) < crew.size:
+            if (ended := self.exhausted()) is not None:
+                return ended
+            with self.clock.sampling():
+                job = search.ask()
+            if job is None:
+                return "nothing left to try"
+            self.start(job, crew)
+        return ""
+
+    def exhausted(self) -> str | None:
+        """Say which limit is reached once all that is under way is done."""
+        epochs = sum(u.task.until - u.task.fidelity_before for u in self.under_way.values())
+        return self.spent.exhausts(self.run.suite.budget, epochs, len(self.under_way))
+
+    def start(self, job: Job, crew: Crew) -> None:
+        """Let somebody evaluate a job."""
+        trial = recorded(job.trial)
+        before = records.jobs_of(trial)
+        task = Task(
+            trial.number,
+            job.configuration,
+            job.until,
+            fidelity_before=max((done.fidelity for done in before), default=0),
+            seconds_before=sum(done.train_seconds for done in before),
+        )
+        self.under_way[task.number] = _UnderWay(job, task, reached=task.fidelity_before)
+        crew.start(task, _Follower(self, task.number, set(trial.intermediate_values)))
+
+    def tellable(self, number: int) -> list[_UnderWay]:
+        """Take what the method is told next, now that a job is done."""
+        if not self.run.suite.deterministic:
+            return [self.under_way.pop(number)]
+        first = list(takewhile(lambda u: u.work is not None, self.under_way.values()))
+        return [self.under_way.pop(done.task.number) for done in first]
+
+    def tell(self, search: Search, done: _UnderWay) -> None:
+        """Tell the method what a job has come to, and count it."""
+        assert done.work is not None
+        assert done.entry is not None
+        self.spent.add(done.entry)
+        with self.clock.sampling():
+            search.tell(done.job, done.work.outcome)
+        self.tidy(done.work)
+
+    def leave(self, crew: Crew, number: int) -> Status:
+        """Wait until all that is under way is saved or done; the next one to come goes on."""
+        unsaved = {n for n, u in self.under_way.items() if u.work is None} - {number}
+        while unsaved:
+            other, work = crew.next()
+            if work is not None:
+                self.record(other, work)
+            unsaved.discard(other)
+        return self.status()
 
     def build_search(self) -> Search:
         setup = Setup(
@@ -154,12 +246,13 @@ class _Execution:
         )
         return self.run.suite.build_search(self.run.method, setup)
 
-    def record(self, job: Job, work: Work) -> None:
-        """Write what the job came to, and count it."""
+    def record(self, number: int, work: Work) -> None:
+        """Write what a job came to, which no crash can take back then."""
+        done = self.under_way[number]
         elapsed = self.clock.read()
         elapsed["wall_seconds"] += work.earlier_seconds
-        outcome = work.outcome
-        done = records.JobRecord(
+        outcome, trial = work.outcome, done.job.trial
+        entry = records.JobRecord(
             fidelity=outcome.fidelity,
             value=outcome.value,
             pruned=outcome.pruned,
@@ -167,11 +260,13 @@ class _Execution:
             train_seconds=work.train_seconds,
             **elapsed,
         )
-        told = {**work.measurements, "worker": self.worker}
+        told = {**work.measurements, "worker": work.worker or self.worker}
         if work.error is not None:
             told["error"] = work.error
-        records.write(job.trial, [*records.jobs_of(recorded(job.trial)), done], told)
-        self.spent.add(done)
+        if work.restarted:
+            told["restarted"] = "there was no usable checkpoint: trained again from the start"
+        records.write(trial, [*records.jobs_of(recorded(trial)), entry], told)
+        done.work, done.entry = work, entry
 
     def tidy(self, work: Work) -> None:
         """Drop what no trial will need again, and give up where everything fails."""
@@ -184,12 +279,30 @@ class _Execution:
                 f"the last with {work.error}"
             )
 
-    def on_unit(self, trained: int) -> None:
-        self.notify(self.status(trained=trained))
-
-    def status(self, finished: str | None = None, trained: int = 0) -> Status:
-        share = self.spent.share(self.run.suite.budget, epochs_under_way=trained)
+    def status(self, finished: str | None = None) -> Status:
+        epochs = sum(u.reached - u.task.fidelity_before for u in self.under_way.values())
+        share = self.spent.share(self.run.suite.budget, epochs_under_way=epochs)
         return Status(share, self.spent.evaluations, self.spent.best, finished)
+
+
+class _Follower:
+    """Writes down how an evaluation comes on, and asks the study's pruner about it."""
+
+    def __init__(self, execution: _Execution, number: int, reported: set[int]) -> None:
+        self._execution = execution
+        self._under_way = execution.under_way[number]
+        self._reported = reported
+
+    def report(self, step: int, value: float) -> None:
+        self._under_way.reached = max(self._under_way.reached, step)
+        if step not in self._reported:
+            self._reported.add(step)
+            self._under_way.job.trial.report(value, step)
+        self._execution.notify(self._execution.status())
+
+    def should_prune(self) -> bool:
+        with self._execution.clock.sampling():
+            return self._under_way.job.trial.should_prune()
 
 
 def open_study(

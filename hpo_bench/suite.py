@@ -83,7 +83,19 @@ class Suite(_Table):
     methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
     storage: str = DEFAULT_STORAGE
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """Worker processes, each with a run of its own; auto: one per usable core."""
+    """Worker processes; auto: one per usable core."""
+    workers_per_run: Annotated[int, Field(ge=1)] = 1
+    """How many of them evaluate for the same run at the same time; a run of its own for each if 1.
+
+    The method is asked for another configuration as soon as one of them is free.
+    """
+    deterministic: bool = False
+    """Tell results in the order in which they were asked for, whichever comes first.
+
+    Then a run with several workers repeats exactly, and workers may wait for slower ones.
+    """
+    evaluation_timeout: Annotated[float, Field(gt=0)] | None = None
+    """Seconds that a unit of fidelity may take; beyond them the evaluation has failed."""
 
     def build_objective(self, seed: int) -> Objective:
         """Make the objective of a run; loads no data yet.
@@ -114,7 +126,13 @@ class Suite(_Table):
         """What a run of this method is, apart from its seed: the same words, the same run."""
         spec = self.methods[method]
         options = {k: v for k, v in self.objective.options.items() if k not in NOT_IDENTITY}
+        # A run of one worker is the same with or without these, and its studies have none.
+        several = {
+            "workers_per_run": self.workers_per_run,
+            "deterministic": self.deterministic,
+        }
         return {
+            **(several if self.workers_per_run > 1 else {}),
             "objective": self.objective.name,
             "objective_options": options,
             "budget": self.budget.model_dump(exclude_none=True),

@@ -45,11 +45,13 @@ class RunResult:
     """Evaluations that failed."""
     picks: dict[str, int]
     """Configurations by how they were chosen, where the method says (BOHB does)."""
+    workers: int
+    """How many evaluated at the same time."""
 
     @property
     def rest_seconds(self) -> float:
-        """Wall time beyond training and sampler: the storage's and the harness's."""
-        return self.wall_seconds - self.train_seconds - self.sampler_seconds
+        """Time of its workers beyond training and sampler: storage, harness, waiting."""
+        return self.workers * self.wall_seconds - self.train_seconds - self.sampler_seconds
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ def _run(study: optuna.Study) -> RunResult:
         wall_seconds=sum(job.wall_seconds for job in jobs),
         failed=sum(trial.state is TrialState.FAIL for trial in trials),
         picks=dict(Counter(t.user_attrs["pick"] for t in trials if "pick" in t.user_attrs)),
+        workers=study.user_attrs.get("workers_per_run", 1),
     )
 
 

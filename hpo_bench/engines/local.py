@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process, resource_tracker
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
-import optuna
-
+from hpo_bench.crew import Processes
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.processes import SIGNALS, Child, Tell, settle_in, speaking, use_one_thread_each
 from hpo_bench.runs import Run, Status, execute
 
 MAX_DEATHS = 3
@@ -25,10 +23,6 @@ MAX_DEATHS = 3
 
 LEAVING_SECONDS = 10.0
 """Time for a worker that has nothing to do to end by itself."""
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-_context = get_context("spawn")
 
 
 class Watcher(Protocol):
@@ -63,7 +57,7 @@ def execute_all(runs: Sequence[Run], workers: int, watcher: Watcher) -> Report:
         workers: How many processes at most.
         watcher: Told what happens, in this process.
     """
-    _use_one_thread_per_worker()
+    use_one_thread_each()
     pool = _Pool(runs, min(workers, len(runs)), watcher)
     with _signals(pool):
         try:
@@ -73,21 +67,13 @@ def execute_all(runs: Sequence[Run], workers: int, watcher: Watcher) -> Report:
     return Report([*pool.left, *pool.pending], pool.failures)
 
 
-def _use_one_thread_per_worker() -> None:
-    # Set before any worker imports torch. Several OpenMP teams that spin while they wait slow
-    # each other down many times over as soon as there are more threads than idle cores.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("MKL_NUM_THREADS", "1")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
 @contextmanager
 def _signals(pool: _Pool) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number in _SIGNALS:
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
         signal.signal(number, lambda *_: pool.interrupt())
     try:
         yield
@@ -96,39 +82,19 @@ def _signals(pool: _Pool) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def _held_back_signals() -> Iterator[None]:
-    """Let a process that starts inherit deafness; what arrives meanwhile is heard afterwards."""
-    # Starting multiprocessing's own helper process would lift the block.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class _Worker:
+class _Worker(Child):
     """A process, and the run it is at."""
 
     def __init__(self, number: int) -> None:
-        self.connection, theirs = _context.Pipe()
-        self.process = _context.Process(
-            target=_work, args=(theirs, f"worker-{number}"), name=f"hpo-bench-{number}"
-        )
-        with _held_back_signals():
-            self.process.start()
-        theirs.close()
+        super().__init__(_work, f"hpo-bench-{number}", f"worker-{number}")
         self.run: Run | None = None
 
     def give(self, run: Run) -> None:
         self.run = run
-        with suppress(OSError):  # it may be dead already, which is noticed elsewhere
-            self.connection.send(run)
+        self.send(run)
 
     def stop(self) -> None:
-        with suppress(OSError):  # it may be dead already, which is noticed elsewhere
-            self.connection.send(None)
+        self.send(None)
 
 
 class _Pool:
@@ -154,7 +120,8 @@ class _Pool:
         """Execute until nothing is pending and nobody is busy."""
         self._assign()
         while any(worker.run for worker in self._workers):
-            for worker in self._ready():
+            # The timeout lets a signal that arrived meanwhile be seen.
+            for worker in speaking(self._workers, timeout=0.2):
                 self._hear(worker)
             if self._interrupts > 1:
                 break
@@ -169,9 +136,7 @@ class _Pool:
     def kill(self) -> None:
         """End whatever still lives."""
         for worker in self._workers:
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
+            worker.kill()
             if worker.run is not None:
                 self.left.append(worker.run)
 
@@ -198,20 +163,10 @@ class _Pool:
         for worker in self._workers:
             worker.stop()
 
-    def _ready(self) -> list[_Worker]:
-        # A worker's end is watched beside its connection, which a process of its own may hold; the
-        # timeout lets a signal that arrived meanwhile be seen.
-        watched = [o for w in self._workers for o in (w.connection, w.process.sentinel)]
-        ready = wait(watched, timeout=0.2)
-        return [w for w in self._workers if w.connection in ready or w.process.sentinel in ready]
-
     def _hear(self, worker: _Worker) -> None:
         try:
-            # What a dead worker said last comes before its end.
-            if not worker.connection.poll():
-                raise EOFError
-            kind, content = worker.connection.recv()
-        except (EOFError, OSError):
+            kind, content = worker.receive()
+        except EOFError:
             self._bury(worker)
             return
         run = worker.run
@@ -234,8 +189,7 @@ class _Pool:
 
     def _bury(self, worker: _Worker) -> None:
         self._workers.remove(worker)
-        worker.process.kill()  # if only its connection has ended
-        worker.process.join()
+        worker.kill()  # if only its connection has ended
         run = worker.run
         if run is None:
             return
@@ -251,18 +205,12 @@ class _Pool:
 
 def _work(connection: Connection[Any, Any], name: str) -> None:
     """The life of a worker process."""
-    # A terminal's Ctrl-C reaches every process of its group: the coordinator alone decides.
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    lock = threading.Lock()  # a library's thread may log while the run reports
+    tell = settle_in(connection)
+    with Processes(name) as crew:
+        _serve(connection, name, tell, crew)
 
-    def tell(kind: str, content: Any) -> None:
-        with lock:
-            connection.send((kind, content))
 
-    _log_to(tell)
+def _serve(connection: Connection[Any, Any], name: str, tell: Tell, crew: Processes) -> None:
     while True:
         try:
             run = connection.recv()
@@ -270,11 +218,11 @@ def _work(connection: Connection[Any, Any], name: str) -> None:
             return
         if run is None:
             return
-        tell(*_result(run, name, connection, tell))
+        tell(*_result(run, name, connection, tell, crew))
 
 
 def _result(
-    run: Run, name: str, connection: Connection[Any, Any], tell: Callable[[str, Any], None]
+    run: Run, name: str, connection: Connection[Any, Any], tell: Tell, crew: Processes
 ) -> tuple[str, Any]:
     try:
         status = execute(
@@ -282,6 +230,7 @@ def _result(
             worker=name,
             notify=lambda status: tell("status", status),
             should_stop=connection.poll,
+            processes=crew,
         )
     except HpoBenchError as error:
         return "failure", str(error)
@@ -289,25 +238,3 @@ def _result(
         logging.getLogger("hpo_bench").exception("%s ended unexpectedly", run.study_name)
         return "failure", f"{type(error).__name__}: {error}"
     return "end", status
-
-
-def _die_with_parent() -> None:
-    # An orphan must not go on writing: whoever resumes the run would work beside it.
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-
-def _log_to(tell: Callable[[str, Any], None]) -> None:
-    """Send warnings to the coordinator, which alone writes to the terminal."""
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            tell("notice", self.format(record))
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    optuna.logging.disable_default_handler()
-    optuna.logging.enable_propagation()
-    logging.captureWarnings(True)
-    logging.getLogger().addHandler(Handler(level=logging.WARNING))

@@ -64,7 +64,7 @@ def notes(result: SuiteResult) -> list[str]:
     found = [
         "Accuracies are of each run's incumbent, chosen by validation: mean ± standard deviation "
         "over seeds. Counts (configurations, evaluations, epochs) and times are means per run; "
-        "rest is storage and harness."
+        "rest is storage and harness, and with several workers within a run also their waiting."
     ]
     if result.data:
         found.insert(0, _data_note(result.data))

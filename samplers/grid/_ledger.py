@@ -100,6 +100,12 @@ class Ledger:
         return len(self._holders().keys() - self._done)
 
     @property
+    def has_offer(self) -> bool:
+        """Whether a trial that is born now would find a place."""
+        taken = (self._holders().keys() | self.given_up) - self._done
+        return len(self._done) + len(taken) < self.order.size
+
+    @property
     def given_up(self) -> set[int]:
         """The places that failed too often, and that nobody tries any more."""
         failed = {p for p, n in self._failures.items() if n > self._max_retries}

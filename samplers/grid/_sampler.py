@@ -148,6 +148,10 @@ class GridSampler(BaseSampler):
         """Say whether every point is evaluated or given up; a point still running is neither."""
         return self._look(study, lambda ledger: ledger.is_finished)
 
+    def is_all_taken(self, study: Study) -> bool:
+        """Say whether asking now would be in vain: what is left is with running trials."""
+        return self._look(study, lambda ledger: not ledger.has_offer)
+
     def given_up(self, study: Study) -> list[dict[str, Value]]:
         """Give the points that failed more than `max_retries` times, in the order of the grid."""
         return self._look(study, lambda led: [led.order.point(p) for p in sorted(led.given_up)])

@@ -1,0 +1,129 @@
+"""Processes of our own at the end of a pipe: how they start, speak, and end with their parent."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+import optuna
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_context = get_context("spawn")
+
+Tell = Callable[[str, Any], None]
+"""Sends a kind of message and its content to the parent; safe to call from any thread."""
+
+
+class Child:
+    """A process, and our end of the pipe to it."""
+
+    def __init__(self, target: Callable[..., None], name: str, *arguments: Any) -> None:
+        """Start `target(connection, *arguments)` in a fresh interpreter."""
+        self.connection, theirs = _context.Pipe()
+        self.process = _context.Process(target=target, args=(theirs, *arguments), name=name)
+        with _held_back_signals():
+            self.process.start()
+        theirs.close()
+
+    def send(self, message: Any) -> None:
+        """Send; to a process that is dead already, which is noticed elsewhere, in vain."""
+        with suppress(OSError):
+            self.connection.send(message)
+
+    def receive(self) -> Any:
+        """Take the next message; what a dead process said last comes before its end.
+
+        Raises:
+            EOFError: The process is dead, or has closed its end.
+        """
+        try:
+            if self.connection.poll():
+                return self.connection.recv()
+        except OSError as error:
+            raise EOFError from error
+        raise EOFError
+
+    def kill(self) -> None:
+        """End it now, if it still lives."""
+        if self.process.is_alive():
+            self.process.kill()
+        self.process.join()
+
+
+_Kind = TypeVar("_Kind", bound=Child)
+
+
+def speaking(children: Sequence[_Kind], timeout: float) -> list[_Kind]:
+    """Wait until some have something to say or have ended, or for some seconds."""
+    # A process's end is watched beside its connection, which a process of its own may hold.
+    watched = [o for child in children for o in (child.connection, child.process.sentinel)]
+    ready = wait(watched, timeout)
+    return [c for c in children if c.connection in ready or c.process.sentinel in ready]
+
+
+def settle_in(connection: Connection[Any, Any]) -> Tell:
+    """Do what every child does first; give what it speaks to its parent with."""
+    # A terminal's Ctrl-C reaches every process of its group: the coordinator alone decides.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    lock = threading.Lock()  # a library's thread may log while the work reports
+
+    def tell(kind: str, content: Any) -> None:
+        with lock:
+            connection.send((kind, content))
+
+    _log_to(tell)
+    return tell
+
+
+def use_one_thread_each() -> None:
+    """Let processes started from now on compute with one thread."""
+    # Set before any of them imports torch. Several OpenMP teams that spin while they wait slow
+    # each other down many times over as soon as there are more threads than idle cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("MKL_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@contextmanager
+def _held_back_signals() -> Iterator[None]:
+    """Let a process that starts inherit deafness; what arrives meanwhile is heard afterwards."""
+    # Starting multiprocessing's own helper process would lift the block.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _die_with_parent() -> None:
+    # An orphan must not go on writing: whoever resumes the run would work beside it.
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _log_to(tell: Tell) -> None:
+    """Send warnings upwards: the coordinator alone writes to the terminal."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            tell("notice", self.format(record))
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.disable_default_handler()
+    optuna.logging.enable_propagation()
+    logging.captureWarnings(True)
+    logging.getLogger().addHandler(Handler(level=logging.WARNING))
