@@ -1,6 +1,8 @@
 """A small objective with fidelity, for tests of everything around an objective."""
 
 import json
+import os
+import random
 import time
 from pathlib import Path
 
@@ -33,6 +35,9 @@ class Curve(Objective):
         fail_at=None,
         log=None,
         flavour="plain",
+        hang_at=None,
+        die_at=None,
+        uneven=False,
     ):
         self._space, self._fixed = resolve(PARAMETERS, space)
         self.max_fidelity = epochs
@@ -41,6 +46,9 @@ class Curve(Objective):
         self.fail_at = fail_at
         self.log = log
         self.flavour = flavour
+        self.hang_at = hang_at
+        self.die_at = die_at
+        self.uneven = uneven
 
     @property
     def search_space(self):
@@ -76,8 +84,14 @@ class _Climb(Evaluation):
         self.configuration = configuration
 
     def advance(self):
-        time.sleep(self.curve.unit_seconds)
+        # By chance: two runs of the same suite never take the same time.
+        share = random.uniform(0, 3) if self.curve.uneven else 1.0
+        time.sleep(self.curve.unit_seconds * share)
         x, y = self.configuration["x"], self.configuration["y"]
+        if self.curve.hang_at is not None and x == self.curve.hang_at:
+            time.sleep(600)
+        if self.curve.die_at is not None and x == self.curve.die_at:
+            os._exit(7)
         if self.curve.fail_at is not None and x == self.curve.fail_at:
             raise RuntimeError("this x always fails")
         self.fidelity += 1
