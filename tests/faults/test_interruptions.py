@@ -31,10 +31,11 @@ SUPPORT = Path(__file__).parents[1] / "support"
 class Command:
     """`hpo-bench run` in a directory of its own."""
 
-    def __init__(self, directory: Path, workers: int) -> None:
+    def __init__(self, directory: Path, workers: int, settings: str = "") -> None:
         self.directory = directory
         self.log = directory / "log"
-        (directory / "toy.toml").write_text(SUITE.format(workers=workers, log=self.log))
+        suite = SUITE.format(workers=workers, log=self.log)
+        (directory / "toy.toml").write_text(settings + suite)
 
     def start(self) -> subprocess.Popen:
         return subprocess.Popen(
@@ -106,6 +107,31 @@ def test_killed_coordinator(tmp_path, undisturbed, workers):
             time.sleep(0.05)
     command.finish()
     assert command.told() == undisturbed
+
+
+def descendants(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [p for child in children for p in (int(child), *descendants(int(child)))]
+
+
+def test_a_killed_coordinator_of_runs_with_several_workers(tmp_path, undisturbed):
+    command = Command(tmp_path, 2, settings="workers_per_run = 2\ndeterministic = true\n")
+    process = command.start()
+    command.wait_for_units(60)
+    started = descendants(process.pid)
+    assert len(started) >= 3
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in started):
+        assert time.monotonic() < deadline, "orphaned workers go on"
+        time.sleep(0.05)
+    command.finish()
+    for name, trials in command.told().items():
+        assert all(state.is_finished() for _, state, *_ in trials)
+        assert sum(epochs for *_, epochs in trials) in range(45, 54)
+        if "random" in name:  # what bohb proposes depends on what it knew when it was asked
+            assert trials == undisturbed[name]
 
 
 def test_killed_workers_are_replaced(tmp_path, undisturbed):
