@@ -10,13 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .bohb import BOHBSampler
     from .grid import GridSampler
     from .pso import PSOSampler
     from .random import RandomSampler
 
-__all__ = ["GridSampler", "PSOSampler", "RandomSampler"]
+__all__ = ["BOHBSampler", "GridSampler", "PSOSampler", "RandomSampler"]
 
-_FOLDERS = {"GridSampler": "grid", "PSOSampler": "pso", "RandomSampler": "random"}
+_FOLDERS = {
+    "BOHBSampler": "bohb",
+    "GridSampler": "grid",
+    "PSOSampler": "pso",
+    "RandomSampler": "random",
+}
 
 
 def __getattr__(name: str) -> object:
