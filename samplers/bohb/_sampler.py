@@ -60,14 +60,13 @@ class BOHBSampler(BaseSampler):
 
     Parameters that a trial has not suggested are filled in from other trials, as in HpBandSter, so
     that with `search_space` conditional ones are modelled, too. Without it the model knows the
-    parameters that all COMPLETE trials have in common; others are drawn at random, with Optuna's
-    usual warning.
+    parameters that all COMPLETE trials, and all that were PRUNED after a report, have in common;
+    others are drawn at random, with Optuna's usual warning.
 
     Args:
         seed: Any integer; None draws one and keeps it with the study.
-        search_space: Name to distribution; None takes what all COMPLETE trials have in common. With
-            it the model comes sooner, for trials that were pruned or have failed before the first
-            is COMPLETE are drawn jointly, too.
+        search_space: Name to distribution; None takes what the trials have in common. With it the
+            first trials are drawn jointly, too.
         min_points_in_model: The least size of the good and of the bad set, at least 1; None, or
             less than d + 1 in d dimensions, stands for d + 1. A budget needs twice as many results.
         top_n_percent: The share of the results that is good, from 1 to 99.
@@ -271,7 +270,10 @@ class BOHBSampler(BaseSampler):
 
 
 class _CommonSpace:
-    """The parameters that all COMPLETE trials have, with equal distributions."""
+    """The parameters that all trials with a result have, with equal distributions.
+
+    Those that were PRUNED are among them: with a strict pruner it is long until one is COMPLETE.
+    """
 
     def __init__(self) -> None:
         self.space: dict[str, BaseDistribution] | None = None
@@ -283,10 +285,15 @@ class _CommonSpace:
         self._n_read = len(trials)
         self._pending = [n for n in candidates if not trials[n].state.is_finished()]
         for number in candidates:
-            if trials[number].state == TrialState.COMPLETE:
+            if _has_result(trials[number]):
                 found = trials[number].distributions
                 space = found if self.space is None else self.space
                 self.space = {n: d for n, d in space.items() if found.get(n) == d}
+
+
+def _has_result(trial: FrozenTrial) -> bool:
+    pruned = trial.state == TrialState.PRUNED and bool(trial.intermediate_values)
+    return pruned or trial.state == TrialState.COMPLETE
 
 
 class _Results:
