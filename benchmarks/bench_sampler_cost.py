@@ -1,7 +1,8 @@
 """CPU time of one more trial (ask and tell, five parameters) in a study that has n trials.
 
 The studies are grown in memory by the sampler itself and then copied, since only the trial after
-them is of interest; TPE's and Optuna's grid are grown by other means, for they would take hours.
+them is of interest; TPE's, BOHB's and Optuna's grid are grown by other means, for they would take
+hours.
 Beside each stands the ratio to our random sampler, whose trials are timed in turn with the others.
 """
 
@@ -18,7 +19,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import TrialState, create_trial
 
 from hpo_bench.storage import open_storage
-from samplers import GridSampler, PSOSampler, RandomSampler
+from samplers import BOHBSampler, GridSampler, PSOSampler, RandomSampler
 
 SPACE: dict[str, BaseDistribution] = {
     **{f"x{j}": FloatDistribution(0, 1) for j in range(3)},
@@ -34,6 +35,7 @@ SAMPLERS: dict[str, Callable[[], BaseSampler]] = {
     "grid": lambda: GridSampler(SPACE, levels=LEVELS),
     "pso": lambda: PSOSampler(seed=1, search_space=SPACE),
     "pso-pure": lambda: PSOSampler(seed=1, search_space=SPACE, n_candidates=1),
+    "bohb": lambda: BOHBSampler(seed=1, search_space=SPACE),
     "optuna-random": lambda: optuna.samplers.RandomSampler(seed=1),
     "optuna-tpe": lambda: optuna.samplers.TPESampler(seed=1),
     "optuna-cmaes": lambda: optuna.samplers.CmaEsSampler(seed=1, warn_independent_sampling=False),
@@ -83,7 +85,7 @@ def grow(name: str, size: int, storage: optuna.storages.BaseStorage) -> optuna.S
                 )
             )
         return study
-    if name == "optuna-tpe":
+    if name in ("optuna-tpe", "bohb"):
         study.sampler = SAMPLERS["optuna-random"]()
     for _ in range(size):
         one_trial(study)

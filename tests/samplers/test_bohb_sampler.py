@@ -174,7 +174,17 @@ def test_the_retry_keeps_a_point_that_was_drawn_and_not_suggested_whole():
     optuna.storages.RetryHeartbeatStaleTrialCallback()(study, study.trials[0])
     evaluate(study, SMALL, 1)
     assert picks(study)[1] == picks(study)[0]
-    assert study.trials[1].params["y"] == silent.suggest_categorical("y", ["a", "b", "c"])
+
+
+def test_a_draw_that_the_model_leaves_to_chance_is_told(caplog, monkeypatch):
+    study = study_of(BOHBSampler(seed=1, search_space=UNIT, random_fraction=0))
+    for i in range(4):
+        add(study, i / 10, value=i)
+    monkeypatch.setattr("samplers.bohb._model.Model.best", lambda _self, _x: None)
+    optuna.logging.enable_propagation()
+    assert pick(study)["pick"] == "fallback"
+    optuna.logging.disable_propagation()
+    assert "drawn at random, since the model of budget whole gives none" in caplog.text
 
 
 def test_a_seed_is_drawn_once_and_kept(sqlite):
@@ -219,7 +229,8 @@ class TestBudgets:
             add(study, i / 10, value=i)
         assert pick(study)["pick"] == "random"
         add(study, 0.9, value=9)
-        assert pick(study) == {**pick(study), "pick": "model", "budget": "whole"}
+        picked = pick(study)
+        assert (picked["pick"], picked["budget"]) == ("model", "whole")
 
     def test_the_largest_step_with_enough_reports(self, study):
         for i in range(4):

@@ -4,6 +4,7 @@ import importlib
 import pytest
 
 MODULES = [
+    "bohb._sampler",
     "grid._lattice",
     "grid._sampler",
     "pso._sampler",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 
-from samplers import GridSampler, PSOSampler, RandomSampler
+from samplers import BOHBSampler, GridSampler, PSOSampler, RandomSampler
 from samplers.pso._storage import Trials
 
 SPACE = {"x": IntDistribution(0, 99), "y": IntDistribution(0, 99)}
@@ -17,6 +17,7 @@ SAMPLERS = {
     "grid": lambda: GridSampler(SPACE),
     "random": lambda: RandomSampler(seed=1),
     "pso": lambda: PSOSampler(seed=1),
+    "bohb": lambda: BOHBSampler(seed=1),
 }
 
 
