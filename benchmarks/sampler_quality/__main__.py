@@ -36,7 +36,6 @@ def run(
     workers: int = os.cpu_count() or 1,
 ) -> None:
     """Run methods on the problems of a suite."""
-    runs.parent.mkdir(parents=True, exist_ok=True)
     problems = suite(suite_name, _numbers(dimensions), _numbers(instances))
     run_all(methods.split(","), problems, budget, runs, workers)
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
-
+from .. import kept
 from .methods import METHODS, BudgetSpentError, quiet
 from .problems import build
 
@@ -76,23 +73,10 @@ def run_all(
 ) -> None:
     """Run what the file does not hold yet, and append it."""
     done = {(r.method, r.problem) for r in read(path) if r.budget >= budget}
-    todo = [(m, p) for m, p in product(methods, problems) if (m, p) not in done]
-    with (
-        Progress() as progress,
-        path.open("a") as file,
-        ProcessPoolExecutor(workers) as pool,
-    ):
-        task = progress.add_task("runs", total=len(todo))
-        for future in as_completed([pool.submit(run, m, p, budget) for m, p in todo]):
-            file.write(json.dumps(asdict(future.result())) + "\n")
-            file.flush()
-            progress.advance(task)
+    todo = [(m, p, budget) for m, p in product(methods, problems) if (m, p) not in done]
+    kept.append(path, run, todo, workers)
 
 
 def read(path: Path) -> Iterator[Run]:
-    """Read the runs of a file; a line that a kill cut short is none."""
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            yield Run(**json.loads(line))
-        except json.JSONDecodeError:
-            continue
+    """Read the runs of a file."""
+    return (Run(**fields) for fields in kept.read(path))
