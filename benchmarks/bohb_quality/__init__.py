@@ -1,0 +1,1 @@
+"""What BOHB's cheap evaluations are worth: quality by epochs spent, beside methods without them."""
