@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -155,12 +154,13 @@ class _Execution:
             ended = self.hand_out(search, crew)
             if not self.under_way:
                 break
+            if (done := self.tellable()) is not None:
+                self.tell(search, done)
+                continue
             number, work = crew.next()
             if work is None:
                 return self.leave(crew, number)
             self.record(number, work)
-            for done in self.tellable(number):
-                self.tell(search, done)
         search.close()
         self.study.set_user_attr(records.FINISHED, ended)
         self.checkpoints.remove()
@@ -214,12 +214,13 @@ class _Execution:
         self.under_way[task.number] = _UnderWay(job, task, reached=task.fidelity_before)
         crew.start(task, _Follower(self, task.number, set(trial.intermediate_values)))
 
-    def tellable(self, number: int) -> list[_UnderWay]:
-        """Take what the method is told next, now that a job is done."""
-        if not self.run.suite.deterministic:
-            return [self.under_way.pop(number)]
-        first = list(takewhile(lambda u: u.work is not None, self.under_way.values()))
-        return [self.under_way.pop(done.task.number) for done in first]
+    def tellable(self) -> _UnderWay | None:
+        """Take what the method is told next, one at a time: what it is asked then depends on it."""
+        waiting = list(self.under_way.values())
+        if self.run.suite.deterministic:
+            waiting = waiting[:1]
+        done = next((u for u in waiting if u.work is not None), None)
+        return None if done is None else self.under_way.pop(done.task.number)
 
     def tell(self, search: Search, done: _UnderWay) -> None:
         """Tell the method what a job has come to, and count it."""

@@ -88,7 +88,7 @@ def test_two_workers_halve_the_time(make_run, processes):
 @pytest.mark.parametrize("method", ["grid", "random", "pso", "bohb"])
 def test_deterministic_runs_repeat_whoever_comes_first(make_run, processes, method):
     options = {"unit_seconds": 0.02, "uneven": True}
-    runs = [make_run(method, p, options=options, deterministic=True) for p in ("a", "b")]
+    runs = [make_run(method, p, 60, options=options, deterministic=True) for p in ("a", "b")]
     for run in runs:
         execute(run, processes=processes)
     assert told(runs[0]) == told(runs[1])
