@@ -30,7 +30,7 @@ def draw(comparisons: Sequence[Comparison], path: Path) -> None:
 
 
 def _draw_problem(panel, comparison: Comparison) -> None:
-    budgets = np.geomspace(1 / comparison.problem.max_fidelity, comparison.budget, 100)
+    budgets = np.geomspace(1 / comparison.problem.max_fidelity, comparison.budget, 40)
     for method in comparison.runs:
         low, median, high = np.percentile(comparison.regrets(method, budgets), [25, 50, 75], axis=0)
         (line,) = panel.plot(budgets, median, label=method, lw=1.4)

@@ -55,7 +55,8 @@ def sample(reference: Reference, n: int, progress: Progress) -> list[Sample]:
         request = {"space": as_json(SPACE), "results": told, "options": {}}
         request["states"] = random_states(SEED, n)
         stock = [Pick(**pick) for pick in reference.call("draw", request, TIMEOUT)]
-        same, other = (draw(SPACE, told, seed, n, {}) for seed in (SEED, OTHER_SEED))
+        # Random picks do not depend on the results: with one seed they would come five times.
+        same, other = (draw(SPACE, told, s, n, {}) for s in (SEED, OTHER_SEED + seed))
         samples.append(Sample(told, stock, same, other))
         progress.advance(task)
     return samples
