@@ -353,7 +353,8 @@ def _describe(
         study.set_metric_names([objective.metric_name])
     run_id = {records.RUN_ID: uuid4().hex}
     first = {name: definition[name] for name in _SHOWN_FIRST if name in definition}
-    attributes = {"suite": run.suite.name, **first, **definition, **manifest(), **run_id}
+    here = {**manifest(), **objective.machine()}
+    attributes = {"suite": run.suite.name, **first, **definition, **here, **run_id}
     for key, value in attributes.items():
         study.set_user_attr(key, value)
     study.set_user_attr(records.CREATED, datetime.now(UTC).isoformat(timespec="seconds"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -63,6 +63,13 @@ class Objective(ABC):
         """Go on from what `Evaluation.checkpoint` returned for the same configuration."""
         raise NotImplementedError(f"{type(self).__name__} cannot continue an evaluation")
 
+    def advance_many(self, evaluations: Sequence[Evaluation]) -> list[float]:
+        """Go one unit of fidelity further with each; give what each one's `advance` gives.
+
+        Objectives override it where they can do several at less than their cost one by one.
+        """
+        return [evaluation.advance() for evaluation in evaluations]
+
     def provide(self) -> None:
         """See that what evaluations need is on this machine, fetching it if need be.
 
@@ -79,13 +86,21 @@ class Objective(ABC):
         """What else tells this objective apart (data and its hash, ...), as JSON values."""
         return {}
 
+    def machine(self) -> Mapping[str, Any]:
+        """Tell how this machine evaluates, as JSON values: recorded, and never compared."""
+        return {}
+
     def evaluate(self, params: Configuration) -> float:
         """Evaluate one configuration at full fidelity."""
-        evaluation = self.start(params)
-        value = float("nan")
-        while evaluation.fidelity < self.max_fidelity:
-            value = evaluation.advance()
-        return value
+        return self.evaluate_many([params])[0]
+
+    def evaluate_many(self, configurations: Sequence[Configuration]) -> list[float]:
+        """Evaluate several configurations at full fidelity, together where that is faster."""
+        evaluations = [self.start(configuration) for configuration in configurations]
+        values = [float("nan")] * len(evaluations)
+        for _ in range(self.max_fidelity):
+            values = self.advance_many(evaluations)
+        return values
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Evaluate what `trial` suggests, report each unit of fidelity, honour its pruner."""

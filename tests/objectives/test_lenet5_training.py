@@ -9,7 +9,10 @@ import torch
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives.lenet5 import PARAMETERS, LeNet5
-from hpo_bench.objectives.lenet5.model import ACTIVATIONS, MONOTONE, initial_weights, logits
+from hpo_bench.objectives.lenet5.batches import batches
+from hpo_bench.objectives.lenet5.data import Images
+from hpo_bench.objectives.lenet5.model import ACTIVATIONS, MONOTONE, Network, logits
+from hpo_bench.objectives.lenet5.training import _accuracies
 
 NARROW = {"c1": 4, "c3": 8, "c5": 32, "f6": 32}
 SETTINGS = {
@@ -38,7 +41,11 @@ def curve(evaluation, until):
 
 
 def state_of(evaluation):
-    return {**evaluation._weights, **{f"average {k}": v for k, v in evaluation._average.items()}}
+    return {
+        "weights": evaluation._weights,
+        "average": evaluation._average,
+        **evaluation._state,
+    }
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
@@ -84,7 +91,7 @@ def test_going_on_in_another_process_is_bitwise_the_same(tmp_path):
         check=True,
     )
     again = objective.restore(NARROW, (tmp_path / "three").read_bytes())
-    assert float(done.stdout) == whole._accuracy(whole._data.validation)
+    assert float(done.stdout) == _accuracies([whole], whole._data.validation)[0]
     for name, tensor in state_of(whole).items():
         assert torch.equal(tensor, state_of(again)[name]), name
 
@@ -111,9 +118,7 @@ def test_a_shorter_objective_has_the_same_values_as_the_beginning_of_a_longer_on
 def test_the_seed_of_training_matters_and_the_images_do_not_depend_on_it():
     one, two = lenet5(seed=1), lenet5(seed=2)
     assert one.describe() == two.describe()
-    assert not torch.equal(
-        one.start(NARROW)._weights["c1.weight"], two.start(NARROW)._weights["c1.weight"]
-    )
+    assert not torch.equal(one.start(NARROW)._weights, two.start(NARROW)._weights)
     orders = [o.start(NARROW)._generator(1, 0).initial_seed() for o in (one, two)]
     assert orders[0] != orders[1]
 
@@ -148,6 +153,70 @@ def test_threads_of_the_process_do_not_change_the_result():
         torch.set_num_threads(threads)
     for name, tensor in state_of(one).items():
         assert torch.equal(tensor, state_of(two)[name]), name
+
+
+MANY = [
+    {**NARROW, "c1": c1, "c3": c3, "batch_size": batch_size, "activation": activation}
+    for c1, c3 in [(1, 8), (4, 9), (6, 16), (7, 8), (20, 32), (60, 8)]
+    for batch_size, activation in [(32, "relu"), (32, "gelu"), (64, "relu")]
+]
+MANY_SPACE = {
+    "c1": {"low": 1, "high": 64},
+    "c3": {"low": 8, "high": 32},
+    "batch_size": {"low": 32, "high": 64},
+    "activation": {"choices": ["relu", "gelu"]},
+    "c5": {"low": 1, "high": 32},
+    "f6": {"low": 1, "high": 32},
+    "dropout": 0.2,
+}
+
+
+def test_many_at_once_are_each_what_they_are_alone_after_one_step():
+    objective = lenet5(MANY_SPACE, train_size=64)
+    configurations = [c for c in MANY if c["batch_size"] == 64]
+    alone = [objective.start(c) for c in configurations]
+    together = [objective.start(c) for c in configurations]
+    for evaluation in alone:
+        evaluation.advance()
+    objective.advance_many(together)
+    images = torch.randn(50, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for one, other in zip(alone, together, strict=True):
+        a, b = (logits([t._network.layers(t._weights)], images, "relu")[0] for t in (one, other))
+        assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_many_at_once_reach_what_they_reach_alone():
+    objective = lenet5(MANY_SPACE, validation_size=500)
+    together = [objective.start(c) for c in MANY]
+    together[0].advance()  # they need not stand at the same epoch
+    values = [objective.advance_many(together) for _ in range(2)][-1]
+    assert [t.fidelity for t in together] == [3] + [2] * (len(MANY) - 1)
+    for configuration, evaluation, value in zip(MANY, together, values, strict=True):
+        alone = curve(objective.start(configuration), evaluation.fidelity)[-1]
+        assert value == pytest.approx(alone, abs=0.03)
+
+
+def test_a_checkpoint_made_among_many_goes_on_alone():
+    objective = lenet5(MANY_SPACE)
+    together = [objective.start(c) for c in MANY]
+    objective.advance_many(together)
+    for evaluation, configuration in zip(together[::4], MANY[::4], strict=True):
+        again = objective.restore(configuration, evaluation.checkpoint())
+        assert again.fidelity == 1
+        for name, tensor in state_of(evaluation).items():
+            assert torch.equal(tensor, state_of(again)[name]), name
+
+
+def test_evaluate_many_evaluates_at_full_fidelity():
+    objective = lenet5(MANY_SPACE)
+    values = objective.evaluate_many(MANY[:4])
+    alone = [objective.evaluate(c) for c in MANY[:4]]
+    assert values == pytest.approx(alone, abs=0.03)
+
+
+def test_only_its_own_evaluations_are_advanced():
+    with pytest.raises(TypeError, match="its own"):
+        lenet5().advance_many([object()])
 
 
 @pytest.mark.parametrize(
@@ -217,13 +286,15 @@ def test_pooling_first_is_the_same_where_the_activation_never_falls(activation):
     assert torch.equal(act(pool(maps, 2)), pool(act(maps), 2))
 
 
-def test_the_network_is_that_of_torch_modules():
-    sizes = {"c1": 6, "c3": 16, "c5": 120, "f6": 84}
-    weights = initial_weights(sizes, 10, torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("c1", [1, 4, 6, 9, 20, 33])
+def test_the_network_is_that_of_torch_modules(c1):
+    sizes = {"c1": c1, "c3": 16, "c5": 120, "f6": 84}
+    shapes = Network(sizes, 10)
+    weights = shapes.layers(shapes.initial(torch.Generator().manual_seed(0)))
     nn = torch.nn
     network = nn.Sequential(
-        nn.Conv2d(3, 6, 5), nn.Tanh(), nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5), nn.Tanh(), nn.MaxPool2d(2),
+        nn.Conv2d(3, c1, 5), nn.Tanh(), nn.MaxPool2d(2),
+        nn.Conv2d(c1, 16, 5), nn.Tanh(), nn.MaxPool2d(2),
         nn.Conv2d(16, 120, 5), nn.Flatten(), nn.Tanh(),
         nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, 10),
     )  # fmt: skip
@@ -234,18 +305,15 @@ def test_the_network_is_that_of_torch_modules():
             else:
                 parameter.copy_(weight)
         images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-        ours = logits(weights, images.to(memory_format=torch.channels_last), "tanh")
+        (ours,) = logits([weights], images.to(memory_format=torch.channels_last), "tanh")
         assert torch.allclose(network(images), ours, atol=1e-5)
 
 
 def test_augmentation_moves_pixels_of_its_own_image_only():
-    from hpo_bench.objectives.lenet5.data import Images
-    from hpo_bench.objectives.lenet5.training import _batches
-
     pixels = np.arange(50, dtype=np.uint8)[:, None, None, None].repeat(32, 1).repeat(32, 2)
     images = Images(np.ascontiguousarray(pixels.repeat(3, 3)), np.arange(50))
     seen = []
-    for batch, labels in _batches(images, 16, "flip+crop", torch.Generator().manual_seed(0)):
+    for batch, labels in batches(images, 16, "flip+crop", torch.Generator().manual_seed(0)):
         assert batch.shape == (16, 32, 32, 3)
         assert torch.equal(batch, labels.to(torch.uint8)[:, None, None, None].expand_as(batch))
         seen += labels.tolist()
@@ -253,12 +321,9 @@ def test_augmentation_moves_pixels_of_its_own_image_only():
 
 
 def test_flips_are_left_to_right_of_about_half_of_the_images():
-    from hpo_bench.objectives.lenet5.data import Images
-    from hpo_bench.objectives.lenet5.training import _batches
-
     ramp = np.zeros((200, 32, 32, 3), dtype=np.uint8) + np.arange(32, dtype=np.uint8)[:, None]
     images = Images(ramp, np.zeros(200, dtype=np.int64))
-    [(batch, _)] = _batches(images, 200, "flip", torch.Generator().manual_seed(0))
+    [(batch, _)] = batches(images, 200, "flip", torch.Generator().manual_seed(0))
     flipped = batch[:, 0, 0, 0] == 31
     assert 60 < int(flipped.sum()) < 140
     assert torch.equal(batch[flipped], torch.from_numpy(ramp)[flipped].flip(2))

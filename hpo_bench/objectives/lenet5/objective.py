@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -15,7 +15,7 @@ from optuna.distributions import (
 from optuna.study import StudyDirection
 
 from hpo_bench.errors import InputError, MissingExtraError, one_of
-from hpo_bench.objectives.base import Objective
+from hpo_bench.objectives.base import Evaluation, Objective
 from hpo_bench.objectives.lenet5 import data as images
 from hpo_bench.spaces import Configuration, Parameter, Space, resolve
 
@@ -188,6 +188,24 @@ class LeNet5(Objective):
         training.resume(checkpoint)
         return training
 
+    def advance_many(self, evaluations: Sequence[Evaluation]) -> list[float]:
+        """Train each one epoch further, narrow networks together where they see the same batches.
+
+        Each comes out as if it had trained alone, up to the rounding of its first convolution.
+        """
+        from hpo_bench.objectives.lenet5.training import Training, advance_together
+
+        trainings = [t for t in evaluations if isinstance(t, Training)]
+        if len(trainings) < len(evaluations):
+            raise TypeError("LeNet5 advances only what its own start or restore has given")
+        return advance_together(trainings)
+
+    def machine(self) -> Mapping[str, Any]:
+        """Say whether max pooling is compiled: it changes the time and nothing else."""
+        from hpo_bench.objectives.lenet5.pooling import is_compiled
+
+        return {"max_pooling": "compiled" if is_compiled() else "torch"}
+
     def provide(self) -> None:
         """Download or decode the images, if that is still to be done.
 
@@ -203,7 +221,9 @@ class LeNet5(Objective):
         Raises:
             HpoBenchError: The images are not there or broken; the text says what to do.
         """
-        importlib.import_module("hpo_bench.objectives.lenet5.training")
+        from hpo_bench.objectives.lenet5 import pooling, training  # noqa: F401
+
+        pooling.is_compiled()
         self._load()
 
     def describe(self) -> Mapping[str, Any]:

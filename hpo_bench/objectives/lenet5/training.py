@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -26,8 +26,9 @@ from torch.nn import functional
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives.base import Evaluation
+from hpo_bench.objectives.lenet5.batches import batches, normalised
 from hpo_bench.objectives.lenet5.data import Data, Images
-from hpo_bench.objectives.lenet5.model import initial_weights, logits
+from hpo_bench.objectives.lenet5.model import Dropout, Network, columns_at_once, logits
 from hpo_bench.objectives.lenet5.optimizer import initial_state, update
 from hpo_bench.spaces import Configuration
 
@@ -37,9 +38,9 @@ WARM_UP = 30
 """Steps over which the learning rate rises to its value."""
 DECAY = 8
 """Of the average: step t enters with weight (DECAY + 1) / (t + DECAY)."""
-CROP = 4
-"""Most pixels by which random cropping moves an image; its border is repeated outwards."""
-_EVALUATION_BATCH = 500
+SHARED_CHANNELS = 48
+"""Most channels of first convolutions that are done as one; more do not fit into the cache."""
+_EVALUATION_BATCH = 100  # whose maps fit into the cache
 
 _INITIAL, _ORDER, _DROPOUT = range(3)  # purposes of random draws
 
@@ -67,13 +68,11 @@ class Training(Evaluation):
         self._data = data
         self._seed = seed
         self._precision = precision
-        self._weights = initial_weights(
-            configuration, len(data.classes), self._generator(_INITIAL, 0)
-        )
-        self._average = {name: weight.clone() for name, weight in self._weights.items()}
-        for weight in self._weights.values():
-            weight.requires_grad_()
+        self._network = Network(configuration, len(data.classes))
+        self._weights = self._network.initial(self._generator(_INITIAL, 0))
+        self._average = self._weights.clone()
         self._state = initial_state(self._weights, configuration)
+        self._step = 0
 
     def advance(self) -> float:
         """Train one epoch further.
@@ -82,10 +81,7 @@ class Training(Evaluation):
             Accuracy of the averaged weights on the validation images, 0 to 1. Training that
             diverged goes on and is measured like any other: about as good as chance.
         """
-        with _one_thread():
-            self._train_epoch()
-            self.fidelity += 1
-            return self._accuracy(self._data.validation)
+        return advance_together([self])[0]
 
     def measurements(self) -> dict[str, float]:
         """Measure the test accuracy (0 to 1), count the network's parameters, and say if it broke.
@@ -93,21 +89,20 @@ class Training(Evaluation):
         `diverged` is 1 if a weight is no longer finite, else 0.
         """
         with _one_thread():
-            weights = self._average.values()
             return {
-                "test_accuracy": self._accuracy(self._data.test),
-                "parameters": sum(weight.numel() for weight in weights),
-                "diverged": float(not all(weight.isfinite().all() for weight in weights)),
+                "test_accuracy": _accuracies([self], self._data.test)[0],
+                "parameters": self._weights.numel(),
+                "diverged": float(not self._average.isfinite().all()),
             }
 
     def checkpoint(self) -> bytes:
         """Pack weights, average, optimizer state and epoch, readable without running code."""
         buffer = io.BytesIO()
-        weights = {name: weight.detach() for name, weight in self._weights.items()}
         state = {
             "identity": self._identity(),
             "epoch": self.fidelity,
-            "weights": weights,
+            "step": self._step,
+            "weights": self._weights,
             "average": self._average,
             "optimizer": self._state,
         }
@@ -127,9 +122,10 @@ class Training(Evaluation):
                 "the checkpoint belongs to another evaluation: it was made by "
                 f"{state['identity']}, this is {self._identity()}"
             )
-        self._weights = {name: w.requires_grad_() for name, w in state["weights"].items()}
+        self._weights = state["weights"]
         self._average = state["average"]
         self._state = state["optimizer"]
+        self._step = state["step"]
         self.fidelity = state["epoch"]
 
     def _identity(self) -> str:
@@ -146,53 +142,106 @@ class Training(Evaluation):
         sequence = np.random.SeedSequence([self._seed, purpose, epoch])
         return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
 
-    def _train_epoch(self) -> None:
-        images = self._data.train
-        size = self._configuration["batch_size"]
-        order = self._generator(_ORDER, self.fidelity)
-        dropout = self._generator(_DROPOUT, self.fidelity)
-        step = self.fidelity * (len(images) // size)
-        for batch, labels in _batches(images, size, self._configuration["augmentation"], order):
-            step += 1
-            self._step(batch, labels, step, dropout)
+    def _dropout(self) -> Dropout:
+        return Dropout(self._configuration["dropout"], self._generator(_DROPOUT, self.fidelity))
 
-    def _step(self, batch: Tensor, labels: Tensor, step: int, dropout: torch.Generator) -> None:
-        configuration = self._configuration
-        with self._autocast():
+    def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
+        smoothing = self._configuration["label_smoothing"]
+        return functional.cross_entropy(scores, labels, label_smoothing=smoothing)
+
+    def _learn(self, gradient: Tensor) -> None:
+        self._step += 1
+        rate = self._configuration["learning_rate"] * min(1.0, self._step / WARM_UP)
+        update(self._weights, gradient, self._state, self._configuration, rate, self._step)
+        self._average.lerp_(self._weights, (DECAY + 1) / (self._step + DECAY))
+
+    def _stream(self) -> tuple[Any, ...]:
+        """What two trainings must share to see the same batches through the same functions."""
+        told = (self._configuration[name] for name in ("batch_size", "augmentation", "activation"))
+        columns = columns_at_once(_channels(self))
+        return (id(self._data), self._seed, self.fidelity, self._precision, columns, *told)
+
+
+def advance_together(trainings: Sequence[Training]) -> list[float]:
+    """Train each one epoch further, narrow networks together where they see the same batches.
+
+    Each comes out as if it had trained alone, up to the rounding of its first convolution.
+
+    Returns:
+        What `Training.advance` returns, of each.
+    """
+    values: dict[int, float] = {}
+    with _one_thread():
+        for group in _groups(trainings):
+            _train_epoch(group)
+            found = _accuracies(group, group[0]._data.validation)
+            values.update(zip(map(id, group), found, strict=True))
+    return [values[id(training)] for training in trainings]
+
+
+def _groups(trainings: Sequence[Training]) -> list[list[Training]]:
+    """Put together those that share their batches, up to `SHARED_CHANNELS`."""
+    streams: dict[tuple[Any, ...], list[list[Training]]] = {}
+    for training in sorted(trainings, key=_channels, reverse=True):
+        groups = streams.setdefault(training._stream(), [])
+        room = SHARED_CHANNELS - _channels(training)
+        fitting = (group for group in groups if sum(map(_channels, group)) <= room)
+        group = next(fitting, None)
+        if group is None:
+            groups.append([training])
+        else:
+            group.append(training)
+    return [group for groups in streams.values() for group in groups]
+
+
+def _channels(training: Training) -> int:
+    return int(training._configuration["c1"])
+
+
+def _train_epoch(group: Sequence[Training]) -> None:
+    one = group[0]
+    configuration = one._configuration
+    generator = one._generator(_ORDER, one.fidelity)
+    dropouts = [training._dropout() for training in group]
+    size, augmentation = configuration["batch_size"], configuration["augmentation"]
+    for batch, labels in batches(one._data.train, size, augmentation, generator):
+        vectors = [training._weights.requires_grad_() for training in group]
+        with _autocast(one._precision):
             scores = logits(
-                self._weights,
-                _normalise(batch),
+                [t._network.layers(v) for t, v in zip(group, vectors, strict=True)],
+                normalised(batch),
                 configuration["activation"],
-                configuration["dropout"],
-                dropout,
+                dropouts,
             )
-        loss = functional.cross_entropy(
-            scores, labels, label_smoothing=configuration["label_smoothing"]
-        )
-        gradients = torch.autograd.grad(loss, list(self._weights.values()))
-        rate = configuration["learning_rate"] * min(1.0, step / WARM_UP)
-        named = dict(zip(self._weights, gradients, strict=True))
-        update(self._weights, named, self._state, configuration, rate, step)
-        share = (DECAY + 1) / (step + DECAY)
+        losses = [t._loss(s, labels) for t, s in zip(group, scores, strict=True)]
+        # The networks share no weight: the gradient of the sum is that of each.
+        gradients = torch.autograd.grad(losses, vectors)
         with torch.no_grad():
-            for name, weight in self._weights.items():
-                self._average[name].lerp_(weight, share)
+            for training, gradient in zip(group, gradients, strict=True):
+                training._learn(gradient)
+    for training in group:
+        training._weights.requires_grad_(False)
+        training.fidelity += 1
 
-    @torch.inference_mode()
-    def _accuracy(self, images: Images) -> float:
-        pixels, labels = torch.from_numpy(images.pixels), torch.from_numpy(images.labels)
-        correct = 0
-        with self._autocast():
-            for start in range(0, len(images), _EVALUATION_BATCH):
-                part = slice(start, start + _EVALUATION_BATCH)
-                scores = logits(
-                    self._average, _normalise(pixels[part]), self._configuration["activation"]
-                )
-                correct += int((scores.argmax(1) == labels[part]).sum())
-        return correct / len(images)
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16, enabled=self._precision == "bf16")
+@torch.inference_mode()
+def _accuracies(group: Sequence[Training], images: Images) -> list[float]:
+    """Measure the averaged weights of networks that may run together."""
+    one = group[0]
+    pixels, labels = torch.from_numpy(images.pixels), torch.from_numpy(images.labels)
+    layers = [training._network.layers(training._average) for training in group]
+    correct = [0] * len(group)
+    with _autocast(one._precision):
+        for start in range(0, len(images), _EVALUATION_BATCH):
+            part = slice(start, start + _EVALUATION_BATCH)
+            activation = one._configuration["activation"]
+            for i, scores in enumerate(logits(layers, normalised(pixels[part]), activation)):
+                correct[i] += int((scores.argmax(1) == labels[part]).sum())
+    return [n / len(images) for n in correct]
+
+
+def _autocast(precision: Precision) -> torch.autocast:
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
 
 
 def resolve_precision(precision: Literal["auto", "f32", "bf16"]) -> Precision:
@@ -223,39 +272,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _batches(
-    images: Images, size: int, augmentation: str, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Cut one epoch into batches of exactly `size` images; those left over sit this epoch out.
-
-    Yields:
-        Pixels (size, 32, 32, 3) uint8 and labels (size,).
-    """
-    pixels, labels = torch.from_numpy(images.pixels), torch.from_numpy(images.labels)
-    order = torch.randperm(len(images), generator=generator)
-    flipped = torch.rand(len(images), generator=generator) < 0.5
-    moves = torch.randint(2 * CROP + 1, (2, len(images)), generator=generator)
-    for start in range(0, len(images) - size + 1, size):
-        part = slice(start, start + size)
-        batch = pixels[order[part]]
-        if augmentation == "flip+crop":
-            batch = _crop(batch, *moves[:, part])
-        if augmentation != "none":
-            batch = torch.where(flipped[part, None, None, None], batch.flip(2), batch)
-        yield batch, labels[order[part]]
-
-
-def _crop(batch: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    side = batch.shape[1]
-    axis = torch.arange(side) - CROP
-    rows, columns = ((axis + move[:, None]).clamp(0, side - 1) for move in (down, right))
-    image = torch.arange(len(batch))[:, None, None]
-    return batch[image, rows[:, :, None], columns[:, None, :]]
-
-
-def _normalise(batch: Tensor) -> Tensor:
-    # The spread of natural images is about a quarter of the range; the permuted axes make it
-    # channels_last memory without a copy.
-    return batch.permute(0, 3, 1, 2).float().sub_(127.5).div_(64.0)
