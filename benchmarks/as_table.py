@@ -1,4 +1,4 @@
-"""Print the figures of a JSON that pytest-benchmark wrote as Markdown, one row per sampler.
+"""Print the figures of a JSON that pytest-benchmark wrote as Markdown, one row per thing measured.
 
 Usage: python -m benchmarks.as_table FILE.json
 """
@@ -16,15 +16,17 @@ def table(benchmarks: list[dict[str, Any]]) -> list[str]:
     cells: dict[str, dict[str, str]] = {}
     for benchmark in benchmarks:
         info = dict(benchmark["extra_info"])
-        row = cells.setdefault(info.pop("sampler"), {})
+        header = next(iter(info))  # what was measured stands first: a sampler, a network
+        row = cells.setdefault(str(info.pop(header)), {})
         found = [f"{info.pop(key)} {key}" for key in ("duplicates", "missing") if key in info]
         if "ratio" in info:
             found.append(f"{info.pop('ratio')}x")
+        found += [f"{key} {info.pop(key)}" for key in ("speedup", "share") if key in info]
         column = ", ".join(f"{key} {value}" for key, value in info.items())
         row[column] = ", ".join([_shown(benchmark["stats"]["median"]), *found])
     columns = list(dict.fromkeys(column for row in cells.values() for column in row))
     body = [[name, *(row.get(column, "") for column in columns)] for name, row in cells.items()]
-    return rows(["sampler", *columns], body)
+    return rows([header, *columns], body)
 
 
 def _shown(seconds: float) -> str:

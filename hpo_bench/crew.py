@@ -28,6 +28,8 @@ class Crew(ABC):
     """Takes up to `size` tasks at a time, and gives them back as they are done."""
 
     size: int = 1
+    holds_results = False
+    """Whether some are done that `next` has still to give: worth hearing before going on."""
 
     @abstractmethod
     def start(self, task: Task, listener: Listener) -> None:
@@ -46,20 +48,31 @@ class Crew(ABC):
 
 
 class Alone(Crew):
-    """Does one task at a time, in this process."""
+    """Does tasks in this process, `size` of them side by side."""
 
-    def __init__(self, evaluator: Evaluator) -> None:
+    def __init__(self, evaluator: Evaluator, size: int) -> None:
+        self.size = size
         self._evaluator = evaluator
-        self._given: deque[tuple[Task, Listener]] = deque()
+        self._given: list[tuple[Task, Listener]] = []
+        self._done: deque[tuple[int, Work | None]] = deque()
+
+    @property
+    def holds_results(self) -> bool:  # type: ignore[override]
+        """Whether some of those done side by side have not been given yet."""
+        return bool(self._done)
 
     def start(self, task: Task, listener: Listener) -> None:
         """Take note of it."""
         self._given.append((task, listener))
 
     def next(self) -> tuple[int, Work | None]:
-        """Do it."""
-        task, listener = self._given.popleft()
-        return task.number, self._evaluator.do(task, listener)
+        """Do all of them, unless they are done."""
+        if not self._done:
+            works = self._evaluator.do(self._given)
+            numbers = (task.number for task, _ in self._given)
+            self._done.extend(zip(numbers, works, strict=True))
+            self._given = []
+        return self._done.popleft()
 
 
 @dataclass(frozen=True)
@@ -263,7 +276,7 @@ def _evaluate(connection: Connection[Any, Any]) -> None:
 
 def _result(evaluator: Evaluator, task: Task, line: _Line) -> tuple[str, Any]:
     try:
-        return "done", evaluator.do(task, line)
+        return "done", evaluator.do([(task, line)])[0]
     except HpoBenchError as error:
         return "failure", str(error)
 

@@ -19,6 +19,10 @@ class InputError(HpoBenchError):
         self.value = value
         self.expected = expected
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, object, str]]:
+        # An exception is pickled by its message alone, and could not leave a worker process.
+        return InputError, (self.field, self.value, self.expected)
+
     def under(self, prefix: str) -> InputError:
         """The same fault, its field named from further outside."""
         return InputError(f"{prefix}.{self.field}", self.value, self.expected)
@@ -32,6 +36,10 @@ class MissingExtraError(HpoBenchError):
             f"{feature} needs the package {missing!r}, which is not installed: "
             f"pip install 'hpo-bench[{extra}]'"
         )
+        self._arguments = (feature, extra, missing)
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str | None]]:
+        return MissingExtraError, self._arguments
 
 
 def one_of(value: str, allowed: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Doing a job: a configuration trained unit by unit, saved, able to go on.
+"""Doing jobs: configurations trained unit by unit, alone or together, saved, able to go on.
 
 What is here needs no storage, so that it can be done in a process that has none: it is told of
 a task, reports to a listener, and leaves checkpoints.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -90,13 +90,44 @@ class Evaluator:
         self.checkpoints = checkpoints
         self.should_stop = should_stop
 
-    def do(self, task: Task, listener: Listener) -> Work | None:
-        """Do a task; None if told to stop on the way (what was trained is saved).
+    def do(self, given: Sequence[tuple[Task, Listener]]) -> list[Work | None]:
+        """Do tasks side by side; those have None that were told to stop on the way (and saved).
+
+        Where the objective can advance several at once for less, they share what that costs.
 
         Raises:
             HpoBenchError: A checkpoint or a measurement cannot be recorded.
         """
-        return _Training(self, task, listener).work()
+        trainings = [_Training(self, task, listener) for task, listener in given]
+        for training in trainings:
+            training.begin()
+        while under_way := [training for training in trainings if training.is_under_way]:
+            if self.should_stop():
+                for training in under_way:
+                    training.leave()
+            elif len(under_way) == 1:
+                under_way[0].advance()
+            else:
+                self._advance(under_way)
+        return [training.work for training in trainings]
+
+    def _advance(self, together: Sequence[_Training]) -> None:
+        started = time.perf_counter()
+        evaluations = [training.evaluation for training in together]
+        try:
+            values = self.objective.advance_many(evaluations)
+        except Exception as error:
+            # Nobody knows which one it was, or how far the others have come.
+            failure = f"{type(error).__name__}: {error}"
+            logger.warning("%s (in one of %d at once; now one by one)", failure, len(together))
+            for training in together:
+                training.begin()
+                while training.is_under_way and not self.should_stop():
+                    training.advance()
+            return
+        seconds = (time.perf_counter() - started) / len(together)
+        for training, value in zip(together, values, strict=True):
+            training.take(value, seconds)
 
 
 class _Training:
@@ -107,27 +138,51 @@ class _Training:
         self._task = task
         self._listener = listener
         self._saved_at = time.perf_counter()
-        self._values: list[float] = []
-        self._epochs = 0
         self._seconds = 0.0
         self._earlier_seconds = 0.0
-        self._restarted = False
+        self.is_under_way = True
+        self.work: Work | None = None
 
-    def work(self) -> Work | None:
-        try:
-            evaluation = self._take_up()
-            outcome = self._train(evaluation)
-            if outcome is None:
-                return None
+    def begin(self) -> None:
+        """Go on from the checkpoint if there is a good one, else from the start."""
+        self._values: list[float] = []
+        self._epochs = 0
+        self._restarted = False
+        with self._failing():
+            self.evaluation = self._take_up()
+            self._see_whether_done(pruned=False)
+
+    def advance(self) -> None:
+        """Go one unit of fidelity further."""
+        with self._failing():
             with self._timed():
-                measurements = dict(evaluation.measurements())
+                value = float(self.evaluation.advance())
+            self._take(value)
+
+    def take(self, value: float, seconds: float) -> None:
+        """Take what going one unit further together with others has given, and has cost."""
+        self._seconds += seconds
+        with self._failing():
+            self._take(value)
+
+    def leave(self) -> None:
+        """Save it, undone."""
+        with self._failing():
+            self._save()
+            self.is_under_way = False
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """End the task where the objective fails."""
+        try:
+            yield
         except EvaluationError as error:
             logger.warning("trial %d failed: %s", self._task.number, error)
-            return self._work(Outcome(len(self._values), None), {}, str(error))
-        return self._work(outcome, records.checked(measurements), None)
+            self._end(Outcome(len(self._values), None), {}, str(error))
 
-    def _work(self, outcome: Outcome, measurements: dict[str, float], error: str | None) -> Work:
-        return Work(
+    def _end(self, outcome: Outcome, measurements: dict[str, float], error: str | None) -> None:
+        self.is_under_way = False
+        self.work = Work(
             outcome,
             self._epochs,
             self._seconds,
@@ -138,7 +193,6 @@ class _Training:
         )
 
     def _take_up(self) -> Evaluation:
-        """Go on from the checkpoint if there is a good one, else from the start."""
         try:
             evaluation = self._restored()
         except HpoBenchError as error:
@@ -155,45 +209,44 @@ class _Training:
         if found is None:
             return None
         progress, state = found
+        earlier = progress.train_seconds - self._task.seconds_before - self._seconds
         started = time.perf_counter()
         evaluation = self._at.objective.restore(self._task.configuration, state)
         self._seconds += time.perf_counter() - started
         self._values = list(progress.values)
-        self._earlier_seconds = max(0.0, progress.train_seconds - self._task.seconds_before)
-        self._seconds += self._earlier_seconds
+        self._earlier_seconds += max(0.0, earlier)
+        self._seconds += max(0.0, earlier)
         self._epochs = len(self._values) - self._task.fidelity_before
         for step, value in enumerate(self._values, start=1):
             self._listener.report(step, value)
         return evaluation
 
-    def _train(self, evaluation: Evaluation) -> Outcome | None:
-        until, pruned = self._task.until, False
-        while evaluation.fidelity < until and not pruned:
-            if self._at.should_stop():
-                self._save(evaluation)
-                return None
-            self._advance(evaluation)
-            pruned = evaluation.fidelity < until and self._listener.should_prune()
-        if until < self._at.objective.max_fidelity and not pruned:
-            self._save(evaluation)
-        return Outcome(evaluation.fidelity, self._values[-1], pruned)
-
-    def _advance(self, evaluation: Evaluation) -> None:
-        before = evaluation.fidelity
-        with self._timed():
-            value = float(evaluation.advance())
-        if evaluation.fidelity != before + 1:
+    def _take(self, value: float) -> None:
+        fidelity = self.evaluation.fidelity
+        if fidelity != len(self._values) + 1:
             raise HpoBenchError(
-                f"{type(evaluation).__name__}.advance took fidelity from {before} to "
-                f"{evaluation.fidelity}; expected one unit more"
+                f"{type(self.evaluation).__name__}.advance took fidelity from "
+                f"{len(self._values)} to {fidelity}; expected one unit more"
             )
         self._epochs += 1
         self._values.append(value)
         if not math.isfinite(value):
-            raise EvaluationError(f"the value is {value} after epoch {evaluation.fidelity}")
-        self._listener.report(evaluation.fidelity, value)
+            raise EvaluationError(f"the value is {value} after epoch {fidelity}")
+        self._listener.report(fidelity, value)
         if time.perf_counter() - self._saved_at > CHECKPOINT_SECONDS:
-            self._save(evaluation)
+            self._save()
+        self._see_whether_done(pruned=fidelity < self._task.until and self._listener.should_prune())
+
+    def _see_whether_done(self, *, pruned: bool) -> None:
+        until, fidelity = self._task.until, self.evaluation.fidelity
+        if fidelity < until and not pruned:
+            return
+        if until < self._at.objective.max_fidelity and not pruned:
+            self._save()
+        with self._timed():
+            measurements = dict(self.evaluation.measurements())
+        outcome = Outcome(fidelity, self._values[-1], pruned)
+        self._end(outcome, records.checked(measurements), None)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
@@ -205,9 +258,9 @@ class _Training:
         finally:
             self._seconds += time.perf_counter() - started
 
-    def _save(self, evaluation: Evaluation) -> None:
+    def _save(self) -> None:
         with self._timed():
-            state = evaluation.checkpoint()
+            state = self.evaluation.checkpoint()
         if state is not None:
             progress = Progress(self._values, self._task.seconds_before + self._seconds)
             self._at.checkpoints.save(self._task.number, progress, state)

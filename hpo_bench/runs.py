@@ -154,13 +154,12 @@ class _Execution:
             ended = self.hand_out(search, crew)
             if not self.under_way:
                 break
-            if (done := self.tellable()) is not None:
-                self.tell(search, done)
-                continue
-            number, work = crew.next()
-            if work is None:
-                return self.leave(crew, number)
-            self.record(number, work)
+            while (done := self.tellable()) is None:
+                number, work = crew.next()
+                if work is None:
+                    return self.leave(crew, number)
+                self.record(number, work)
+            self.tell(search, done)
         search.close()
         self.study.set_user_attr(records.FINISHED, ended)
         self.checkpoints.remove()
@@ -170,7 +169,8 @@ class _Execution:
         """Give who evaluates: this process, unless the suite asks for others."""
         suite = self.run.suite
         if suite.workers_per_run == 1 and suite.evaluation_timeout is None:
-            return Alone(Evaluator(self.objective, self.checkpoints, self.should_stop))
+            evaluator = Evaluator(self.objective, self.checkpoints, self.should_stop)
+            return Alone(evaluator, suite.batch_size)
         processes.open(
             Post(
                 partial(suite.build_objective, self.run.seed),
@@ -185,7 +185,7 @@ class _Execution:
 
     def hand_out(self, search: Search, crew: Crew) -> str:
         """Give everybody who is free a job, while there may be another; say why there is none."""
-        while len(self.under_way) < crew.size:
+        while len(self.under_way) < crew.size and not crew.holds_results:
             if (ended := self.exhausted()) is not None:
                 return ended
             with self.clock.sampling():
