@@ -37,7 +37,7 @@ SETS = {
         for c1, c3 in [(4, 90), (6, 11), (8, 45), (11, 8), (16, 64), (23, 22), (32, 16), (46, 32)]
     ],
 }
-ANY_WIDTH = {name: {"low": 1, "high": 512} for name in NETWORKS["D"]}
+ANY_WIDTH = {name: {"low": 1, "high": 256} for name in NETWORKS["D"]}
 BATCH = 64
 ROUNDS = 5
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
@@ -223,7 +223,7 @@ def seconds_of(workers: int, spinners: int = 0, epochs: int = 8) -> float:
     processes = [context.Process(target=f, args=(a, barrier, queue)) for f, a in todo]
     for process in processes:
         process.start()
-    seconds = statistics.mean(queue.get() for _ in range(workers))
+    seconds = statistics.mean(queue.get(timeout=600) for _ in range(workers))
     for process in processes:
         process.terminate()
         process.join()
