@@ -158,12 +158,12 @@ def test_images_are_resized_and_labelled_by_their_folder(folder):
 def test_decoded_images_are_kept_and_found_again(folder, cache, capsys):
     first = data.load(request("imagefolder", folder, **SMALL))
     assert f"decoding 12 images of {folder}, kept in {cache}" in capsys.readouterr().err
-    [kept] = cache.glob("*.npz")
+    [kept] = cache.glob("imagefolder-*")
     data._load.cache_clear()
     again = data.load(request("imagefolder", folder, **SMALL))
     assert capsys.readouterr().err == ""
     assert again.sha256 == first.sha256
-    assert list(cache.glob("*.npz")) == [kept]
+    assert list(cache.glob("imagefolder-*")) == [kept]
 
 
 def test_a_changed_image_is_decoded_anew(folder, cache):
@@ -172,21 +172,24 @@ def test_a_changed_image_is_decoded_anew(folder, cache):
     data._load.cache_clear()
     after = data.load(request("imagefolder", folder, **SMALL))
     assert after.sha256 != before.sha256
-    assert len(list(cache.glob("*.npz"))) == 2
+    assert len(list(cache.glob("imagefolder-*"))) == 2
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped bytes", "other file", "empty"])
-def test_a_damaged_cache_is_built_again_with_a_notice(folder, cache, damage):
+@pytest.mark.parametrize("name", ["train_pixels.npy", "test_labels.npy", "sha256"])
+@pytest.mark.parametrize("damage", ["cut", "flipped bytes", "other file", "empty", "missing"])
+def test_a_damaged_cache_is_built_again_with_a_notice(folder, cache, damage, name):
     before = data.load(request("imagefolder", folder, **SMALL))
-    [kept] = cache.glob("*.npz")
-    content = bytearray(kept.read_bytes())
+    [kept] = cache.glob("imagefolder-*")
+    content = bytearray((kept / name).read_bytes())
     if damage == "cut":
         content = content[: len(content) // 2]
     elif damage == "flipped bytes":
-        content[2000:2010] = bytes(255 - byte for byte in content[2000:2010])
+        content[-10:] = bytes((byte + 1) % 256 for byte in content[-10:])
     else:
         content = bytearray(b"" if damage == "empty" else b"hello")
-    kept.write_bytes(content)
+    (kept / name).write_bytes(content)
+    if damage == "missing":
+        (kept / name).unlink()
     data._load.cache_clear()
     with pytest.warns(UserWarning, match="is damaged .* decoding the images again"):
         after = data.load(request("imagefolder", folder, **SMALL))
@@ -197,13 +200,20 @@ def test_a_damaged_cache_is_built_again_with_a_notice(folder, cache, damage):
         data.load(request("imagefolder", folder, **SMALL))
 
 
+def test_the_images_of_a_folder_are_in_memory_once_for_all_processes(folder):
+    loaded = data.load(request("imagefolder", folder, **SMALL))
+    for part in (loaded.train, loaded.validation, loaded.test):
+        assert isinstance(part.source, np.memmap)
+    assert loaded.train.source is loaded.validation.source
+
+
 @pytest.mark.parametrize("content", [b"", b"no image at all", None])
 def test_a_broken_image_is_named(folder, cache, content):
     broken = folder / "test" / "dog" / "0.png"
     broken.write_bytes(broken.read_bytes()[:300] if content is None else content)
     with pytest.raises(HpoBenchError, match=r"test/dog/0\.png cannot be read as an image"):
         data.load(request("imagefolder", folder, **SMALL))
-    assert not list(cache.glob("*.npz"))
+    assert not list(cache.glob("imagefolder-*"))
 
 
 def test_classes_of_train_and_test_must_agree(folder):

@@ -311,7 +311,7 @@ def test_the_network_is_that_of_torch_modules(c1):
 
 def test_augmentation_moves_pixels_of_its_own_image_only():
     pixels = np.arange(50, dtype=np.uint8)[:, None, None, None].repeat(32, 1).repeat(32, 2)
-    images = Images(np.ascontiguousarray(pixels.repeat(3, 3)), np.arange(50))
+    images = Images.all_of(np.ascontiguousarray(pixels.repeat(3, 3)), np.arange(50))
     seen = []
     for batch, labels in batches(images, 16, "flip+crop", torch.Generator().manual_seed(0)):
         assert batch.shape == (16, 32, 32, 3)
@@ -322,7 +322,7 @@ def test_augmentation_moves_pixels_of_its_own_image_only():
 
 def test_flips_are_left_to_right_of_about_half_of_the_images():
     ramp = np.zeros((200, 32, 32, 3), dtype=np.uint8) + np.arange(32, dtype=np.uint8)[:, None]
-    images = Images(ramp, np.zeros(200, dtype=np.int64))
+    images = Images.all_of(ramp, np.zeros(200, dtype=np.int64))
     [(batch, _)] = batches(images, 200, "flip", torch.Generator().manual_seed(0))
     flipped = batch[:, 0, 0, 0] == 31
     assert 60 < int(flipped.sum()) < 140

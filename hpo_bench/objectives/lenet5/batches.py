@@ -28,9 +28,10 @@ def batches(
     Yields:
         Pixels (size, 32, 32, 3) uint8 and labels (size,).
     """
-    pixels, labels = torch.from_numpy(images.pixels), torch.from_numpy(images.labels)
+    pixels, labels = torch.from_numpy(images.source), torch.from_numpy(images.source_labels)
     n = len(images) // size * size
     order = torch.randperm(len(images), generator=generator)[:n].view(-1, size)
+    order = torch.from_numpy(images.rows)[order]
     flipped = torch.rand(len(images), generator=generator)[:n].view(-1, size) < 0.5
     moves = torch.randint(2 * CROP + 1, (2, len(images)), generator=generator)
     moves = moves[:, :n].view(2, -1, size)
@@ -44,6 +45,13 @@ def batches(
         if augmentation != "none" and n_flipped:
             batch[-n_flipped:] = batch[-n_flipped:].flip(2)
         yield batch, labels[index]
+
+
+def in_order(images: Images, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Cut images into batches of `size` or less, all of them, as they are."""
+    pixels, labels = torch.from_numpy(images.source), torch.from_numpy(images.source_labels)
+    for index in torch.split(torch.from_numpy(images.rows), size):
+        yield pixels[index], labels[index]
 
 
 def normalised(batch: Tensor) -> Tensor:

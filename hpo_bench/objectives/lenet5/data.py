@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from hpo_bench.errors import HpoBenchError, InputError, MissingExtraError
 from hpo_bench.objectives.lenet5 import imagefolder, shapes
-from hpo_bench.objectives.lenet5.cache import data_directory, locked, say
+from hpo_bench.objectives.lenet5.cache import Arrays, data_directory, locked, say, shared
 
 Source = Literal["cifar10", "imagefolder", "shapes"]
 SOURCES: tuple[Source, ...] = ("cifar10", "imagefolder", "shapes")
@@ -25,17 +25,39 @@ SOURCES: tuple[Source, ...] = ("cifar10", "imagefolder", "shapes")
 
 @dataclass(frozen=True)
 class Images:
-    """Labelled images: pixels (n, 32, 32, 3) uint8, and labels (n,) int64 counted from 0."""
+    """Some images of a source that is in memory once, whoever uses which of them.
 
-    pixels: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int64]
+    Attributes:
+        source: Pixels of all images of the source, (all, 32, 32, 3) uint8.
+        source_labels: Their labels, (all,) int64, counted from 0.
+        rows: Which of them these images are, (n,).
+    """
+
+    source: npt.NDArray[np.uint8]
+    source_labels: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+
+    @classmethod
+    def all_of(cls, pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> Images:
+        """Give all images of a source."""
+        return cls(pixels, labels, np.arange(len(labels)))
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.rows)
+
+    @property
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """A copy of the pixels, (n, 32, 32, 3)."""
+        return self.source[self.rows]
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """A copy of the labels, (n,)."""
+        return self.source_labels[self.rows]
 
     def take(self, indices: npt.NDArray[np.int64]) -> Images:
-        """Copy the images at `indices`, in that order."""
-        return Images(self.pixels[indices], self.labels[indices])
+        """Give the images at `indices`, in that order."""
+        return Images(self.source, self.source_labels, self.rows[indices])
 
 
 @dataclass(frozen=True)
@@ -90,7 +112,7 @@ def _load(request: Request) -> Data:
     else:
         assert request.directory is not None
         train, test, classes = imagefolder.read(request.directory, data_directory())
-    return _split(request, Images(*train), Images(*test), classes)
+    return _split(request, Images.all_of(*train), Images.all_of(*test), classes)
 
 
 def _split(request: Request, train: Images, test: Images, classes: tuple[str, ...]) -> Data:
@@ -117,8 +139,8 @@ def _head(field: str, indices: npt.NDArray[np.int64], size: int | None) -> npt.N
 def _digest(*parts: Images) -> str:
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(part.pixels.tobytes())
-        digest.update(part.labels.astype("<i8").tobytes())
+        digest.update(np.ascontiguousarray(part.source).data)
+        digest.update(part.source_labels.astype("<i8").tobytes())
     return digest.hexdigest()
 
 
@@ -134,9 +156,30 @@ def _cifar10(directory: Path) -> tuple[Any, Any, tuple[str, ...]]:
         from torchvision.datasets import CIFAR10
     except ModuleNotFoundError as error:
         raise MissingExtraError("data = 'cifar10'", "lenet5", error.name) from None
-    parts = [_cifar10_part(CIFAR10, directory, train) for train in (True, False)]
-    train, test = ((part.data, np.array(part.targets, dtype=np.int64)) for part in parts)
-    return train, test, tuple(parts[0].classes)
+    folder = directory / CIFAR10.base_folder
+    if not folder.is_dir():
+        _cifar10_part(CIFAR10, directory, train=True)
+
+    def read() -> Arrays:
+        parts = {name: _cifar10_part(CIFAR10, directory, name == "train") for name in _PARTS}
+        pixels = {f"{name}_pixels": part.data for name, part in parts.items()}
+        labels = {f"{n}_labels": np.array(p.targets, np.int64) for n, p in parts.items()}
+        return {**pixels, **labels, "classes": np.array(parts["train"].classes)}
+
+    kept: dict[str, Any] = shared(data_directory() / f"cifar10-{_key(folder)}", read)
+    train, test = ((kept[f"{name}_pixels"], kept[f"{name}_labels"]) for name in _PARTS)
+    return train, test, tuple(kept["classes"].tolist())
+
+
+_PARTS = ("train", "test")
+
+
+def _key(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        status = file.stat()
+        digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def _cifar10_part(dataset: Any, directory: Path, train: bool) -> Any:

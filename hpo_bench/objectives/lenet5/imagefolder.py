@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,9 @@ from rich.console import Console
 from rich.progress import track
 
 from hpo_bench.errors import HpoBenchError, MissingExtraError
-from hpo_bench.objectives.lenet5.cache import locked, say
+from hpo_bench.objectives.lenet5.cache import Arrays, say, shared
 
-Arrays = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
+Labelled = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 Files = dict[str, list[tuple[Path, int]]]
 """Of `train` and `test`: every image, with the label of its class."""
 
@@ -27,7 +25,7 @@ SIDE = 32
 _ENDINGS = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
-def read(directory: Path, cache: Path) -> tuple[Arrays, Arrays, tuple[str, ...]]:
+def read(directory: Path, cache: Path) -> tuple[Labelled, Labelled, tuple[str, ...]]:
     """Read all images of a directory, resized to 32x32.
 
     They are decoded once: the arrays are kept in `cache` under a key of every file's name, size
@@ -46,14 +44,14 @@ def read(directory: Path, cache: Path) -> tuple[Arrays, Arrays, tuple[str, ...]]
     """
     classes = _classes(directory)
     files = {part: _files(directory / part, classes) for part in ("train", "test")}
-    path = cache / f"imagefolder-{_key(directory, files)}.npz"
-    with locked(cache):
-        arrays = _cached(path)
-        if arrays is None:
-            n_images = sum(len(part) for part in files.values())
-            say(f"decoding {n_images:,} images of {directory}, kept in {path}")
-            arrays = _decode_all(files)
-            _keep(path, arrays)
+    path = cache / f"imagefolder-{_key(directory, files)}"
+
+    def decode() -> Arrays:
+        n_images = sum(len(part) for part in files.values())
+        say(f"decoding {n_images:,} images of {directory}, kept in {path}")
+        return _decode_all(files)
+
+    arrays: dict[str, Any] = shared(path, decode)
     train, test = ((arrays[f"{part}_pixels"], arrays[f"{part}_labels"]) for part in files)
     return train, test, tuple(classes)
 
@@ -99,31 +97,9 @@ def _key(directory: Path, files: Files) -> str:
     return digest.hexdigest()[:16]
 
 
-def _cached(path: Path) -> dict[str, npt.NDArray[Any]] | None:
-    if not path.exists():
-        return None
-    try:
-        with np.load(path) as kept:  # a zip archive: its checksums are verified
-            return {name: kept[name] for name in kept.files}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        warnings.warn(f"{path} is damaged ({error}); decoding the images again", stacklevel=2)
-        return None
-
-
-def _keep(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
-    # Renaming is atomic: a reader finds a whole file or none.
-    partial = path.with_suffix(".partial.npz")
-    try:
-        np.savez(partial, allow_pickle=False, **arrays)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise HpoBenchError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def _decode_all(files: Files) -> dict[str, npt.NDArray[Any]]:
+def _decode_all(files: Files) -> Arrays:
     # Not in threads: most of the time is spent in Python, which runs one at a time.
-    arrays: dict[str, npt.NDArray[Any]] = {}
+    arrays: Arrays = {}
     console = Console(stderr=True)
     for name, part in files.items():
         pixels = np.empty((len(part), SIDE, SIDE, 3), dtype=np.uint8)

@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives.base import Evaluation
-from hpo_bench.objectives.lenet5.batches import batches, normalised
+from hpo_bench.objectives.lenet5.batches import batches, in_order, normalised
 from hpo_bench.objectives.lenet5.data import Data, Images
 from hpo_bench.objectives.lenet5.model import Dropout, Network, columns_at_once, logits
 from hpo_bench.objectives.lenet5.optimizer import initial_state, update
@@ -228,15 +228,13 @@ def _train_epoch(group: Sequence[Training]) -> None:
 def _accuracies(group: Sequence[Training], images: Images) -> list[float]:
     """Measure the averaged weights of networks that may run together."""
     one = group[0]
-    pixels, labels = torch.from_numpy(images.pixels), torch.from_numpy(images.labels)
     layers = [training._network.layers(training._average) for training in group]
     correct = [0] * len(group)
+    activation = one._configuration["activation"]
     with _autocast(one._precision):
-        for start in range(0, len(images), _EVALUATION_BATCH):
-            part = slice(start, start + _EVALUATION_BATCH)
-            activation = one._configuration["activation"]
-            for i, scores in enumerate(logits(layers, normalised(pixels[part]), activation)):
-                correct[i] += int((scores.argmax(1) == labels[part]).sum())
+        for batch, labels in in_order(images, _EVALUATION_BATCH):
+            for i, scores in enumerate(logits(layers, normalised(batch), activation)):
+                correct[i] += int((scores.argmax(1) == labels).sum())
     return [n / len(images) for n in correct]
 
 
