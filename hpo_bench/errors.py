@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -40,6 +41,19 @@ class MissingExtraError(HpoBenchError):
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str | None]]:
         return MissingExtraError, self._arguments
+
+
+@contextmanager
+def needing(extra: str, feature: str) -> Iterator[None]:
+    """Import inside what a feature needs; say which extra brings it.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(feature, extra, error.name) from None
 
 
 def one_of(value: str, allowed: Iterable[str]) -> str:

@@ -8,8 +8,9 @@ dashboard and in tables.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import optuna
@@ -43,6 +44,8 @@ class JobRecord:
     sampler_seconds: float
     storage_seconds: float
     wall_seconds: float
+    ended: float | None = None
+    """When it was recorded, in seconds since 1970: what tells the order of a run's jobs."""
 
     @property
     def outcome(self) -> Outcome:
@@ -75,6 +78,8 @@ def write(trial: optuna.Trial, jobs: Sequence[JobRecord], told: Mapping[str, Any
         jobs: Those before, and the new one.
         told: Further attributes, for people.
     """
+    *before, new = jobs
+    jobs = [*before, new if new.ended is not None else replace(new, ended=time.time())]
     totals = {cost: sum(getattr(job, cost) for job in jobs) for cost in _COSTS}
     for name, value in {**told, **totals, JOBS: [asdict(job) for job in jobs]}.items():
         trial.set_user_attr(name, value)

@@ -58,7 +58,7 @@ def evaluate(job: Job, function: Function = valley) -> Outcome:
 def _recorded(job: Job, fidelity: int, value: float | None) -> Outcome:
     before = jobs_of(recorded(job.trial))
     epochs = fidelity - max((done.fidelity for done in before), default=0)
-    done = JobRecord(fidelity, value, False, epochs, 0.0, 0.0, 0.0, 0.0)
+    done = JobRecord(fidelity, value, False, epochs, 0.0, 0.0, 0.0, 0.0, ended=0.0)
     write(job.trial, [*before, done], {})
     return done.outcome
 

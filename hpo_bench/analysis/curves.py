@@ -1,0 +1,94 @@
+"""Anytime curves: how good the incumbent is by the time that something has been spent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpo_bench.analysis.history import AXES, Array, History
+
+MAX_POINTS = 400
+"""Places of a curve that are drawn; more cannot be told apart on a screen."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A method's incumbent over its runs: median and quartiles."""
+
+    method: str
+    axis: str
+    x: Array
+    """What was spent, from where every run has an incumbent to where the last one ends."""
+    median: Array
+    lower: Array
+    """First quartile."""
+    upper: Array
+    """Third quartile."""
+    runs: int
+
+
+def curve(histories: Sequence[History], axis: str) -> Curve | None:
+    """The curve of a method's runs; None while none has an incumbent.
+
+    A run that has ended keeps its incumbent. Runs without any incumbent are left out.
+    """
+    runs = [history for history in histories if history.incumbent is not None]
+    if not runs:
+        return None
+    start = max(first_incumbent(run, axis) for run in runs)
+    places = np.unique(np.concatenate([run.spent(axis) for run in runs]))
+    places = _thinned(places[places >= start])
+    values = np.array([incumbents_at(run, axis, places) for run in runs])
+    lower, median, upper = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
+    return Curve(runs[0].method, axis, places, median, lower, upper, len(runs))
+
+
+def incumbents_at(run: History, axis: str, places: Array) -> Array:
+    """The incumbent's value once so much is spent; NaN before the first."""
+    index = np.searchsorted(run.spent(axis), places, side="right")
+    values: Array = np.concatenate([[np.nan], run.incumbents])[index]
+    return values
+
+
+def first_incumbent(run: History, axis: str) -> float:
+    """What is spent when a run has its first incumbent; infinity if it has none."""
+    spent = run.spent(axis)[~np.isnan(run.incumbents)]
+    return float(spent[0]) if spent.size else np.inf
+
+
+def common_range(histories: Sequence[History], axis: str) -> tuple[float, float] | None:
+    """The part of an axis on which every run has an incumbent and is still at work."""
+    runs = [history for history in histories if history.incumbent is not None]
+    if not runs:
+        return None
+    start = max(first_incumbent(run, axis) for run in runs)
+    stop = min(float(run.spent(axis)[-1]) for run in runs)
+    return (start, stop) if start < stop else None
+
+
+def mean_incumbent(run: History, axis: str, start: float, stop: float) -> float:
+    """Area under a run's curve from `start` to `stop`, divided by its width.
+
+    It is in the objective's units: the incumbent's value at a moment drawn at random.
+    """
+    spent = run.spent(axis)
+    inside = spent[(spent > start) & (spent < stop)]
+    edges = np.concatenate([[start], inside, [stop]])
+    return float(incumbents_at(run, axis, edges[:-1]) @ np.diff(edges)) / (stop - start)
+
+
+def curves(groups: dict[str, list[History]]) -> dict[str, list[Curve]]:
+    """Every method's curve on every axis: axis -> curves."""
+    return {
+        axis: [made for runs in groups.values() if (made := curve(runs, axis)) is not None]
+        for axis in AXES
+    }
+
+
+def _thinned(places: Array) -> Array:
+    if len(places) <= MAX_POINTS:
+        return places
+    kept: Array = places[np.linspace(0, len(places) - 1, MAX_POINTS).round().astype(int)]
+    return kept

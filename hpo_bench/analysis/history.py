@@ -1,0 +1,154 @@
+"""Histories: the evaluations of every run in their order, with what was spent by then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo_bench.records import CREATED, FINISHED, JobRecord, jobs_of
+from hpo_bench.spaces import Configuration
+from hpo_bench.storage import iterate_studies
+
+Array = NDArray[np.float64]
+
+AXES = {
+    "evaluations": "evaluations",
+    "epochs": "full evaluations' worth of epochs",
+    "train_seconds": "training seconds",
+    "wall_seconds": "wall seconds, sampler and storage included",
+}
+"""What a run spends: the axes on which methods can be compared."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One evaluation: a configuration taken to a fidelity."""
+
+    trial: int
+    configuration: Configuration
+    job: JobRecord
+    test: float | None
+    """Test accuracy, which is recorded for the last evaluation of a trial."""
+
+
+@dataclass(frozen=True)
+class History:
+    """One run, evaluation by evaluation."""
+
+    method: str
+    seed: int
+    state: str
+    """`finished`; `partial`, it can go on; `failed`, its last evaluation failed and it has not
+    gone on; `empty`, nothing evaluated."""
+    reason: str
+    """Why it ended, or what its last failure was; empty where there is nothing to say."""
+    steps: tuple[Step, ...]
+    max_fidelity: int
+    maximise: bool
+    attributes: dict[str, Any]
+    """What the study says of itself: options, budget, versions, machine, ..."""
+    space: dict[str, BaseDistribution]
+
+    def spent(self, axis: str) -> Array:
+        """What was spent by the end of each evaluation, on one of `AXES`."""
+        if axis == "evaluations":
+            return np.arange(1.0, len(self.steps) + 1)
+        each = np.array([getattr(step.job, axis) for step in self.steps], dtype=float)
+        return np.cumsum(each) / (self.max_fidelity if axis == "epochs" else 1)
+
+    @cached_property
+    def values(self) -> Array:
+        """The value of each evaluation; NaN below full fidelity and where it failed."""
+        return np.array([self._value(step.job) for step in self.steps], dtype=float)
+
+    @cached_property
+    def incumbents(self) -> Array:
+        """The best value so far, after each evaluation; NaN before the first."""
+        best = np.fmax if self.maximise else np.fmin
+        return best.accumulate(self.values) if len(self.values) else self.values
+
+    @property
+    def incumbent(self) -> float | None:
+        """The best value of all; None if there is none."""
+        last = self.incumbents[-1:]
+        return float(last[0]) if last.size and not np.isnan(last[0]) else None
+
+    def _value(self, job: JobRecord) -> float:
+        is_full = job.fidelity >= self.max_fidelity and not job.pruned
+        return job.value if is_full and job.value is not None else np.nan
+
+
+def read(storage: BaseStorage, suite: str) -> list[History]:
+    """Read every run of a suite, also while runs go on.
+
+    Raises:
+        HpoBenchError: The storage holds no run of it.
+    """
+    return [_history(study) for study in iterate_studies(storage, suite)]
+
+
+def by_method(histories: Sequence[History]) -> dict[str, list[History]]:
+    """Group runs by method, each group by seed."""
+    groups: dict[str, list[History]] = {}
+    for history in sorted(histories, key=lambda h: (h.method, h.seed)):
+        groups.setdefault(history.method, []).append(history)
+    return groups
+
+
+def _history(study: optuna.Study) -> History:
+    _, method, seed = study.study_name.split("/")
+    attributes = study.user_attrs
+    trials = study.get_trials(deepcopy=False)
+    steps = _steps(trials)
+    state, reason = _state(attributes, trials)
+    return History(
+        method=method,
+        seed=int(seed.removeprefix("seed-")),
+        state=state,
+        reason=reason,
+        steps=steps,
+        # A study whose creation was cut short says nothing of itself, and has no evaluations.
+        max_fidelity=attributes.get("max_fidelity", 1),
+        maximise=study.direction is StudyDirection.MAXIMIZE,
+        attributes=attributes if CREATED in attributes else {},
+        space=trials[0].distributions if trials else {},
+    )
+
+
+def _steps(trials: Sequence[FrozenTrial]) -> tuple[Step, ...]:
+    """All jobs, in the order in which they were recorded.
+
+    Records of an earlier version have no time; of those, one bracket came after the other, and
+    rung by rung within each, which is what one worker does.
+    """
+    found = []
+    for trial in trials:
+        jobs = jobs_of(trial)
+        bracket = trial.user_attrs.get("bracket", 0)
+        for place, job in enumerate(jobs):
+            is_last = place == len(jobs) - 1
+            test = trial.user_attrs.get("test_accuracy") if is_last else None
+            key = (job.ended or 0.0, bracket, place, trial.number)
+            found.append((key, Step(trial.number, dict(trial.params), job, test)))
+    return tuple(step for _, step in sorted(found, key=lambda pair: pair[0]))
+
+
+def _state(attributes: dict[str, Any], trials: Sequence[FrozenTrial]) -> tuple[str, str]:
+    if FINISHED in attributes:
+        return "finished", attributes[FINISHED]
+    done = [trial for trial in trials if jobs_of(trial)]
+    if not done:
+        return "empty", ""
+    if done[-1].state is TrialState.FAIL:
+        return "failed", str(done[-1].user_attrs.get("error", ""))
+    return "partial", ""

@@ -1,0 +1,74 @@
+"""Ranks of methods across objectives, and which of them differ.
+
+Source: Demšar 2006, "Statistical Comparisons of Classifiers over Multiple Data Sets".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from scipy import stats
+
+from hpo_bench.analysis.comparisons import ALPHA
+from hpo_bench.errors import HpoBenchError
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Mean ranks over objectives, best first."""
+
+    methods: list[str]
+    mean_ranks: list[float]
+    """1 is best."""
+    objectives: int
+    p: float | None
+    """Friedman's test that all methods rank alike; None for two methods, which it cannot test."""
+    critical_difference: float
+    """Nemenyi: mean ranks that are closer than this do not differ at the 5% level."""
+
+
+def rank(scores: Mapping[str, Mapping[str, float]], *, maximise: Mapping[str, bool]) -> Ranking:
+    """Rank methods across objectives.
+
+    Args:
+        scores: Objective -> method -> mean over seeds of what its runs have found.
+        maximise: Objective -> whether more is better.
+
+    Raises:
+        HpoBenchError: There is a single objective, or fewer than two methods were run on all.
+    """
+    if len(scores) < 2:
+        raise HpoBenchError(
+            "ranks need several objectives, and here is one: how methods rank over the seeds of "
+            "one objective says nothing about others"
+        )
+    methods = sorted(set.intersection(*(set(found) for found in scores.values())))
+    if len(methods) < 2:
+        raise HpoBenchError(
+            "ranks need two methods that were run on every objective; "
+            f"on all are: {', '.join(methods) or '(none)'}"
+        )
+    table = np.array(
+        [
+            [(-1 if maximise[name] else 1) * found[method] for method in methods]
+            for name, found in scores.items()
+        ]
+    )
+    means = stats.rankdata(table, axis=1).mean(axis=0)
+    order = np.argsort(means, kind="stable")
+    return Ranking(
+        [methods[i] for i in order],
+        [float(means[i]) for i in order],
+        len(scores),
+        float(stats.friedmanchisquare(*table.T).pvalue) if len(methods) > 2 else None,
+        critical_difference(len(methods), len(scores)),
+    )
+
+
+def critical_difference(methods: int, objectives: int) -> float:
+    """The difference of two mean ranks that Nemenyi's test asks for, at the 5% level."""
+    quantile = stats.studentized_range.ppf(1 - ALPHA, methods, np.inf) / sqrt(2)
+    return float(quantile * sqrt(methods * (methods + 1) / (6 * objectives)))

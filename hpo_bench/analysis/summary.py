@@ -1,0 +1,211 @@
+"""All that a report says of a suite, computed once: every format shows these numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.storages import BaseStorage
+
+from hpo_bench.analysis import curves, targets
+from hpo_bench.analysis.comparisons import Comparison, all_pairs
+from hpo_bench.analysis.curves import Curve
+from hpo_bench.analysis.history import History, by_method, read
+from hpo_bench.analysis.intervals import Estimate, estimate
+from hpo_bench.analysis.results import MethodResult, RunResult, collect
+from hpo_bench.analysis.space import Importances, importances
+from hpo_bench.analysis.targets import Distribution, Reached
+from hpo_bench.errors import InputError
+
+ACCURACY_ROPE = 0.01
+"""One percent of the images more or less: the convention for accuracies."""
+
+MEASURES = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class MethodSummary:
+    """A method over its runs."""
+
+    name: str
+    means: MethodResult
+    """Counts and times, means per run."""
+    validation: Estimate | None
+    """Of the incumbents, by which they were chosen."""
+    quartiles: tuple[float, float, float] | None
+    """First quartile, median and third quartile of the same."""
+    test: Estimate | None
+    """Of the incumbents, which no method saw."""
+    gap: Estimate | None
+    """By how much validation flatters: above 0, the incumbents are worse on the test images."""
+    area: Estimate | None
+    """Mean incumbent over the part of the budget that all runs have in common."""
+    states: dict[str, int]
+    """How many of its runs are finished, partial, failed, empty."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A suite as the storage holds it."""
+
+    suite: str
+    metric: str
+    maximise: bool
+    data: dict[str, Any]
+    methods: list[MethodSummary]
+    """Best first, by the mean validation value."""
+    runs: list[RunResult]
+    histories: list[History]
+    """By method and seed."""
+    curves: dict[str, list[Curve]]
+    """Axis -> a curve per method."""
+    area_range: tuple[float, float] | None
+    """Full evaluations' worth of epochs between which `area` is taken."""
+    targets: dict[float, str]
+    """Target of the table -> where it comes from."""
+    reached: list[Reached]
+    distributions: list[Distribution]
+    n_targets: int
+    """Targets of the distributions."""
+    comparisons: dict[str, list[Comparison]]
+    """Measure -> every pair of methods; no entry for what was not measured."""
+    rope: float | None
+    importances: Importances | None
+
+    def groups(self) -> dict[str, list[History]]:
+        """Runs by method, the methods in the table's order."""
+        found = by_method(self.histories)
+        return {method.name: found[method.name] for method in self.methods}
+
+
+def summarise(
+    storage: BaseStorage,
+    suite: str,
+    *,
+    given_targets: Sequence[float] = (),
+    rope: float | None = None,
+) -> Summary:
+    """Read and analyse a suite; also while its runs go on.
+
+    Args:
+        storage: Where its studies are.
+        suite: Its name.
+        given_targets: Values to reach; empty takes them from random search's evaluations.
+        rope: Difference below which methods are equivalent in practice; None takes 0.01 where
+            accuracy is measured, and leaves the Bayesian test out elsewhere.
+
+    Raises:
+        HpoBenchError: The storage holds no run of it, or an argument cannot be used.
+    """
+    if rope is not None and not rope > 0:
+        raise InputError("rope", rope, "expected a difference above 0")
+    result = collect(storage, suite)
+    groups = by_method(read(storage, suite))
+    groups = {method.method: groups[method.method] for method in result.methods}
+    histories = [history for runs in groups.values() for history in runs]
+    if rope is None and _is_accuracy(result.metric):
+        rope = ACCURACY_ROPE
+    maximise = histories[0].maximise
+    area_range = curves.common_range(histories, targets.AXIS)
+    table_targets, curve_targets = _targets(histories, given_targets)
+    x = targets.costs_until(histories)
+    found = {measure: found_by(result.runs, measure, list(groups)) for measure in MEASURES}
+    comparisons = {
+        measure: all_pairs(values, maximise=maximise, rope=rope)
+        for measure, values in found.items()
+        if any(values.values())
+    }
+    return Summary(
+        suite=suite,
+        metric=result.metric,
+        maximise=maximise,
+        data=result.data,
+        methods=[
+            _method(means, groups[means.method], result.runs, result.metric, area_range)
+            for means in result.methods
+        ],
+        runs=result.runs,
+        histories=histories,
+        curves=curves.curves(groups),
+        area_range=area_range,
+        targets=table_targets,
+        reached=[targets.reached(r, t) for t in table_targets for r in groups.values()],
+        distributions=[targets.distribution(runs, curve_targets, x) for runs in groups.values()]
+        if curve_targets
+        else [],
+        n_targets=len(curve_targets),
+        comparisons=comparisons,
+        rope=rope,
+        importances=importances(histories),
+    )
+
+
+def found_by(
+    runs: Sequence[RunResult], measure: str, methods: Sequence[str]
+) -> dict[str, dict[int, float]]:
+    """What each method's runs have found: method -> seed -> validation or test value."""
+    found: dict[str, dict[int, float]] = {method: {} for method in methods}
+    for run in runs:
+        value = getattr(run, measure)
+        if value is not None:
+            found[run.method][run.seed] = value
+    return found
+
+
+def _is_accuracy(metric: str) -> bool:
+    return "accuracy" in metric
+
+
+def _targets(
+    histories: Sequence[History], given: Sequence[float]
+) -> tuple[dict[float, str], list[float]]:
+    """Give the targets of the table, with where they come from, and those of the distributions."""
+    if given:
+        return dict.fromkeys(sorted(set(given)), "given"), sorted(set(given))
+    told = {
+        value: f"one random configuration in {many}"
+        for many, value in targets.from_random(histories).items()
+    }
+    return told, targets.spread_from_random(histories)
+
+
+def _method(
+    means: MethodResult,
+    histories: Sequence[History],
+    all_runs: Sequence[RunResult],
+    metric: str,
+    area_range: tuple[float, float] | None,
+) -> MethodSummary:
+    runs = [run for run in all_runs if run.method == means.method]
+    validation = [run.validation for run in runs if run.validation is not None]
+    sign = 1 if histories[0].maximise else -1
+    gaps = [
+        sign * (run.validation - run.test)
+        for run in runs
+        if run.validation is not None and run.test is not None
+    ]
+    areas = [
+        curves.mean_incumbent(history, targets.AXIS, *area_range)
+        for history in histories
+        if area_range is not None and history.incumbent is not None
+    ]
+    states = [history.state for history in histories]
+    return MethodSummary(
+        name=means.method,
+        means=means,
+        validation=estimate(validation),
+        quartiles=_quartiles(validation),
+        test=estimate([run.test for run in runs if run.test is not None]),
+        gap=estimate(gaps) if _is_accuracy(metric) else None,
+        area=estimate(areas),
+        states={state: states.count(state) for state in sorted(set(states))},
+    )
+
+
+def _quartiles(values: Sequence[float]) -> tuple[float, float, float] | None:
+    if not values:
+        return None
+    low, median, high = map(float, np.quantile(values, [0.25, 0.5, 0.75]))
+    return low, median, high

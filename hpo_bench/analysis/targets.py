@@ -1,0 +1,144 @@
+"""Fixed targets: what it costs to reach a value, and how often it is reached.
+
+Expected running time and empirical distributions are those of COCO (Hansen et al. 2016, "COCO:
+Performance Assessment"), without its simulated restarts: a run that misses a target has missed it.
+Cost is counted in full evaluations' worth of epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from hpo_bench.analysis.history import Array, History
+from hpo_bench.analysis.intervals import CONFIDENCE, MIN_SEEDS, band
+
+AXIS = "epochs"
+
+ONE_IN = (2, 5, 10, 20, 50, 100)
+"""Targets of the table: what one random configuration in so many reaches."""
+
+N_TARGETS = 51
+"""Targets of the distributions, as many as COCO has."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How a method fares with one target."""
+
+    method: str
+    target: float
+    expected: float | None
+    """Expected running time: all that its runs have spent until the target or their end, divided
+    by the number of successes; None if there is none."""
+    successes: int
+    runs: int
+    low: float | None
+    """Of the success rate, 95% (Wilson); None with too few runs."""
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """The share of (run, target) pairs that a method has reached by a cost."""
+
+    method: str
+    x: Array
+    share: Array
+    low: Array | None
+    """Bootstrap band over runs, 95%; None with too few runs."""
+    high: Array | None
+    runs: int
+
+
+def from_random(histories: Sequence[History]) -> dict[int, float]:
+    """Targets of the table from random search's own evaluations: one in so many -> value.
+
+    Only what the evaluations can tell is asked of them: one in twenty takes at least twenty.
+    Empty if the suite has no random search.
+    """
+    values = _random_values(histories)
+    return {many: _one_in(many, values, histories) for many in ONE_IN if many <= len(values)}
+
+
+def spread_from_random(histories: Sequence[History]) -> list[float]:
+    """Targets of the distributions: from one in two to one in all, evenly in the logarithm."""
+    values = _random_values(histories)
+    if len(values) < 2:
+        return []
+    many = np.geomspace(2, len(values), N_TARGETS)
+    return sorted({_one_in(m, values, histories) for m in many})
+
+
+def reached(runs: Sequence[History], target: float) -> Reached:
+    """Count what a method's runs (at least one) have spent on a target."""
+    costs = [cost_of(run, target) for run in runs]
+    hits = [cost for cost in costs if np.isfinite(cost)]
+    misses = [_total(run) for run, cost in zip(runs, costs, strict=True) if not np.isfinite(cost)]
+    low, high = _wilson(len(hits), len(runs))
+    return Reached(
+        method=runs[0].method,
+        target=target,
+        expected=(sum(hits) + sum(misses)) / len(hits) if hits else None,
+        successes=len(hits),
+        runs=len(runs),
+        low=low,
+        high=high,
+    )
+
+
+def cost_of(run: History, target: float) -> float:
+    """What a run had spent when its incumbent first reached a target; infinity if never."""
+    sign = 1 if run.maximise else -1
+    with np.errstate(invalid="ignore"):
+        hit = np.flatnonzero(sign * run.incumbents >= sign * target)
+    return float(run.spent(AXIS)[hit[0]]) if hit.size else np.inf
+
+
+def distribution(runs: Sequence[History], targets: Sequence[float], x: Array) -> Distribution:
+    """Share of the targets that a method's runs (at least one) have reached by each cost in `x`."""
+    costs = np.array([[cost_of(run, target) for target in targets] for run in runs])
+    shares = (costs[:, :, None] <= x).mean(axis=1)
+    low, high = band(shares) or (None, None)
+    return Distribution(runs[0].method, x, shares.mean(axis=0), low, high, len(runs))
+
+
+def costs_until(histories: Sequence[History]) -> Array:
+    """Costs at which anything can change, from 0 to the end of the longest run."""
+    spent = [history.spent(AXIS) for history in histories]
+    return np.unique(np.concatenate([[0.0], *spent]))
+
+
+def _random_values(histories: Sequence[History]) -> Array:
+    """Full evaluations of random search, the failed ones left out."""
+    runs = [h.values for h in histories if is_random(h)]
+    values = np.concatenate(runs) if runs else np.empty(0)
+    return values[~np.isnan(values)]
+
+
+def is_random(history: History) -> bool:
+    """Whether a run is random search's, under whatever name the suite has it."""
+    named = str(history.attributes.get("method", history.method))
+    return named == "random" or named.endswith(":RandomSampler")
+
+
+def _one_in(many: float, values: Array, histories: Sequence[History]) -> float:
+    share = 1 - 1 / many if histories[0].maximise else 1 / many
+    # A value that was seen, so that it can be reached exactly.
+    method = "higher" if histories[0].maximise else "lower"
+    return float(np.quantile(values, share, method=method))  # type: ignore[call-overload]
+
+
+def _total(run: History) -> float:
+    spent = run.spent(AXIS)
+    return float(spent[-1]) if spent.size else 0.0
+
+
+def _wilson(successes: int, n: int) -> tuple[float | None, float | None]:
+    if n < MIN_SEEDS:
+        return None, None
+    interval = stats.binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
+    return float(interval.low), float(interval.high)

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from hpo_bench.analysis.ranks import critical_difference, rank
+from hpo_bench.errors import HpoBenchError
+
+SCORES = {
+    "one": {"a": 0.9, "b": 0.8, "c": 0.7},
+    "two": {"a": 0.9, "b": 0.9, "c": 0.1},
+    "loss": {"a": 3.0, "b": 1.0, "c": 2.0, "d": 9.0},
+}
+MAXIMISE = {"one": True, "two": True, "loss": False}
+
+
+def test_the_critical_difference_is_that_of_demsars_example():
+    assert critical_difference(4, 14) == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 14)), abs=5e-4)
+    assert critical_difference(10, 20) == pytest.approx(3.164 * np.sqrt(10 * 11 / 120), abs=1e-3)
+
+
+def test_mean_ranks_by_hand():
+    found = rank(SCORES, maximise=MAXIMISE)
+    # a: 1, 1.5, 3; b: 2, 1.5, 1; c: 3, 3, 2; d was not run on every objective
+    assert found.methods == ["b", "a", "c"]
+    assert found.mean_ranks == pytest.approx([1.5, 5.5 / 3, 8 / 3])
+    expected = stats.friedmanchisquare([1, 1.5, 3], [2, 1.5, 1], [3, 3, 2])
+    assert found.p == pytest.approx(expected.pvalue)
+
+
+def test_one_objective_has_no_ranks():
+    with pytest.raises(HpoBenchError, match="ranks need several objectives, and here is one"):
+        rank({"one": SCORES["one"]}, maximise=MAXIMISE)
+
+
+def test_one_method_has_no_ranks():
+    with pytest.raises(HpoBenchError, match="two methods that were run on every objective"):
+        rank({"one": {"a": 1.0}, "two": {"a": 1.0, "b": 2.0}}, maximise=MAXIMISE)
+
+
+def test_two_methods_have_ranks_and_no_friedman_test():
+    two = {name: {m: scores[m] for m in "ab"} for name, scores in SCORES.items()}
+    assert rank(two, maximise=MAXIMISE).p is None

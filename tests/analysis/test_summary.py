@@ -1,0 +1,89 @@
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from written import SPACE, history, write_run, write_suite
+
+from hpo_bench.analysis.history import History, Step
+from hpo_bench.analysis.space import importances
+from hpo_bench.analysis.summary import summarise
+from hpo_bench.errors import InputError
+
+
+@pytest.fixture
+def storage():
+    return optuna.storages.InMemoryStorage()
+
+
+def test_curves_end_at_the_tables_median(storage):
+    write_suite(storage)
+    summary = summarise(storage, "written")
+    for method in summary.methods:
+        for axis in summary.curves:
+            (curve,) = [c for c in summary.curves[axis] if c.method == method.name]
+            ends = (curve.lower[-1], curve.median[-1], curve.upper[-1])
+            assert ends == pytest.approx(method.quartiles)
+
+
+def test_the_gap_is_by_how_much_validation_flatters(storage):
+    for seed in range(6):
+        write_run(storage, [0.5, 0.9], seed=seed, tests=[0.6, 0.8])
+    (method,) = summarise(storage, "written").methods
+    assert method.gap.mean == pytest.approx(0.1)
+    assert method.area.mean == 0.5  # 0.9 comes with the end of the budget
+
+
+def test_what_is_no_accuracy_has_no_gap_and_no_region_of_equivalence(storage):
+    write_suite(storage, metric="loss")
+    summary = summarise(storage, "written")
+    assert all(method.gap is None for method in summary.methods)
+    assert summary.rope is None
+    assert summarise(storage, "written", rope=0.5).comparisons["test"][0].rope is not None
+
+
+def test_targets_can_be_given(storage):
+    write_suite(storage, methods={"pso": 0.0})
+    assert summarise(storage, "written").reached == []
+    assert summarise(storage, "written").distributions == []
+    summary = summarise(storage, "written", given_targets=[0.7, 0.65])
+    assert summary.targets == {0.65: "given", 0.7: "given"}
+    assert [found.target for found in summary.reached] == [0.65, 0.7]
+
+
+@pytest.mark.parametrize("rope", [0.0, -1.0, float("nan")])
+def test_a_region_of_equivalence_has_a_width(storage, rope):
+    with pytest.raises(InputError, match="rope"):
+        summarise(storage, "written", rope=rope)
+
+
+def test_runs_that_are_empty_or_failed_are_counted_as_such(storage):
+    write_suite(storage, seeds=2)
+    write_run(storage, [], method="pso", seed=2, finished=None)
+    write_run(storage, [None], method="grid", seed=0, finished=None)
+    methods = {method.name: method for method in summarise(storage, "written").methods}
+    assert methods["pso"].states == {"empty": 1, "finished": 2}
+    assert methods["pso"].validation.n == 2
+    assert methods["grid"].states == {"failed": 1}
+    assert methods["grid"].validation is None
+
+
+def test_importance_is_found_where_it_is():
+    rng = np.random.default_rng(0)
+    template = history(rng.uniform(size=100).tolist())
+    steps = [
+        Step(s.trial, {"x": s.job.value, "y": float(10 ** -rng.uniform(0, 3))}, s.job, None)
+        for s in template.steps
+    ]
+    fields = {**vars(template), "steps": tuple(steps), "space": SPACE}
+    run = History(**{name: fields[name] for name in History.__dataclass_fields__})
+    found = importances([run])
+    assert list(found.shares) == ["x", "y"]
+    assert found.shares["x"] > 0.9
+    assert (found.evaluations, found.source) == (100, "random search")
+
+
+def test_few_evaluations_or_a_single_hyperparameter_tell_no_importance():
+    assert importances([history([])]) is None
+    one = {"x": FloatDistribution(0, 1)}
+    steps = tuple(Step(n, {"x": 0.5}, history([0.5]).steps[0].job, None) for n in range(40))
+    assert importances([History("random", 0, "", "", steps, 1, True, {}, one)]) is None

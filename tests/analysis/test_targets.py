@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from scipy import stats
+from written import history
+
+from hpo_bench.analysis import targets
+
+
+def test_expected_running_time_counts_what_misses_have_spent():
+    runs = [history([0.1, 0.1, 0.9, 0.9]), history([0.1] * 4 + [0.9]), history([0.1] * 10)]
+    found = targets.reached(runs, 0.9)
+    assert found.expected == (3 + 5 + 10) / 2
+    assert (found.successes, found.runs) == (2, 3)
+    assert found.low is None
+
+
+def test_a_target_that_is_never_reached_has_no_expected_running_time():
+    found = targets.reached([history([0.1])] * 6, 0.9)
+    assert found.expected is None
+    expected = stats.binomtest(0, 6).proportion_ci(0.95, method="wilson")
+    assert (found.low, found.high) == (expected.low, expected.high)
+
+
+def test_less_is_better_where_it_is_minimised():
+    assert targets.cost_of(history([3.0, 1.0], maximise=False), 2.0) == 2
+    assert targets.cost_of(history([3.0, 1.0], maximise=True), 2.0) == 1
+    assert targets.cost_of(history([None, None]), 0.0) == np.inf
+
+
+def test_the_distribution_is_the_share_of_runs_and_targets_reached():
+    runs = [history([0.1, 0.5]), history([0.5, 0.9])]
+    made = targets.distribution(runs, [0.5, 0.9], np.array([0.0, 1.0, 2.0]))
+    # after one: the second run has one of two targets; after two: one and two of two
+    assert made.share.tolist() == [0.0, 0.25, 0.75]
+    assert made.low is None
+
+
+def test_the_band_is_around_the_distribution():
+    rng = np.random.default_rng(0)
+    runs = [history(rng.uniform(size=10).tolist(), seed=seed) for seed in range(10)]
+    made = targets.distribution(runs, [0.5, 0.8, 0.95], np.arange(11.0))
+    assert (made.low <= made.share).all()
+    assert (made.share <= made.high).all()
+
+
+@pytest.mark.parametrize("maximise", [True, False])
+def test_targets_are_what_one_random_configuration_in_so_many_reaches(maximise):
+    values = np.arange(1.0, 101.0)
+    run = history(values.tolist(), maximise=maximise)
+    found = targets.from_random([run, history([1000.0], method="pso", maximise=maximise)])
+    assert list(found) == [2, 5, 10, 20, 50, 100]
+    for many, target in found.items():
+        share = np.mean(values >= target if maximise else values <= target)
+        assert share == pytest.approx(1 / many, abs=0.011)
+    spread = targets.spread_from_random([run])
+    assert spread == sorted(set(spread))
+    assert len(spread) > 30
+
+
+def test_few_evaluations_tell_few_targets():
+    assert list(targets.from_random([history([0.1] * 12)])) == [2, 5, 10]
+    assert targets.from_random([history([0.1], method="pso")]) == {}
+    assert targets.spread_from_random([history([0.1])]) == []
+
+
+def test_random_search_is_known_by_what_it_is():
+    sampler = {"method": "optuna.samplers:RandomSampler"}
+    assert targets.is_random(history([], method="baseline", attributes=sampler))
+    assert not targets.is_random(history([], method="random", attributes={"method": "pso"}))
