@@ -16,7 +16,7 @@ from rich.table import Table
 
 import hpo_bench
 from hpo_bench import plugins, suite
-from hpo_bench.errors import HpoBenchError, InputError, MissingExtraError, one_of
+from hpo_bench.errors import HpoBenchError, InputError, needing, one_of
 from hpo_bench.suite import DEFAULT_STORAGE, Suite
 
 app = typer.Typer(
@@ -207,6 +207,56 @@ def _print_results(url: str, name: str, output: Format, console: Console) -> Non
     print(text)  # noqa: T201
 
 
+@app.command(
+    epilog="""Examples:\n
+    hpo-bench report quickstart\n
+    hpo-bench report quickstart --output table.tex\n
+    hpo-bench report suite-a suite-b --output both.html"""
+)
+def report(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="SUITE...", help="Suites in the storage; several are ranked, too."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Its ending names the format: html, md, tex, csv, json, parquet. "
+            "By default SUITE.html.",
+        ),
+    ] = None,
+    storage: StorageOption = DEFAULT_STORAGE,
+    targets: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Values to reach; by default from random search."),
+    ] = None,
+    rope: Annotated[
+        float | None,
+        typer.Option(help="Difference that does not matter; by default 0.01 of an accuracy."),
+    ] = None,
+) -> None:
+    """Write what suites found: tables, statistics and pictures on one page; also while they run."""
+    with needing("report", "the report"):
+        from hpo_bench.analysis.summary import summarise
+        from hpo_bench.report.files import write
+    from hpo_bench.storage import open_existing, shown
+
+    opened = open_existing(storage)
+    given = [] if targets is None else _numbers("--targets", targets)
+    path = output or Path(f"{names[0]}.html")
+    found = [summarise(opened, name, given_targets=given, rope=rope) for name in names]
+    write(path, found, shown(storage))
+    Console().print(f"Written: {path}", highlight=False, markup=False)
+
+
+def _numbers(field: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(field, text, "expected numbers, e.g. 0.8,0.85") from None
+
+
 @app.command()
 def suites() -> None:
     """List the suites that come with the package."""
@@ -244,10 +294,8 @@ def dashboard(
     """Open optuna-dashboard on the storage; it listens on this machine only."""
     from hpo_bench.storage import open_existing
 
-    try:
+    with needing("dashboard", "the dashboard"):
         from optuna_dashboard import run_server
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("the dashboard", "dashboard", error.name) from None
     opened = open_existing(storage)
     Console().print(f"http://127.0.0.1:{port}  (Ctrl-C ends it; it has no login of its own)")
     run_server(opened, host="127.0.0.1", port=port)

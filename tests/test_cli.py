@@ -66,6 +66,16 @@ def test_results_in_every_format(ran, command):
     assert output.startswith("| method | seeds | score |")
 
 
+def test_a_report_is_written_also_of_few_runs(ran, command, tmp_path):
+    code, output, errors = command("report", "toy", "--targets", "-20,-12", "--rope", "0.5")
+    assert code == 0, errors
+    assert "Written: toy.html" in output
+    assert "too few seeds to say" in (tmp_path / "toy.html").read_text()
+    code, output, _ = command("report", "toy", "--output", "toy.md")
+    assert code == 0
+    assert "| method | runs | score [95%] |" in (tmp_path / "toy.md").read_text()
+
+
 def test_flags_lay_other_values_over_the_suite(command, tmp_path):
     code, _, errors = command(
         "run",
@@ -100,6 +110,7 @@ def test_a_grid_beyond_the_budget_is_said_before_the_run(command):
         (["run", "toy.toml", "--storage", "sqlite:////no/where.db"], "does not exist"),
         (["run", "toy.toml", "--checkpoint-dir", "/proc/x"], "--checkpoint-dir"),
         (["results", "toy"], "there is no such file; has a suite been run here?"),
+        (["report", "toy"], "there is no such file; has a suite been run here?"),
         (["dashboard"], "there is no such file; has a suite been run here?"),
     ],
 )
@@ -107,6 +118,22 @@ def test_what_is_wrong_is_told_in_a_line_and_nothing_is_run(command, tmp_path, a
     code, output, errors = command(*arguments)
     assert code == 2
     assert "error: " in errors
+    assert message in errors
+    assert "Traceback" not in output + errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["other"], "no runs of suite 'other' in this storage; it holds toy"),
+        (["toy", "--output", "toy.pdf"], "--output: 'toy.pdf' cannot be used; expected one of"),
+        (["toy", "--targets", "a"], "--targets: 'a' cannot be used; expected numbers"),
+        (["toy", "--rope", "0"], "rope: 0.0 cannot be used"),
+    ],
+)
+def test_a_report_that_cannot_be_made_says_why(ran, command, tmp_path, arguments, message):
+    code, output, errors = command("report", *arguments)
+    assert code == 2
     assert message in errors
     assert "Traceback" not in output + errors
 
@@ -133,7 +160,7 @@ def test_lists(command):
     assert "lenet5" in output
 
 
-@pytest.mark.parametrize("name", ["run", "results", "dashboard"])
+@pytest.mark.parametrize("name", ["run", "results", "report", "dashboard"])
 def test_help_has_examples(command, name):
     code, output, _ = command(name, "--help")
     assert code == 0

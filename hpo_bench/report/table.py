@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -67,13 +67,14 @@ def notes(result: SuiteResult) -> list[str]:
         "rest is storage and harness, and with several workers within a run also their waiting."
     ]
     if result.data:
-        found.insert(0, _data_note(result.data))
+        found.insert(0, data_note(result.data))
     for method in result.methods:
         found += _method_notes(method)
     return found
 
 
-def _data_note(data: Mapping[str, Any]) -> str:
+def data_note(data: Mapping[str, Any]) -> str:
+    """Say which data were used."""
     sizes = ", ".join(
         f"{data[f'{part}_size']} to {purpose}"
         for part, purpose in (("train", "train"), ("validation", "validate"), ("test", "test"))
@@ -131,8 +132,12 @@ def to_markdown(result: SuiteResult) -> str:
 
 def to_csv(result: SuiteResult) -> str:
     """One line per run, with full precision: for further analysis."""
+    return records_to_csv([flat(asdict(run)) for run in result.runs])
+
+
+def records_to_csv(records: Sequence[Mapping[str, object]]) -> str:
+    """Records as CSV, with every column that one of them has."""
     out = io.StringIO()
-    records = [_flat(asdict(run)) for run in result.runs]
     names = list(dict.fromkeys(name for record in records for name in record))
     writer = csv.DictWriter(out, names)
     writer.writeheader()
@@ -140,7 +145,7 @@ def to_csv(result: SuiteResult) -> str:
     return out.getvalue()
 
 
-def _flat(record: dict[str, object]) -> dict[str, object]:
+def flat(record: dict[str, object]) -> dict[str, object]:
     """Spread nested tables into columns `outer.inner`."""
     flat: dict[str, object] = {}
     for name, value in record.items():

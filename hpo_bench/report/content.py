@@ -1,0 +1,407 @@
+"""What a report says of a suite, section by section, in no format yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hpo_bench.analysis.comparisons import ALPHA, BETTER, WORSE, Comparison
+from hpo_bench.analysis.history import History
+from hpo_bench.analysis.intervals import MIN_SEEDS, TOO_FEW
+from hpo_bench.analysis.ranks import Ranking
+from hpo_bench.analysis.summary import MethodSummary, Summary
+from hpo_bench.analysis.targets import Reached
+from hpo_bench.report import figures, space
+from hpo_bench.report.parts import (
+    NOTHING,
+    Code,
+    Figure,
+    Part,
+    Section,
+    Table,
+    count,
+    interval,
+    number,
+    probability,
+    seconds,
+)
+from hpo_bench.report.repeat import command, suite_file, to_toml
+from hpo_bench.report.table import data_note
+
+NO_RANKS = (
+    "Ranks and critical differences are left out: they need several objectives, and how methods "
+    "rank over the seeds of one says nothing about others."
+)
+
+_DEFINITION = (
+    "suite",
+    "method",
+    "seed",
+    "created",
+    "finished",
+    "run_id",
+    "method_options",
+    "pruner",
+    "pruner_options",
+    "search_space",
+    "objective",
+    "objective_options",
+    "budget",
+    "direction",
+    "fixed",
+)
+"""Attributes of a study that stand elsewhere in a report than in its manifest."""
+
+
+def sections(summary: Summary, storage: str) -> list[Section]:
+    """All that is said of one suite.
+
+    Args:
+        summary: What was found.
+        storage: Where it was read, without a password.
+    """
+    made = [
+        _results(summary),
+        _anytime(summary),
+        _targets(summary),
+        _tests(summary),
+        _validation_and_test(summary),
+        _times(summary),
+        _space(summary),
+        _methods(summary),
+        _runs(summary),
+        _manifest(summary, storage),
+    ]
+    return [section for section in made if section.parts]
+
+
+def across(summaries: Sequence[Summary], ranking: Ranking) -> Section:
+    """What several suites say together."""
+    friedman = (
+        "Two methods: Friedman's test needs three."
+        if ranking.p is None
+        else f"Friedman's test that all methods rank alike: p = {probability(ranking.p)}."
+    )
+    names = ", ".join(summary.suite for summary in summaries)
+    table = Table(
+        ["method", "mean rank"],
+        [
+            [method, f"{rank:.2f}"]
+            for method, rank in zip(ranking.methods, ranking.mean_ranks, strict=True)
+        ],
+        f"Mean ranks over {ranking.objectives} objectives ({names}), by mean validation value; "
+        f"critical difference (Nemenyi, {ALPHA:.0%}): {ranking.critical_difference:.2f}.",
+    )
+    return Section("Across objectives", [friedman, table, figures.ranks(ranking)])
+
+
+def results_table(summary: Summary) -> Table:
+    """The table that stands first."""
+    has_test = any(method.test for method in summary.methods)
+    columns: list[tuple[str, Callable[[MethodSummary], str]]] = [
+        ("method", lambda m: m.name),
+        ("runs", _states),
+        (f"{summary.metric} [95%]", lambda m: interval(m.validation)),
+        ("median (quartiles)", _quartiles),
+        *([("test accuracy [95%]", lambda m: interval(m.test))] if has_test else []),
+        ("mean incumbent [95%]", lambda m: interval(m.area)),
+        ("configs", lambda m: count(m.means.configurations)),
+        ("evals", lambda m: count(m.means.evaluations)),
+        ("epochs", lambda m: count(m.means.epochs)),
+        ("wall s", lambda m: seconds(m.means.wall_seconds)),
+    ]
+    caption = (
+        "Of each run's incumbent, chosen by validation; means over runs with 95% BCa bootstrap "
+        f"intervals, [–] where fewer than {MIN_SEEDS} runs are too few to say. Counts and times "
+        "are means per run."
+    )
+    if summary.area_range is not None:
+        start, stop = summary.area_range
+        caption += (
+            " Mean incumbent: area under the anytime curve, from "
+            f"{start:.3g} to {stop:.3g} full evaluations' worth of epochs, divided by that width."
+        )
+    rows = [[show(method) for _, show in columns] for method in summary.methods]
+    return Table([heading for heading, _ in columns], rows, caption)
+
+
+def pairs_table(comparisons: Sequence[Comparison], measure: str, rope: float | None) -> Table:
+    """Every pair of methods on one measure."""
+    has_rope = any(c.rope is not None for c in comparisons)
+    headings = ["pair", "seeds", "advantage [95%]", "p", "p (Holm)", "effect"]
+    bayes = ["P(better)", "P(equivalent)", "P(worse)"] if has_rope else []
+    rows = [
+        [
+            f"{c.first} over {c.second}",
+            str(c.gain.n),
+            interval(c.gain),
+            probability(c.p),
+            probability(c.adjusted_p),
+            f"{c.effect:+.2f}",
+            *_rope_cells(c, has_rope),
+            c.verdict,
+        ]
+        for c in comparisons
+    ]
+    caption = (
+        f"By {measure}, paired by seed; above 0 the first is better. p: Wilcoxon's signed-rank "
+        "test, two-sided; effect: matched-pairs rank-biserial correlation. The verdict, of the "
+        f"first, is at the {ALPHA:.0%} level after Holm."
+    )
+    if has_rope:
+        caption += f" P: Bayesian signed-rank test, equivalent within ±{rope:g}."
+    return Table([*headings, *bayes, "verdict"], rows, caption)
+
+
+def _results(summary: Summary) -> Section:
+    parts: list[Part] = [*_warnings(summary), _verdict(summary), results_table(summary)]
+    if summary.data:
+        parts.append(data_note(summary.data))
+    return Section("Results", [*parts, *_drawn(figures.finals(summary))])
+
+
+def _warnings(summary: Summary) -> list[Part]:
+    states = [history.state for history in summary.histories]
+    told = [
+        f"{states.count(state)} {meaning}"
+        for state, meaning in (
+            ("partial", "not finished yet"),
+            ("failed", "stopped after failures"),
+            ("empty", "without any evaluation"),
+        )
+        if state in states
+    ]
+    found: list[Part] = []
+    if told:
+        found.append(f"Incomplete: of {len(states)} runs, {', '.join(told)}.")
+    failures = sum(run.failed for run in summary.runs)
+    if failures:
+        found.append(f"{failures} evaluations failed; they cost their budget and count as nothing.")
+    return found
+
+
+def _verdict(summary: Summary) -> str:
+    """The answer in a sentence or two."""
+    comparisons = summary.comparisons.get("validation", [])
+    different = [c for c in comparisons if c.verdict in (BETTER, WORSE)]
+    best = next((method for method in summary.methods if method.validation), None)
+    if best is None:
+        return "No run has found anything yet."
+    told = f"Best mean {summary.metric}: {best.name}, {interval(best.validation)}."
+    if not comparisons:
+        return told
+    if all(c.verdict == TOO_FEW for c in comparisons):
+        return f"{told} Whether methods differ: {TOO_FEW}."
+    if not different:
+        return f"{told} No two methods are shown to differ."
+    pairs = [(c.first, c.second) if c.verdict == BETTER else (c.second, c.first) for c in different]
+    return f"{told} Shown to differ: " + "; ".join(f"{a} over {b}" for a, b in pairs) + "."
+
+
+def _anytime(summary: Summary) -> Section:
+    drawn = figures.curves(summary)
+    if not drawn:
+        return Section("Anytime curves")
+    note = (
+        "How good the best configuration is by the time that something has been spent: median over "
+        "runs, band between the quartiles. A curve begins where every run of the method has an "
+        "incumbent; a run that has ended keeps its own."
+    )
+    return Section("Anytime curves", [note, *drawn])
+
+
+def _targets(summary: Summary) -> Section:
+    if not summary.targets:
+        note = (
+            "No targets: the suite has no random search with two full evaluations to take them "
+            "from, and none were given (--targets)."
+        )
+        return Section("Targets", [note])
+    by_method: dict[str, list[Reached]] = {}
+    for found in summary.reached:
+        by_method.setdefault(found.method, []).append(found)
+    table = Table(
+        ["method", *(number(target) for target in summary.targets)],
+        [[method, *map(_reached, found)] for method, found in by_method.items()],
+        "Expected running time to each target, in full evaluations' worth of epochs: all that was "
+        "spent until the target or the end, divided by the runs that reached it. In brackets the "
+        "runs that did, and the 95% interval (Wilson) of that share.",
+    )
+    where = "; ".join(f"{number(t)}: {origin}" for t, origin in summary.targets.items())
+    return Section(
+        "Targets", [f"Targets: {where}.", table, *_drawn(figures.distributions(summary))]
+    )
+
+
+def _reached(found: Reached) -> str:
+    cost = "never" if found.expected is None else f"{found.expected:.1f}"
+    rate = f"{found.successes}/{found.runs}"
+    if found.low is None or found.high is None:
+        return f"{cost} ({rate})"
+    return f"{cost} ({rate}: {found.low:.0%}–{found.high:.0%})"
+
+
+def _tests(summary: Summary) -> Section:
+    parts: list[Part] = []
+    for measure, comparisons in summary.comparisons.items():
+        if comparisons:
+            name = summary.metric if measure == "validation" else "test accuracy"
+            parts.append(pairs_table(comparisons, name, summary.rope))
+            parts.append(figures.differences(comparisons, name))
+    if not parts:
+        parts.append("No two methods have a seed in common: nothing to compare.")
+    return Section("Differences between methods", [*parts, NO_RANKS])
+
+
+def _validation_and_test(summary: Summary) -> Section:
+    picture = figures.validation_and_test(summary)
+    if picture is None:
+        return Section("Validation and test")
+    if not any(method.gap for method in summary.methods):
+        return Section("Validation and test", [picture])
+    table = Table(
+        ["method", summary.metric, "test accuracy", "gap"],
+        [
+            [m.name, interval(m.validation), interval(m.test), interval(m.gap)]
+            for m in summary.methods
+        ],
+        "Gap: mean of validation less test, by which the choice by validation flatters its winner "
+        "(overtuning) if the images are alike.",
+        wide=False,
+    )
+    return Section("Validation and test", [table, picture])
+
+
+def _times(summary: Summary) -> Section:
+    parts = figures.time_parts(summary)
+    rows = [
+        [
+            method.name,
+            seconds(method.means.wall_seconds),
+            *(seconds(values[place]) for values in parts.values()),
+            f"{1000 * method.means.sampler_seconds / max(1.0, method.means.evaluations):.2g}",
+        ]
+        for place, method in enumerate(summary.methods)
+    ]
+    table = Table(
+        ["method", "wall s", *(f"{part} s" for part in parts), "sampler ms per evaluation"],
+        rows,
+        "Means per run. Sampler: the method's own work, asked and told; storage: in the database, "
+        "whoever asked; harness: all else, and with several workers in a run also their waiting.",
+    )
+    return Section("Where the time goes", [table, figures.times(summary)])
+
+
+def _space(summary: Summary) -> Section:
+    parts: list[Part] = []
+    if summary.importances is not None:
+        rows = [[name, f"{share:.3f}"] for name, share in summary.importances.shares.items()]
+        parts.append(Table(["hyperparameter", "importance"], rows, wide=False))
+    parts += _drawn(space.importances(summary), space.parallel_coordinates(summary))
+    slices = space.slices(summary)
+    left_out = len(space.searched(summary)) - len(slices)
+    if slices and left_out:
+        parts.append(f"Slices of the {len(slices)} most important; {left_out} more are not drawn.")
+    return Section("Search space", [*parts, *slices])
+
+
+def _methods(summary: Summary) -> Section:
+    rows = []
+    for name, histories in summary.groups().items():
+        told = next((h.attributes for h in histories if h.attributes), {})
+        rows.append(
+            [
+                name,
+                str(told.get("method", NOTHING)),
+                _options(told.get("method_options")),
+                str(told.get("pruner") or NOTHING),
+                _options(told.get("pruner_options")),
+            ]
+        )
+    headings = ["method", "made by", "options", "pruner", "its options"]
+    return Section(
+        "Methods", [Table(headings, rows, "Options that are not given have their defaults.")]
+    )
+
+
+def _options(options: dict[str, Any] | None) -> str:
+    return ", ".join(f"{k} = {to_toml(v)}" for k, v in options.items()) if options else NOTHING
+
+
+def _runs(summary: Summary) -> Section:
+    found = {(run.method, run.seed): run for run in summary.runs}
+    rows = []
+    for history in summary.histories:
+        run = found[history.method, history.seed]
+        rows.append(
+            [
+                f"{history.method} / {history.seed}",
+                history.state,
+                history.reason or NOTHING,
+                number(run.validation),
+                number(run.test),
+                str(run.evaluations),
+                str(run.epochs),
+                seconds(run.wall_seconds),
+                _configuration(run.incumbent),
+            ]
+        )
+    headings = ["run", "state", "because", summary.metric, "test", "evals", "epochs", "wall s"]
+    table = Table([*headings, "incumbent"], rows, folded=f"All {len(rows)} runs", is_text=True)
+    return Section("Runs", [table])
+
+
+def _configuration(configuration: dict[str, Any]) -> str:
+    shown = (
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in configuration.items()
+    )
+    return ", ".join(shown) or NOTHING
+
+
+def _manifest(summary: Summary, storage: str) -> Section:
+    text = suite_file(summary.suite, summary.histories)
+    parts: list[Part] = ["To repeat it:", Code(command(summary.suite, text, storage), "sh")]
+    if text is not None:
+        parts += [f"{summary.suite}.toml, written from what the studies say:", Code(text, "toml")]
+    rows = [[name, value] for name, value in _made_with(summary.histories).items()]
+    if rows:
+        folded = "Versions, machine, data"
+        parts.append(Table(["made with", ""], rows, folded=folded, is_text=True))
+    return Section("Manifest", parts)
+
+
+def _made_with(histories: Sequence[History]) -> dict[str, str]:
+    """What the studies say of their making; where they do not agree, everything that they say."""
+    values: dict[str, dict[str, None]] = {}
+    for history in histories:
+        for name, value in history.attributes.items():
+            if name not in _DEFINITION:
+                values.setdefault(name, {})[str(value)] = None
+    return {name: " | ".join(found) for name, found in values.items()}
+
+
+def _states(method: MethodSummary) -> str:
+    n = sum(method.states.values())
+    others = [f"{k} {state}" for state, k in method.states.items() if state != "finished"]
+    return f"{n} ({', '.join(others)})" if others else str(n)
+
+
+def _quartiles(method: MethodSummary) -> str:
+    if method.quartiles is None:
+        return NOTHING
+    low, median, high = map(number, method.quartiles)
+    return f"{median} ({low}, {high})"
+
+
+def _rope_cells(comparison: Comparison, has_rope: bool) -> list[str]:
+    if not has_rope:
+        return []
+    found = comparison.rope
+    if found is None:
+        return [NOTHING] * 3
+    return [f"{p:.2f}" for p in (found.better, found.equivalent, found.worse)]
+
+
+def _drawn(*pictures: Figure | None) -> list[Part]:
+    return [picture for picture in pictures if picture is not None]

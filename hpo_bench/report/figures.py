@@ -1,0 +1,341 @@
+"""Pictures of a suite, of the same numbers as its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hpo_bench.analysis.comparisons import Comparison
+from hpo_bench.analysis.curves import Curve
+from hpo_bench.analysis.history import AXES
+from hpo_bench.analysis.ranks import Ranking
+from hpo_bench.analysis.summary import Summary
+from hpo_bench.analysis.targets import Distribution
+from hpo_bench.report.parts import Figure
+
+COLOURS = (
+    "#2f7fd6",
+    "#e07b00",
+    "#1a9e77",
+    "#c2559d",
+    "#8a6fd1",
+    "#c9403f",
+    "#2ba6b8",
+    "#9a7d1c",
+)
+"""Told apart on white and on black, and with the common kinds of colour blindness."""
+
+DASHES = ("solid", "dash", "dot", "dashdot")
+
+Trace = dict[str, Any]
+
+
+def curves(summary: Summary) -> list[Figure]:
+    """Anytime curves, one picture per axis."""
+    style = styles(summary)
+    return [
+        Figure(
+            key=f"curve-{axis}",
+            title=f"By {AXES[axis].split(',')[0]}",
+            caption=f"Best {summary.metric} so far by {AXES[axis]}: median over runs, and a band "
+            "from the first to the third quartile.",
+            traces=[trace for made in found for trace in _curve(made, style[made.method])],
+            layout=axes(AXES[axis], f"best {summary.metric} so far"),
+        )
+        for axis, found in summary.curves.items()
+        if found
+    ]
+
+
+def finals(summary: Summary) -> Figure | None:
+    """What every run has found, beside its method's mean and interval."""
+    found = {m.name: [r for r in summary.runs if r.method == m.name] for m in summary.methods}
+    style = styles(summary)
+    traces: list[Trace] = []
+    for method in summary.methods:
+        runs = [run for run in found[method.name] if run.validation is not None]
+        if method.validation is None or not runs:
+            continue
+        colour, _ = style[method.name]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": method.name,
+                "x": [run.validation for run in runs],
+                "y": [method.name] * len(runs),
+                "text": [f"seed {run.seed}" for run in runs],
+                "marker": {"color": colour, "opacity": 0.6, "size": 8},
+                "showlegend": False,
+            }
+        )
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": f"{method.name}, mean",
+                "x": [method.validation.mean],
+                "y": [method.name],
+                "error_x": _whiskers([method.validation]),
+                "marker": {"color": colour, "symbol": "diamond", "size": 12},
+                "showlegend": False,
+            }
+        )
+    if not traces:
+        return None
+    layout = axes(summary.metric, "")
+    layout["yaxis"] = {"autorange": "reversed", "type": "category"}
+    return Figure(
+        "finals",
+        "Every run",
+        f"The {summary.metric} that each run has found (dots), the mean over runs (diamond) and "
+        "its 95% interval.",
+        traces,
+        layout | {"height": 120 + 50 * len(summary.methods)},
+        wide=True,
+    )
+
+
+def distributions(summary: Summary) -> Figure | None:
+    """Share of targets reached by cost."""
+    style = styles(summary)
+    traces = [t for made in summary.distributions for t in _ecdf(made, style[made.method])]
+    if not traces:
+        return None
+    layout = axes(AXES["epochs"], "share of (run, target) pairs reached")
+    layout["yaxis"] |= {"range": [0, 1.02]}
+    return Figure(
+        "ecdf",
+        "Targets reached",
+        f"Share of {summary.n_targets} targets reached, over all runs of a method; bands: 95% "
+        "bootstrap interval over runs.",
+        traces,
+        layout,
+        wide=True,
+    )
+
+
+def differences(comparisons: Sequence[Comparison], measure: str) -> Figure:
+    """Mean paired advantages with their intervals."""
+    names = [f"{c.first} over {c.second}" for c in comparisons]
+    layout = axes(f"mean paired advantage of the first, {measure}", "")
+    layout["yaxis"] = {"autorange": "reversed", "type": "category"}
+    layout["xaxis"] |= {"zeroline": True}
+    return Figure(
+        f"differences-{measure}",
+        f"Differences, {measure}",
+        "Mean paired advantage with its 95% interval; left of 0 the second is better.",
+        [
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "x": [c.gain.mean for c in comparisons],
+                "y": names,
+                "error_x": _whiskers([c.gain for c in comparisons]),
+                "text": [c.verdict for c in comparisons],
+                "marker": {"color": COLOURS[0], "size": 10},
+                "showlegend": False,
+            }
+        ],
+        layout | {"height": 130 + 34 * len(names)},
+        wide=True,
+    )
+
+
+def validation_and_test(summary: Summary) -> Figure | None:
+    """Every run's incumbent: validation against test."""
+    style = styles(summary)
+    traces: list[Trace] = []
+    for method in summary.methods:
+        runs = [
+            run
+            for run in summary.runs
+            if run.method == method.name and run.validation is not None and run.test is not None
+        ]
+        if runs:
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": method.name,
+                    "x": [run.validation for run in runs],
+                    "y": [run.test for run in runs],
+                    "text": [f"seed {run.seed}" for run in runs],
+                    "marker": {"color": style[method.name][0], "size": 9, "opacity": 0.75},
+                }
+            )
+    if not traces:
+        return None
+    return Figure(
+        "validation-test",
+        "Validation and test",
+        "Each run's incumbent. Chosen by validation, it is flattered by it: dots below the line "
+        "are worse on the test images.",
+        [_diagonal(traces), *traces],
+        axes(summary.metric, "test accuracy"),
+    )
+
+
+def times(summary: Summary) -> Figure:
+    """Where the time of a run goes."""
+    names = [method.name for method in summary.methods]
+    stacks = time_parts(summary)
+    layout = axes("seconds per run", "")
+    layout["yaxis"] = {"autorange": "reversed", "type": "category"}
+    return Figure(
+        "times",
+        "Where the time goes",
+        "Mean seconds per run, all its workers together.",
+        [
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": part,
+                "x": values,
+                "y": names,
+                "marker": {"color": COLOURS[place]},
+            }
+            for place, (part, values) in enumerate(stacks.items())
+        ],
+        layout | {"barmode": "stack", "height": 150 + 44 * len(names)},
+        wide=True,
+    )
+
+
+def time_parts(summary: Summary) -> dict[str, list[float]]:
+    """Mean seconds per run of each method, in the table's order, by what they went to."""
+    parts: dict[str, list[float]] = {"training": [], "sampler": [], "storage": [], "harness": []}
+    for method in summary.methods:
+        runs = [run for run in summary.runs if run.method == method.name]
+        storage = float(np.mean([run.storage_seconds for run in runs]))
+        parts["training"].append(method.means.train_seconds)
+        parts["sampler"].append(method.means.sampler_seconds)
+        parts["storage"].append(storage)
+        # With several workers, what one of them writes may pass while another trains.
+        parts["harness"].append(max(0.0, method.means.rest_seconds - storage))
+    return parts
+
+
+def ranks(ranking: Ranking) -> Figure:
+    """Critical-difference diagram: mean ranks, with a bar of the length that matters."""
+    best = min(ranking.mean_ranks)
+    layout = axes("mean rank (1 is best)", "")
+    layout["yaxis"] = {"autorange": "reversed", "type": "category"}
+    layout["shapes"] = [
+        {
+            "type": "rect",
+            "xref": "x",
+            "yref": "paper",
+            "x0": best,
+            "x1": best + ranking.critical_difference,
+            "y0": 0,
+            "y1": 1,
+            "line": {"width": 0},
+            "fillcolor": _rgba(COLOURS[2], 0.15),
+        }
+    ]
+    return Figure(
+        "ranks",
+        "Critical difference",
+        "Mean ranks over objectives; what stands in the shaded range does not differ from the "
+        "best at the 5% level (Nemenyi).",
+        [
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "x": ranking.mean_ranks,
+                "y": ranking.methods,
+                "marker": {"color": COLOURS[0], "size": 11},
+                "showlegend": False,
+            }
+        ],
+        layout | {"height": 130 + 36 * len(ranking.methods)},
+        wide=True,
+    )
+
+
+def styles(summary: Summary) -> dict[str, tuple[str, str]]:
+    """Give the colour and dash of each method, the same in every picture."""
+    names = sorted(method.name for method in summary.methods)
+    return {
+        name: (COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)])
+        for i, name in enumerate(names)
+    }
+
+
+def _curve(made: Curve, style: tuple[str, str]) -> Iterable[Trace]:
+    colour, dash = style
+    yield from _band(made.method, made.x, made.lower, made.upper, colour)
+    yield _steps(made.method, made.x, made.median, colour, dash)
+
+
+def _ecdf(made: Distribution, style: tuple[str, str]) -> Iterable[Trace]:
+    colour, dash = style
+    if made.low is not None and made.high is not None:
+        yield from _band(made.method, made.x, made.low, made.high, colour)
+    yield _steps(made.method, made.x, made.share, colour, dash)
+
+
+def _steps(name: str, x: Any, y: Any, colour: str, dash: str) -> Trace:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "legendgroup": name,
+        "x": x.tolist(),
+        "y": y.tolist(),
+        "line": {"color": colour, "dash": dash, "width": 2.5, "shape": "hv"},
+    }
+
+
+def _band(name: str, x: Any, low: Any, high: Any, colour: str) -> Iterable[Trace]:
+    for edge, fill in ((low, None), (high, "tonexty")):
+        yield {
+            "type": "scatter",
+            "mode": "lines",
+            "name": name,
+            "legendgroup": name,
+            "x": x.tolist(),
+            "y": edge.tolist(),
+            "line": {"width": 0, "shape": "hv", "color": colour},
+            "fill": fill,
+            "fillcolor": _rgba(colour, 0.16),
+            "hoverinfo": "skip",
+            "showlegend": False,
+        }
+
+
+def _whiskers(estimates: Sequence[Any]) -> dict[str, Any]:
+    """Error bars out to the intervals; none where there is no interval."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [0 if e.high is None else e.high - e.mean for e in estimates],
+        "arrayminus": [0 if e.low is None else e.mean - e.low for e in estimates],
+    }
+
+
+def _diagonal(traces: Sequence[Trace]) -> Trace:
+    values = [value for trace in traces for value in (*trace["x"], *trace["y"])]
+    ends = [min(values), max(values)]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "equal",
+        "x": ends,
+        "y": ends,
+        "line": {"color": "#888888", "dash": "dot", "width": 1},
+        "hoverinfo": "skip",
+    }
+
+
+def axes(x: str, y: str) -> dict[str, Any]:
+    """Lay out a picture with two titled axes."""
+    return {"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}, "height": 380}
+
+
+def _rgba(colour: str, alpha: float) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"

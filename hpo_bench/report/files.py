@@ -1,0 +1,203 @@
+"""A report as a file, in the format that the ending of its name asks for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpo_bench.analysis.history import AXES, History
+from hpo_bench.analysis.ranks import Ranking, rank
+from hpo_bench.analysis.summary import Summary
+from hpo_bench.errors import InputError, needing
+from hpo_bench.report import content, table
+from hpo_bench.report.parts import Code, Part, Section, Table
+
+
+def write(path: Path, summaries: Sequence[Summary], storage: str) -> None:
+    """Write a report.
+
+    Args:
+        path: Its ending names the format: html, md, tex, csv, json or parquet.
+        summaries: One suite, or several on different objectives, which then are ranked, too.
+        storage: Where they were read, without a password.
+
+    Raises:
+        HpoBenchError: No such format, the file cannot be written, or several suites cannot be
+            ranked.
+    """
+    make = _FORMATS.get(path.suffix)
+    if make is None:
+        raise InputError("--output", str(path), f"expected one of {', '.join(_FORMATS)}")
+    made = make(summaries, storage)
+    try:
+        path.write_bytes(made if isinstance(made, bytes) else made.encode())
+    except OSError as error:
+        raise InputError("--output", str(path), f"it cannot be written: {error}") from None
+
+
+def ranking(summaries: Sequence[Summary]) -> Ranking:
+    """Rank the methods of several suites.
+
+    Raises:
+        HpoBenchError: They cannot be ranked; the text says why.
+    """
+    scores = {
+        summary.suite: {m.name: m.validation.mean for m in summary.methods if m.validation}
+        for summary in summaries
+    }
+    return rank(scores, maximise={summary.suite: summary.maximise for summary in summaries})
+
+
+def _chapters(summaries: Sequence[Summary], storage: str) -> list[tuple[str, list[Section]]]:
+    if len(summaries) == 1:
+        return [("", content.sections(summaries[0], storage))]
+    together = content.across(summaries, ranking(summaries))
+    return [("", [together])] + [(s.suite, content.sections(s, storage)) for s in summaries]
+
+
+def _html(summaries: Sequence[Summary], storage: str) -> str:
+    with needing("report", "the report as HTML"):
+        from hpo_bench.report.html import page
+
+    names = ", ".join(summary.suite for summary in summaries)
+    methods = max(len(summary.methods) for summary in summaries)
+    runs = sum(len(summary.histories) for summary in summaries)
+    subtitle = f"hpo-bench: {methods} methods, {runs} runs, from {storage}"
+    return page(names, subtitle, _chapters(summaries, storage))
+
+
+def _markdown(summaries: Sequence[Summary], storage: str) -> str:
+    lines = [f"# {', '.join(summary.suite for summary in summaries)}"]
+    for heading, sections in _chapters(summaries, storage):
+        lines += [f"# {heading}"] if heading else []
+        for section in sections:
+            told = [text for part in section.parts if (text := _markdown_part(part))]
+            lines += [f"## {section.title}", *told] if told else []
+    return "\n\n".join(lines) + "\n"
+
+
+def _markdown_part(part: Part) -> str:
+    """Give a part as Markdown; nothing for a picture."""
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Code):
+        return f"```{part.language}\n{part.text.rstrip()}\n```"
+    return _markdown_table(part) if isinstance(part, Table) else ""
+
+
+def _markdown_table(made: Table) -> str:
+    rule = [":---", *["---:"] * (len(made.headings) - 1)]
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (made.headings, *made.rows)]
+    lines = ["| " + " | ".join(row) + " |" for row in (cells[0], rule, *cells[1:])]
+    return "\n".join(lines) + (f"\n\n{made.caption}" if made.caption else "")
+
+
+_TEX = str.maketrans(
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+    | {"–": "--", "±": r"$\pm$"}
+)
+
+
+def _tex(summaries: Sequence[Summary], _storage: str) -> str:
+    return "\n".join(_tex_table(summary) for summary in summaries)
+
+
+def _tex_table(summary: Summary) -> str:
+    made = content.results_table(summary)
+    lines = [" & ".join(cell.translate(_TEX) for cell in row) + r" \\" for row in made.rows]
+    headings = " & ".join(heading.translate(_TEX) for heading in made.headings)
+    return "\n".join(
+        [
+            r"% \usepackage{booktabs}",
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{summary.suite.translate(_TEX)}. {made.caption.translate(_TEX)}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(made.headings) - 1)}}}",
+            r"\toprule",
+            rf"{headings} \\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _csv(summaries: Sequence[Summary], _storage: str) -> str:
+    return table.records_to_csv(
+        [{"suite": s.suite, **table.flat(asdict(run))} for s in summaries for run in s.runs]
+    )
+
+
+def _json(summaries: Sequence[Summary], _storage: str) -> str:
+    return json.dumps([_as_json(summary) for summary in summaries], indent=2, allow_nan=False)
+
+
+def _as_json(summary: Summary) -> dict[str, Any]:
+    """Everything but the single evaluations, which are what Parquet is for."""
+    fields = {name: value for name, value in vars(summary).items() if name != "histories"}
+    plain: dict[str, Any] = _plain(fields)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    return value
+
+
+def _parquet(summaries: Sequence[Summary], _storage: str) -> bytes:
+    with needing("parquet", "the report as Parquet"):
+        import pyarrow
+        import pyarrow.parquet
+
+    rows = [row for s in summaries for h in s.histories for row in _evaluations(s.suite, h)]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    sink = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.table(columns), sink)
+    found: bytes = sink.getvalue().to_pybytes()
+    return found
+
+
+def _evaluations(suite: str, history: History) -> list[dict[str, Any]]:
+    """One record per evaluation, with what was spent by its end on every axis."""
+    spent = {f"spent_{axis}": history.spent(axis) for axis in AXES}
+    return [
+        {
+            "suite": suite,
+            "method": history.method,
+            "seed": history.seed,
+            "trial": step.trial,
+            **asdict(step.job),
+            "test_accuracy": step.test,
+            "incumbent": None if np.isnan(best) else float(best),
+            **{name: float(values[place]) for name, values in spent.items()},
+            **{f"parameter_{name}": value for name, value in step.configuration.items()},
+        }
+        for place, (step, best) in enumerate(zip(history.steps, history.incumbents, strict=True))
+    ]
+
+
+_FORMATS: dict[str, Callable[[Sequence[Summary], str], str | bytes]] = {
+    ".html": _html,
+    ".md": _markdown,
+    ".tex": _tex,
+    ".csv": _csv,
+    ".json": _json,
+    ".parquet": _parquet,
+}

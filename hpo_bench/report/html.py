@@ -1,0 +1,123 @@
+"""A report as one HTML page that needs no network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+
+from plotly.offline import get_plotlyjs
+
+from hpo_bench.report.parts import Code, Figure, Part, Section, Table
+
+
+def page(title: str, subtitle: str, chapters: Sequence[tuple[str, list[Section]]]) -> str:
+    """Make the page.
+
+    Args:
+        title: Of the page.
+        subtitle: A line under it.
+        chapters: Heading (empty for the only one) and sections.
+    """
+    body = "\n".join(
+        _chapter(number, heading, sections) for number, (heading, sections) in enumerate(chapters)
+    )
+    links = "".join(
+        f'<a href="#{_anchor(number, section)}">{escape(section.title)}</a>'
+        for number, (_, sections) in enumerate(chapters[:1])
+        for section in sections
+    )
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(title)}</title>
+<link rel="icon" href="data:,">
+<style>
+{_asset("page.css")}
+</style>
+</head>
+<body>
+<header>
+<div><h1>{escape(title)}</h1><p>{escape(subtitle)}</p></div>
+<button type="button" id="theme" title="Light or dark">Theme</button>
+</header>
+<nav aria-label="Sections">{links}</nav>
+<noscript><p class="notice">Tables are below; the pictures need JavaScript.</p></noscript>
+<main>
+{body}
+</main>
+<script>{get_plotlyjs()}</script>
+<script>
+{_asset("page.js")}
+</script>
+</body>
+</html>
+"""
+
+
+def _asset(name: str) -> str:
+    return (files("hpo_bench.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _chapter(number: int, heading: str, sections: Sequence[Section]) -> str:
+    title = f"<h2 class='chapter'>{escape(heading)}</h2>" if heading else ""
+    return title + "\n".join(_section(number, section) for section in sections)
+
+
+def _anchor(number: int, section: Section) -> str:
+    return f"{number}-{section.title.lower().replace(' ', '-')}"
+
+
+def _section(number: int, section: Section) -> str:
+    parts = "\n".join(_part(number, part) for part in section.parts)
+    return (
+        f'<section id="{escape(_anchor(number, section))}"><h2>{escape(section.title)}</h2>'
+        f'<div class="parts">{parts}</div></section>'
+    )
+
+
+def _part(number: int, part: Part) -> str:
+    if isinstance(part, str):
+        return f"<p>{escape(part)}</p>"
+    if isinstance(part, Code):
+        return f'<pre><code class="{escape(part.language)}">{escape(part.text)}</code></pre>'
+    if isinstance(part, Table):
+        return _table(part)
+    return _figure(number, part)
+
+
+def _table(table: Table) -> str:
+    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in table.headings)
+    rows = "\n".join(_row(row) for row in table.rows)
+    caption = f"<p class='caption'>{escape(table.caption)}</p>" if table.caption else ""
+    made = (
+        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>{caption}"
+    )
+    classes = "table" + (" text" if table.is_text else "") + (" wide" if table.wide else "")
+    if table.folded is None:
+        return f'<div class="{classes}">{made}</div>'
+    return f'<details class="{classes}"><summary>{escape(table.folded)}</summary>{made}</details>'
+
+
+def _row(row: Sequence[str]) -> str:
+    first, *others = map(escape, row)
+    return f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{c}</td>" for c in others) + "</tr>"
+
+
+def _figure(number: int, figure: Figure) -> str:
+    spec = json.dumps({"data": figure.traces, "layout": figure.layout}, allow_nan=False)
+    # A name chosen by somebody else must not end the script that holds it.
+    spec = spec.replace("<", "\\u003c")
+    wide = " wide" if figure.wide else ""
+    return (
+        f'<figure class="picture{wide}"><h3>{escape(figure.title)}</h3>'
+        f'<div class="plot" id="plot-{number}-{escape(figure.key)}" role="img" '
+        f'aria-label="{escape(figure.caption)}" style="height:{figure.layout["height"]}px"></div>'
+        f'<script type="application/json">{spec}</script>'
+        f"<figcaption>{escape(figure.caption)}</figcaption></figure>"
+    )

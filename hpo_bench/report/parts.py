@@ -1,0 +1,90 @@
+"""What a report is made of, in no format yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpo_bench.analysis.intervals import Estimate
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text, the first column naming the row."""
+
+    headings: list[str]
+    rows: list[list[str]]
+    caption: str = ""
+    folded: str | None = None
+    """Title under which a long table is folded away, where that can be."""
+    is_text: bool = False
+    """Cells are words rather than numbers."""
+    wide: bool = True
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture as Plotly takes it: traces and layout as plain dictionaries."""
+
+    key: str
+    title: str
+    caption: str
+    traces: list[dict[str, Any]]
+    layout: dict[str, Any]
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to be copied as it stands."""
+
+    text: str
+    language: str
+
+
+Part = str | Table | Figure | Code
+"""A string is a paragraph."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it."""
+
+    title: str
+    parts: list[Part] = field(default_factory=list)
+
+
+def number(value: float | None) -> str:
+    """A value of the objective, or a difference of two."""
+    if value is None:
+        return NOTHING
+    is_plain = value == 0 or 1e-4 <= abs(value) < 1e3
+    return f"{value:.4f}" if is_plain else f"{value:.3g}"
+
+
+def interval(estimate: Estimate | None) -> str:
+    """A mean with its interval; an empty one where there are too few replicates."""
+    if estimate is None:
+        return NOTHING
+    if estimate.low is None or estimate.high is None:
+        return f"{number(estimate.mean)} [–]"
+    return f"{number(estimate.mean)} [{number(estimate.low)}, {number(estimate.high)}]"
+
+
+def count(value: float) -> str:
+    """A number of things, perhaps a mean."""
+    return f"{value:.0f}" if value == int(value) else f"{value:.1f}"
+
+
+def seconds(value: float) -> str:
+    """A duration in seconds."""
+    if value >= 10:
+        return f"{value:.0f}"
+    return f"{value:.2f}" if value >= 0.01 or value == 0 else f"{value:.1g}"
+
+
+def probability(value: float) -> str:
+    """A p-value or a probability."""
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"

@@ -1,0 +1,219 @@
+"""Pictures of the search space: where the evaluations were, and what they found there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from hpo_bench.analysis.summary import Summary
+from hpo_bench.report.figures import COLOURS, axes, styles
+from hpo_bench.report.parts import Figure
+
+Point = tuple[str, dict[str, Any], float]
+"""A full evaluation: its method, its configuration, its value."""
+
+MAX_POINTS = 3000
+"""Evaluations drawn in a picture: a sample of more says the same."""
+
+MAX_SLICES = 8
+
+USUAL = 0.95
+"""Share of the evaluations, without the worst, over which colours and axes are spread."""
+
+_BAD_TO_GOOD = [[0, "#aab3c0"], [0.5, "#2ba6b8"], [1, "#e07b00"]]
+"""Seen on white and on black."""
+
+
+def importances(summary: Summary) -> Figure | None:
+    """Which hyperparameters matter."""
+    found = summary.importances
+    if found is None:
+        return None
+    layout = axes("importance", "")
+    layout["yaxis"] = {"autorange": "reversed", "type": "category"}
+    return Figure(
+        "importances",
+        "Importance of the hyperparameters",
+        f"PED-ANOVA over {found.evaluations} full evaluations of {found.source}: how far the best "
+        "tenth differs from all, as shares that add up to 1.",
+        [
+            {
+                "type": "bar",
+                "orientation": "h",
+                "x": list(found.shares.values()),
+                "y": list(found.shares),
+                "marker": {"color": COLOURS[0]},
+                "showlegend": False,
+            }
+        ],
+        layout | {"height": 130 + 34 * len(found.shares)},
+    )
+
+
+def parallel_coordinates(summary: Summary) -> Figure | None:
+    """Every full evaluation as a line through its hyperparameters."""
+    points = _points(summary)
+    if not points:
+        return None
+    space = searched(summary)
+    values = [value for _, _, value in points]
+    names = [method.name for method in summary.methods]
+    low, high = _usual(values, summary.maximise)
+    dimensions = [
+        {
+            "label": "method",
+            "values": [names.index(method) for method, _, _ in points],
+            "tickvals": list(range(len(names))),
+            "ticktext": names,
+        },
+        *(
+            _dimension(name, space[name], [params[name] for _, params, _ in points])
+            for name in space
+        ),
+        {"label": summary.metric, "values": values},
+    ]
+    return Figure(
+        "parallel",
+        "Parallel coordinates",
+        "Each line is a full evaluation; drag along an axis to keep only part of it. The worst "
+        f"{1 - USUAL:.0%} share a colour." + _sampled(summary, len(points)),
+        [
+            {
+                "type": "parcoords",
+                "dimensions": dimensions,
+                "line": {
+                    "color": values,
+                    "colorscale": _BAD_TO_GOOD,
+                    "reversescale": not summary.maximise,
+                    "cmin": low,
+                    "cmax": high,
+                    "showscale": True,
+                },
+                "labelangle": 0,
+            }
+        ],
+        {"height": 420, "margin": {"l": 70, "r": 70, "t": 60, "b": 40}},
+        wide=True,
+    )
+
+
+def slices(summary: Summary) -> list[Figure]:
+    """The value against each hyperparameter, the most important first."""
+    points = _points(summary)
+    space = searched(summary)
+    order = list(summary.importances.shares) if summary.importances else list(space)
+    return [_slice(summary, points, name) for name in order[:MAX_SLICES]] if points else []
+
+
+def searched(summary: Summary) -> dict[str, BaseDistribution]:
+    """What was searched: name -> distribution; empty if there are no trials."""
+    return next((h.space for h in summary.histories if h.space), {})
+
+
+def _slice(summary: Summary, points: Sequence[Point], name: str) -> Figure:
+    style, dist = styles(summary), searched(summary)[name]
+    values = [value for _, _, value in points]
+    low, high = _usual(values, summary.maximise)
+    outside = sum(not low <= value <= high for value in values)
+    layout = axes(name, summary.metric)
+    layout["xaxis"] |= _scale(dist)
+    margin = 0.05 * (high - low)
+    if outside and margin:
+        layout["yaxis"]["range"] = [low - margin, high + margin]
+    hidden = f" {outside} worse ones are outside: double-click shows them." if outside else ""
+    return Figure(
+        f"slice-{name}",
+        name,
+        f"The {summary.metric} of full evaluations by {name}."
+        + hidden
+        + _sampled(summary, len(points)),
+        [
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": method.name,
+                "x": [params[name] for m, params, _ in points if m == method.name],
+                "y": [value for m, _, value in points if m == method.name],
+                "marker": {"color": style[method.name][0], "size": 6, "opacity": 0.65},
+            }
+            for method in summary.methods
+            if any(m == method.name for m, _, _ in points)
+        ],
+        layout,
+    )
+
+
+def _usual(values: Sequence[float], maximise: bool) -> tuple[float, float]:
+    """From where the worst few are left out, to the best; one failed training is not the scale."""
+    shares = [1 - USUAL, 1.0] if maximise else [0.0, USUAL]
+    low, high = map(float, np.quantile(values, shares))
+    return low, high
+
+
+def _all_points(summary: Summary) -> list[Point]:
+    return [
+        (history.method, step.configuration, float(value))
+        for history in summary.histories
+        for step, value in zip(history.steps, history.values, strict=True)
+        if not np.isnan(value)
+    ]
+
+
+def _points(summary: Summary) -> list[Point]:
+    """Full evaluations, evenly thinned if there are many."""
+    points = _all_points(summary)
+    if len(points) <= MAX_POINTS:
+        return points
+    return [points[i] for i in np.linspace(0, len(points) - 1, MAX_POINTS).round().astype(int)]
+
+
+def _sampled(summary: Summary, drawn: int) -> str:
+    total = len(_all_points(summary))
+    return "" if drawn == total else f" Drawn are {drawn} of {total}, evenly chosen."
+
+
+def _dimension(name: str, dist: BaseDistribution, values: Sequence[Any]) -> dict[str, Any]:
+    if isinstance(dist, CategoricalDistribution):
+        return {
+            "label": name,
+            "values": [dist.choices.index(value) for value in values],
+            "tickvals": list(range(len(dist.choices))),
+            "ticktext": [str(choice) for choice in dist.choices],
+        }
+    if (ends := _log_range(dist)) is not None:
+        ticks = np.geomspace(*ends, 4)
+        return {
+            "label": f"{name} (log)",
+            "values": np.log10(values).tolist(),
+            "range": np.log10(ends).tolist(),
+            "tickvals": np.log10(ticks).tolist(),
+            "ticktext": [f"{tick:.3g}" for tick in ticks],
+        }
+    return {"label": name, "values": list(values)}
+
+
+def _scale(dist: BaseDistribution) -> dict[str, Any]:
+    if isinstance(dist, CategoricalDistribution):
+        return {"type": "category"}
+    if (ends := _log_range(dist)) is None:
+        return {}
+    # By itself Plotly writes a lone 2 for 2, 20 and 200 on such an axis.
+    ticks = [m * 10.0**e for e in range(-12, 13) for m in (1, 2, 5)]
+    shown = [tick for tick in ticks if ends[0] <= tick <= ends[1]]
+    if len(shown) > 8:
+        shown = [10.0**e for e in range(-12, 13) if ends[0] <= 10.0**e <= ends[1]]
+    return {"type": "log", "tickvals": shown, "ticktext": [f"{tick:g}" for tick in shown]}
+
+
+def _log_range(dist: BaseDistribution) -> tuple[float, float] | None:
+    if isinstance(dist, IntDistribution | FloatDistribution) and dist.log:
+        return float(dist.low), float(dist.high)
+    return None

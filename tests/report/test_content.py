@@ -1,0 +1,221 @@
+import json
+import tomllib
+
+import optuna
+import plotly.graph_objects
+import pytest
+from written import write_run, write_suite
+
+from hpo_bench import suite
+from hpo_bench.analysis.intervals import Estimate
+from hpo_bench.analysis.summary import summarise
+from hpo_bench.report import content
+from hpo_bench.report.files import ranking
+from hpo_bench.report.parts import Code, Figure, Table, interval, number
+from hpo_bench.report.repeat import command, suite_file
+from hpo_bench.spaces import to_table
+
+
+@pytest.fixture
+def storage():
+    return optuna.storages.InMemoryStorage()
+
+
+def sections_of(storage, name="written"):
+    return {s.title: s for s in content.sections(summarise(storage, name), "sqlite:///x.db")}
+
+
+def figures_of(sections):
+    return {p.key: p for s in sections.values() for p in s.parts if isinstance(p, Figure)}
+
+
+def tables_of(section):
+    return [part for part in section.parts if isinstance(part, Table)]
+
+
+def words_of(section):
+    return " ".join(part for part in section.parts if isinstance(part, str))
+
+
+def test_every_picture_is_one_that_plotly_takes(storage):
+    write_suite(storage)
+    pictures = figures_of(sections_of(storage))
+    assert {
+        "finals",
+        "curve-evaluations",
+        "curve-epochs",
+        "curve-train_seconds",
+        "curve-wall_seconds",
+        "ecdf",
+        "differences-test accuracy",
+        "validation-test",
+        "times",
+        "importances",
+        "parallel",
+        "slice-x",
+        "slice-y",
+    } <= set(pictures)
+    for picture in pictures.values():
+        plotly.graph_objects.Figure(data=picture.traces, layout=picture.layout)
+        json.dumps(picture.traces, allow_nan=False)
+
+
+def test_pictures_show_the_numbers_of_the_tables(storage):
+    write_suite(storage)
+    sections = sections_of(storage)
+    pictures = figures_of(sections)
+    results = tables_of(sections["Results"])[0]
+    means = {t["name"]: t for t in pictures["finals"].traces}
+    for row in results.rows:
+        made = means[f"{row[0]}, mean"]
+        mean = made["x"][0]
+        ends = mean - made["error_x"]["arrayminus"][0], mean + made["error_x"]["array"][0]
+        assert row[2] == f"{number(mean)} [{number(ends[0])}, {number(ends[1])}]"
+        (curve,) = [
+            t
+            for t in pictures["curve-epochs"].traces
+            if t["name"] == row[0] and t.get("showlegend", True)
+        ]
+        assert row[3].startswith(number(curve["y"][-1]))
+    pairs = tables_of(sections["Differences between methods"])[0]
+    drawn = pictures["differences-validation accuracy"].traces[0]
+    assert [row[0] for row in pairs.rows] == drawn["y"]
+    assert [row[2].split()[0] for row in pairs.rows] == [number(x) for x in drawn["x"]]
+    times = tables_of(sections["Where the time goes"])[0]
+    assert [float(row[2]) for row in times.rows] == pytest.approx(
+        pictures["times"].traces[0]["x"], abs=0.51
+    )
+
+
+def test_a_difference_is_said_first(storage):
+    write_suite(storage, methods={"random": 0.0, "pso": 0.2})
+    words = words_of(sections_of(storage)["Results"])
+    assert "Best mean validation accuracy: pso, " in words
+    assert "Shown to differ: pso over random." in words
+
+
+def test_few_seeds_are_said_to_be_few(storage):
+    write_suite(storage, seeds=3, methods={"random": 0.0, "pso": 0.2})
+    sections = sections_of(storage)
+    assert "Whether methods differ: too few seeds to say." in words_of(sections["Results"])
+    assert all("[–]" in row[2] for row in tables_of(sections["Results"])[0].rows)
+    (_, pairs) = tables_of(sections["Differences between methods"])
+    assert {row[-1] for row in pairs.rows} == {"too few seeds to say"}
+
+
+def test_incomplete_runs_are_shown_as_such(storage):
+    write_suite(storage, seeds=2)
+    write_run(storage, [0.7], method="pso", seed=2, finished=None)
+    write_run(storage, [0.7, None], method="pso", seed=3, finished=None)
+    write_run(storage, [], method="pso", seed=4, finished=None)
+    sections = sections_of(storage)
+    words = words_of(sections["Results"])
+    assert "of 7 runs, 1 not finished yet, 1 stopped after failures, 1 without any" in words
+    assert "1 evaluations failed" in words
+    cells = {row[0]: row[1] for row in tables_of(sections["Results"])[0].rows}
+    assert cells["pso"] == "5 (1 empty, 1 failed, 1 partial)"
+    runs = {row[0]: row for row in tables_of(sections["Runs"])[0].rows}
+    assert runs["pso / 3"][1:3] == ["failed", "RuntimeError: it failed"]
+    assert runs["pso / 4"][1] == "empty"
+
+
+@pytest.mark.parametrize("values", [[], [None]])
+def test_a_suite_that_has_found_nothing_still_has_a_report(storage, values):
+    write_run(storage, values, finished=None)
+    sections = sections_of(storage)
+    assert "No run has found anything yet." in words_of(sections["Results"])
+    assert "Anytime curves" not in sections
+    assert "No targets" in words_of(sections["Targets"])
+
+
+def test_ranks_of_one_objective_are_refused_in_words(storage):
+    write_suite(storage)
+    assert "they need several objectives" in words_of(
+        sections_of(storage)["Differences between methods"]
+    )
+
+
+def test_several_objectives_are_ranked(storage):
+    methods = {"random": 0.0, "pso": 0.1, "tpe": 0.2}
+    for name in ("first", "second", "third"):
+        write_suite(storage, suite=name, methods=methods, seeds=2)
+    summaries = [summarise(storage, name) for name in ("first", "second", "third")]
+    section = content.across(summaries, ranking(summaries))
+    (table,) = tables_of(section)
+    assert [row[0] for row in table.rows] == ["tpe", "pso", "random"]
+    assert "Friedman" in words_of(section)
+    assert any(isinstance(part, Figure) for part in section.parts)
+
+
+def test_the_suite_in_the_report_is_the_suite(storage):
+    attributes = {
+        "method": "optuna.samplers:TPESampler",
+        "method_options": {"n_startup_trials": 5, "gamma": None},
+        "pruner": "optuna.pruners:SuccessiveHalvingPruner",
+        "pruner_options": {"reduction_factor": 3},
+        "objective_options": {"epochs": 3, "flavour": 'with "quotes"'},
+        "fixed": {"z": True},
+        "workers_per_run": 2,
+        "deterministic": True,
+    }
+    write_run(storage, [0.5], method="tpe", seed=3, attributes=attributes)
+    write_run(storage, [0.5], method="random", seed=5)
+    text = suite_file("written", summarise(storage, "written").histories)
+    table = tomllib.loads(text)
+    made = suite.parse(table)
+    assert made.seeds == [3, 5]
+    assert made.space == {
+        "x": {"low": 0.0, "high": 1.0},
+        "y": {"low": 1e-3, "high": 1.0, "log": True},
+    }
+    assert made.methods["tpe"].sampler == attributes["method"]
+    assert made.methods["tpe"].pruner_options == {"reduction_factor": 3}
+    assert made.methods["random"].sampler is None
+    assert command("written", text, "sqlite:///x.db") == (
+        "hpo-bench run written.toml --seeds 3,5 --storage sqlite:///repeated.db"
+    )
+
+
+def test_a_shipped_suite_is_repeated_by_its_name():
+    shipped = suite.load("quickstart", {"seeds": [0, 1]})
+    objective = shipped.build_objective(0)
+    definition = shipped.definition("random")
+    storage = optuna.storages.InMemoryStorage()
+    for method in shipped.methods:
+        attributes = {
+            **shipped.definition(method),
+            "search_space": {name: to_table(d) for name, d in objective.search_space.items()},
+        }
+        for seed in (0, 1):
+            write_run(
+                storage, [0.5], suite="quickstart", method=method, seed=seed, attributes=attributes
+            )
+    histories = summarise(storage, "quickstart").histories
+    text = suite_file("quickstart", histories)
+    assert command("quickstart", text, "sqlite:///x.db").startswith(
+        "hpo-bench run quickstart --seeds 0-1 "
+    )
+    changed = text.replace(f"epochs = {definition['budget']['epochs']}", "epochs = 7")
+    assert "run quickstart.toml" in command("quickstart", changed, "postgresql://host/name")
+
+
+def test_the_manifest_tells_every_machine(storage):
+    write_run(storage, [0.5], seed=0, attributes={"cpu": "one"})
+    write_run(storage, [0.5], seed=1, attributes={"cpu": "another"})
+    section = sections_of(storage)["Manifest"]
+    rows = dict(tables_of(section)[-1].rows)
+    assert rows["cpu"] == "one | another"
+    assert any(isinstance(part, Code) and "hpo-bench run" in part.text for part in section.parts)
+
+
+def test_numbers_are_short():
+    assert [number(v) for v in (0.86949, 0.0, -0.0006993, 0.00001234, 12345.678, None)] == [
+        "0.8695",
+        "0.0000",
+        "-0.0007",
+        "1.23e-05",
+        "1.23e+04",
+        "–",
+    ]
+    assert interval(None) == "–"
+    assert interval(Estimate(0.5, None, None, 3)) == "0.5000 [–]"

@@ -1,0 +1,145 @@
+import csv
+import io
+import json
+import re
+import sys
+
+import numpy as np
+import optuna
+import pyarrow.parquet
+import pytest
+from written import write_suite
+
+from hpo_bench.analysis.summary import summarise
+from hpo_bench.errors import HpoBenchError, InputError, MissingExtraError
+from hpo_bench.report.files import write
+from hpo_bench.report.parts import interval
+
+
+@pytest.fixture
+def summary():
+    storage = optuna.storages.InMemoryStorage()
+    write_suite(storage, suite="a_suite")
+    return summarise(storage, "a_suite")
+
+
+@pytest.fixture
+def written(summary, tmp_path):
+    """Write a report; returns its text."""
+
+    def make(ending, summaries=None):
+        path = tmp_path / f"report{ending}"
+        write(path, summaries or [summary], "sqlite:///x.db")
+        return path.read_text() if ending != ".parquet" else path
+
+    return make
+
+
+def test_the_page_is_whole_and_asks_for_nothing(written):
+    page = written(".html")
+    assert len(page.encode()) < 6_000_000
+    own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r"""(src|href)=["'](?!#|data:)""", own)
+    assert "url(" not in own
+    assert "@import" not in own
+    for spec in re.findall(r'<script type="application/json">(.*?)</script>', page):
+        assert set(json.loads(spec)) == {"data", "layout"}
+
+
+def test_names_from_elsewhere_cannot_break_the_page(tmp_path):
+    storage = optuna.storages.InMemoryStorage()
+    evil = "</script><script>alert(1)</script>"
+    write_suite(storage, metric=f"accuracy {evil}", attributes={"cpu": evil})
+    path = tmp_path / "report.html"
+    write(path, [summarise(storage, "written")], "sqlite:///x.db")
+    assert "alert(1)</script>" not in path.read_text()
+
+
+@pytest.mark.parametrize("ending", [".html", ".md", ".tex"])
+def test_formats_for_people_show_the_same_numbers(written, summary, ending):
+    text = written(ending)
+    for method in summary.methods:
+        assert interval(method.validation) in text
+        assert interval(method.area) in text
+
+
+def test_markdown_has_tables_only(written):
+    text = written(".md")
+    assert "## Targets" in text
+    assert "| method |" in text
+    assert "hpo-bench run" in text
+
+
+def test_latex_is_escaped(written):
+    text = written(".tex")
+    assert r"\toprule" in text
+    assert r"a\_suite" in text
+    assert r"95\%" in text
+    assert "–" not in text
+
+
+def test_csv_has_a_line_per_run(written, summary):
+    rows = list(csv.DictReader(io.StringIO(written(".csv"))))
+    assert len(rows) == len(summary.runs) == 16
+    assert {row["suite"] for row in rows} == {"a_suite"}
+    assert [float(row["validation"]) for row in rows] == [r.validation for r in summary.runs]
+
+
+def test_json_has_every_statistic(written, summary):
+    (found,) = json.loads(written(".json"))
+    assert found["suite"] == "a_suite"
+    assert [m["validation"]["low"] for m in found["methods"]] == [
+        m.validation.low for m in summary.methods
+    ]
+    assert found["curves"]["epochs"][0]["median"] == summary.curves["epochs"][0].median.tolist()
+    assert found["comparisons"]["test"][0]["p"] == summary.comparisons["test"][0].p
+
+
+def test_parquet_has_every_evaluation(written, summary):
+    rows = pyarrow.parquet.read_table(written(".parquet")).to_pylist()
+    assert len(rows) == sum(len(history.steps) for history in summary.histories)
+    history = summary.histories[0]
+    mine = [r for r in rows if (r["method"], r["seed"]) == (history.method, history.seed)]
+    np.testing.assert_array_equal([r["incumbent"] for r in mine], history.incumbents)
+    np.testing.assert_array_equal([r["spent_epochs"] for r in mine], history.spent("epochs"))
+    assert mine[0]["parameter_x"] == history.steps[0].configuration["x"]
+
+
+def test_several_suites_are_ranked_on_one_page(summary, tmp_path):
+    storage = optuna.storages.InMemoryStorage()
+    write_suite(storage, suite="other", metric="loss", direction="minimize")
+    both = [summary, summarise(storage, "other")]
+    for ending in (".html", ".md"):
+        path = tmp_path / f"both{ending}"
+        write(path, both, "sqlite:///x.db")
+        text = path.read_text()
+        assert "Across objectives" in text
+        assert "critical difference (Nemenyi" in text
+    path = tmp_path / "both.csv"
+    write(path, both, "sqlite:///x.db")
+    assert {row["suite"] for row in csv.DictReader(path.open())} == {"a_suite", "other"}
+
+
+def test_suites_that_cannot_be_ranked_say_why(summary, tmp_path):
+    storage = optuna.storages.InMemoryStorage()
+    write_suite(storage, suite="other", methods={"tpe": 0.0})
+    with pytest.raises(HpoBenchError, match="two methods that were run on every objective"):
+        write(tmp_path / "both.html", [summary, summarise(storage, "other")], "sqlite:///x.db")
+
+
+def test_what_cannot_be_written_is_told(summary, tmp_path):
+    with pytest.raises(InputError, match=r"expected one of \.html, \.md"):
+        write(tmp_path / "report.pdf", [summary], "sqlite:///x.db")
+    with pytest.raises(InputError, match="it cannot be written"):
+        write(tmp_path / "nowhere" / "report.md", [summary], "sqlite:///x.db")
+
+
+@pytest.mark.parametrize(
+    ("ending", "module", "extra"),
+    [(".parquet", "pyarrow", "parquet"), (".html", "plotly.offline", "report")],
+)
+def test_a_missing_extra_is_named(summary, tmp_path, monkeypatch, ending, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.delitem(sys.modules, "hpo_bench.report.html", raising=False)
+    with pytest.raises(MissingExtraError, match=rf"hpo-bench\[{extra}\]"):
+        write(tmp_path / f"report{ending}", [summary], "sqlite:///x.db")
