@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import optuna
 import typer
+from optuna.storages import BaseStorage
 from rich.console import Console
 from rich.table import Table
 
@@ -248,6 +249,59 @@ def report(
     found = [summarise(opened, name, given_targets=given, rope=rope) for name in names]
     write(path, found, shown(storage))
     Console().print(f"Written: {path}", highlight=False, markup=False)
+
+
+class Measure(StrEnum):
+    """What runs are compared by."""
+
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+@app.command(
+    epilog="""Exit status:  0 no method is worse,  1 a method is worse,  2 they cannot be compared,
+    3 none is shown to be worse, but a method has too few seeds to say.\n
+    Examples:\n
+    hpo-bench compare sqlite:///before.db#quickstart sqlite:///after.db#quickstart\n
+    hpo-bench compare quickstart quickstart-2"""
+)
+def compare(
+    old: Annotated[
+        str, typer.Argument(metavar="OLD", help="A suite in the storage, or STORAGE#SUITE.")
+    ],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The same after a change.")],
+    storage: StorageOption = DEFAULT_STORAGE,
+    measure: Annotated[
+        Measure, typer.Option(help="Of the incumbents: what methods search by, or the test.")
+    ] = Measure.VALIDATION,
+    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Say for each method whether a change has made it better or worse; for CI by exit status."""
+    with needing("report", "the comparison"):
+        from hpo_bench.analysis.change import compare_suites
+    from hpo_bench.report import change
+
+    found = compare_suites(_place("OLD", old, storage), _place("NEW", new, storage), measure.value)
+    if output is Format.TABLE:
+        change.print_table(found, _console())
+    else:
+        made = {
+            Format.CSV: change.to_csv,
+            Format.JSON: change.to_json,
+            Format.MARKDOWN: change.to_markdown,
+        }[output](found)
+        print(made)  # noqa: T201
+    raise typer.Exit(found.exit_status)
+
+
+def _place(field: str, text: str, storage: str) -> tuple[BaseStorage, str]:
+    """Read `SUITE` or `STORAGE#SUITE`."""
+    from hpo_bench.storage import open_existing
+
+    url, _, name = text.rpartition("#")
+    if not name or (not url and "://" in text):
+        raise InputError(field, text, "expected SUITE or STORAGE#SUITE, e.g. sqlite:///a.db#mine")
+    return open_existing(url or storage), name
 
 
 def _numbers(field: str, text: str) -> list[float]:

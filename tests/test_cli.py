@@ -76,6 +76,16 @@ def test_a_report_is_written_also_of_few_runs(ran, command, tmp_path):
     assert "| method | runs | score [95%] |" in (tmp_path / "toy.md").read_text()
 
 
+def test_suites_are_compared_by_exit_status(ran, command, tmp_path):
+    storage = f"sqlite:///{tmp_path}/hpo-bench.db"
+    code, output, errors = command("compare", "toy", f"{storage}#toy")
+    assert code == 3, errors
+    assert output.count("too few seeds to say") == 2
+    code, output, _ = command("compare", "toy", "toy", "--measure", "test", "--format", "json")
+    assert code == 3
+    assert json.loads(output)["exit_status"] == 3
+
+
 def test_flags_lay_other_values_over_the_suite(command, tmp_path):
     code, _, errors = command(
         "run",
@@ -123,6 +133,21 @@ def test_what_is_wrong_is_told_in_a_line_and_nothing_is_run(command, tmp_path, a
 
 
 @pytest.mark.parametrize(
+    ("old", "message"),
+    [
+        ("other", "no runs of suite 'other' in this storage; it holds toy"),
+        ("sqlite:///hpo-bench.db", "expected SUITE or STORAGE#SUITE"),
+        ("sqlite:///hpo-bench.db#", "expected SUITE or STORAGE#SUITE"),
+        ("sqlite:///no.db#toy", "there is no such file"),
+    ],
+)
+def test_what_cannot_be_compared_is_told(ran, command, old, message):
+    code, _, errors = command("compare", old, "toy")
+    assert code == 2
+    assert message in errors
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["other"], "no runs of suite 'other' in this storage; it holds toy"),
@@ -160,7 +185,7 @@ def test_lists(command):
     assert "lenet5" in output
 
 
-@pytest.mark.parametrize("name", ["run", "results", "report", "dashboard"])
+@pytest.mark.parametrize("name", ["run", "results", "report", "compare", "dashboard"])
 def test_help_has_examples(command, name):
     code, output, _ = command(name, "--help")
     assert code == 0

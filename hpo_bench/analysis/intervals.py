@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from scipy import stats
@@ -43,7 +44,7 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     """
     if not values:
         return None
-    mean, n = float(np.mean(values)), len(values)
+    mean, n = fmean(values), len(values)
     if n < MIN_SEEDS:
         return Estimate(mean, None, None, n)
     if np.allclose(values, mean, rtol=1e-9, atol=0):  # nothing to resample: BCa divides by zero

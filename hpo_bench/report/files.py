@@ -14,8 +14,9 @@ from hpo_bench.analysis.history import AXES, History
 from hpo_bench.analysis.ranks import Ranking, rank
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.errors import InputError, needing
-from hpo_bench.report import content, table
-from hpo_bench.report.parts import Code, Part, Section, Table
+from hpo_bench.report import content, markdown, table
+from hpo_bench.report.parts import Section
+from hpo_bench.report.plain import plain
 
 
 def write(path: Path, summaries: Sequence[Summary], storage: str) -> None:
@@ -76,25 +77,9 @@ def _markdown(summaries: Sequence[Summary], storage: str) -> str:
     for heading, sections in _chapters(summaries, storage):
         lines += [f"# {heading}"] if heading else []
         for section in sections:
-            told = [text for part in section.parts if (text := _markdown_part(part))]
+            told = [text for part in section.parts if (text := markdown.part(part))]
             lines += [f"## {section.title}", *told] if told else []
     return "\n\n".join(lines) + "\n"
-
-
-def _markdown_part(part: Part) -> str:
-    """Give a part as Markdown; nothing for a picture."""
-    if isinstance(part, str):
-        return part
-    if isinstance(part, Code):
-        return f"```{part.language}\n{part.text.rstrip()}\n```"
-    return _markdown_table(part) if isinstance(part, Table) else ""
-
-
-def _markdown_table(made: Table) -> str:
-    rule = [":---", *["---:"] * (len(made.headings) - 1)]
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in (made.headings, *made.rows)]
-    lines = ["| " + " | ".join(row) + " |" for row in (cells[0], rule, *cells[1:])]
-    return "\n".join(lines) + (f"\n\n{made.caption}" if made.caption else "")
 
 
 _TEX = str.maketrans(
@@ -144,20 +129,8 @@ def _json(summaries: Sequence[Summary], _storage: str) -> str:
 def _as_json(summary: Summary) -> dict[str, Any]:
     """Everything but the single evaluations, which are what Parquet is for."""
     fields = {name: value for name, value in vars(summary).items() if name != "histories"}
-    plain: dict[str, Any] = _plain(fields)
-    return plain
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
-    return value
+    made: dict[str, Any] = plain(fields)
+    return made
 
 
 def _parquet(summaries: Sequence[Summary], _storage: str) -> bytes:

@@ -1,0 +1,183 @@
+"""Has a change made a method better or worse? The same suite, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from optuna.storages import BaseStorage
+
+from hpo_bench.analysis.comparisons import WORSE, Comparison, adjusted, compare, gains
+from hpo_bench.analysis.history import History, by_method, read
+from hpo_bench.analysis.intervals import TOO_FEW
+from hpo_bench.analysis.results import collect
+from hpo_bench.analysis.summary import found_by
+from hpo_bench.errors import HpoBenchError
+
+_SAME = (
+    "objective",
+    "objective_options",
+    "search_space",
+    "fixed",
+    "direction",
+    "max_fidelity",
+    "budget",
+    "data_sha256",
+)
+"""What must agree: without it, a difference says nothing of the method."""
+
+_MAY_DIFFER = (
+    "method",
+    "method_options",
+    "pruner",
+    "pruner_options",
+    "workers_per_run",
+    "deterministic",
+    "hpo-bench",
+    "optuna",
+    "numpy",
+    "torch",
+    "python",
+    "git_commit",
+    "cpu",
+    "threads",
+)
+"""What a change may be, and is told if it differs."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One method, before and after."""
+
+    method: str
+    before: float
+    """Mean over the seeds that both have."""
+    after: float
+    comparison: Comparison
+    """Of the new runs over the old ones."""
+
+    @property
+    def verdict(self) -> str:
+        """Of the new one: better, worse, no difference shown, or too few seeds to say."""
+        return self.comparison.verdict
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What became of a suite's methods."""
+
+    measure: str
+    """`validation` or `test`."""
+    metric: str
+    methods: list[Change]
+    notes: list[str]
+    """What must be read beside it, one sentence each."""
+
+    @property
+    def exit_status(self) -> int:
+        """0: no method is worse; 1: one is; 3: none is shown to be, but one has too few seeds."""
+        verdicts = {change.verdict for change in self.methods}
+        if WORSE in verdicts:
+            return 1
+        return 3 if TOO_FEW in verdicts else 0
+
+
+def compare_suites(
+    old: tuple[BaseStorage, str], new: tuple[BaseStorage, str], measure: str = "validation"
+) -> Changes:
+    """Compare finished runs, method by method, paired by seed.
+
+    Args:
+        old: Storage and suite before the change.
+        new: Storage and suite after it.
+        measure: `validation` (of the incumbents, by which a method searches) or `test`.
+
+    Raises:
+        HpoBenchError: They are not of the same objective, space and budget, or have no finished
+            run of the same method and seed.
+    """
+    before, after = read(*old), read(*new)
+    _check_comparable(before, after)
+    metric = collect(*old).metric if measure == "validation" else "test accuracy"
+    old_values, new_values = _values(*old, before, measure), _values(*new, after, measure)
+    methods = [name for name in old_values if name in new_values]
+    maximise = before[0].maximise
+    made = {
+        name: compare(f"{name}, new", f"{name}, old", gain)
+        for name in methods
+        if (gain := gains(new_values[name], old_values[name], maximise=maximise)).size
+    }
+    if not made:
+        raise HpoBenchError(
+            f"nothing to compare: no method and seed has a finished run with a {measure} value in "
+            "both"
+        )
+    changes = [
+        Change(
+            name,
+            fmean(old_values[name][seed] for seed in old_values[name] if seed in new_values[name]),
+            fmean(new_values[name][seed] for seed in new_values[name] if seed in old_values[name]),
+            comparison,
+        )
+        for name, comparison in zip(made, adjusted(list(made.values())), strict=True)
+    ]
+    return Changes(measure, metric, changes, _notes(before, after, set(made)))
+
+
+def _values(
+    storage: BaseStorage, suite: str, histories: Sequence[History], measure: str
+) -> dict[str, dict[int, float]]:
+    finished = {(h.method, h.seed) for h in histories if h.state == "finished"}
+    runs = [run for run in collect(storage, suite).runs if (run.method, run.seed) in finished]
+    return found_by(runs, measure, sorted({run.method for run in runs}))
+
+
+def _check_comparable(before: Sequence[History], after: Sequence[History]) -> None:
+    first, second = _attributes(before), _attributes(after)
+    differences = [
+        f"  {name}: {first.get(name)!r} in the old, {second.get(name)!r} in the new"
+        for name in _SAME
+        if first.get(name) != second.get(name)
+    ]
+    if differences:
+        raise HpoBenchError(
+            "these suites cannot be compared, because more than the methods differs:\n"
+            + "\n".join(differences)
+        )
+
+
+def _attributes(histories: Sequence[History]) -> dict[str, object]:
+    return next((history.attributes for history in histories if history.attributes), {})
+
+
+def _notes(before: Sequence[History], after: Sequence[History], compared: set[str]) -> list[str]:
+    old, new = by_method(before), by_method(after)
+    notes = []
+    for name in sorted(old.keys() | new.keys()):
+        notes += _note(name, old.get(name, []), new.get(name, []), name in compared)
+    return notes
+
+
+def _note(
+    name: str, old: Sequence[History], new: Sequence[History], is_compared: bool
+) -> list[str]:
+    notes = []
+    if not old or not new:
+        return [f"{name}: only in the {'old' if old else 'new'}."]
+    if not is_compared:
+        notes.append(f"{name}: no finished run of the same seed in both.")
+    for which, runs in (("old", old), ("new", new)):
+        unfinished = sum(run.state != "finished" for run in runs)
+        if unfinished:
+            notes.append(f"{name}: {unfinished} of {len(runs)} {which} runs are not finished.")
+    unpaired = len({run.seed for run in old} ^ {run.seed for run in new})
+    if unpaired:
+        notes.append(f"{name}: {unpaired} seeds are in one of the two only, and left out.")
+    first, second = _attributes(old), _attributes(new)
+    differences = [
+        f"{key} {first.get(key)!r} → {second.get(key)!r}"
+        for key in _MAY_DIFFER
+        if first.get(key) != second.get(key)
+    ]
+    return [*notes, f"{name}: {'; '.join(differences)}."] if differences else notes

@@ -1,0 +1,76 @@
+"""Changes of a suite's methods: for the terminal, Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import json
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as TerminalTable
+
+from hpo_bench.analysis.change import Changes
+from hpo_bench.analysis.comparisons import ALPHA
+from hpo_bench.report import markdown
+from hpo_bench.report.parts import Table, interval, number, probability
+from hpo_bench.report.plain import plain
+from hpo_bench.report.table import flat, records_to_csv
+
+
+def to_table(changes: Changes) -> Table:
+    """One row per method."""
+    rows = [
+        [
+            change.method,
+            str(change.comparison.gain.n),
+            number(change.before),
+            number(change.after),
+            interval(change.comparison.gain),
+            probability(change.comparison.adjusted_p),
+            f"{change.comparison.effect:+.2f}",
+            change.verdict,
+        ]
+        for change in changes.methods
+    ]
+    caption = (
+        f"By {changes.metric}, of finished runs, paired by seed. Gain: mean difference with its "
+        "95% BCa interval, above 0 the new is better. The verdict, of the new, is by Wilcoxon's "
+        f"signed-rank test at the {ALPHA:.0%} level, after Holm over the methods."
+    )
+    headings = ["method", "seeds", "old", "new", "gain [95%]", "p (Holm)", "effect", "verdict"]
+    return Table(headings, rows, caption)
+
+
+def print_table(changes: Changes, console: Console) -> None:
+    """Print for people."""
+    made = to_table(changes)
+    table = TerminalTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for place, heading in enumerate(made.headings):
+        table.add_column(escape(heading), justify="right" if place else "left")
+    for row in made.rows:
+        table.add_row(*map(escape, row))
+    console.print(table)
+    for note in (made.caption, *changes.notes):
+        console.print(note, style="dim", highlight=False, markup=False)
+
+
+def to_markdown(changes: Changes) -> str:
+    """A table with its notes."""
+    return "\n\n".join([markdown.table(to_table(changes)), *changes.notes])
+
+
+def to_csv(changes: Changes) -> str:
+    """One line per method, with full precision."""
+    records = [_record(change) for change in plain(changes.methods)]
+    return records_to_csv(records)
+
+
+def _record(change: dict[str, object]) -> dict[str, object]:
+    comparison = change.pop("comparison")
+    assert isinstance(comparison, dict)
+    return flat({**change, **comparison})
+
+
+def to_json(changes: Changes) -> str:
+    """Everything, with full precision."""
+    return json.dumps({**plain(changes), "exit_status": changes.exit_status}, indent=2)

@@ -1,0 +1,22 @@
+"""Parts of a report as Markdown."""
+
+from __future__ import annotations
+
+from hpo_bench.report.parts import Code, Part, Table
+
+
+def part(made: Part) -> str:
+    """Give a part as Markdown; nothing for a picture."""
+    if isinstance(made, str):
+        return made
+    if isinstance(made, Code):
+        return f"```{made.language}\n{made.text.rstrip()}\n```"
+    return table(made) if isinstance(made, Table) else ""
+
+
+def table(made: Table) -> str:
+    """Give a table, its caption under it."""
+    rule = [":---", *["---:"] * (len(made.headings) - 1)]
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (made.headings, *made.rows)]
+    lines = ["| " + " | ".join(row) + " |" for row in (cells[0], rule, *cells[1:])]
+    return "\n".join(lines) + (f"\n\n{made.caption}" if made.caption else "")

@@ -1,0 +1,130 @@
+import numpy as np
+import optuna
+import pytest
+from written import write_run
+
+from hpo_bench.analysis.change import compare_suites
+from hpo_bench.errors import HpoBenchError
+
+
+def write_noisy(shift, *, seeds=30, method="pso", draw=0, storage=None, **options):
+    """Runs whose results scatter by seed (0.01), and by another draw of the same seed (0.005)."""
+    storage = storage or optuna.storages.InMemoryStorage()
+    for seed in range(seeds):
+        common = np.random.default_rng(seed).normal(0.85, 0.01)
+        own = np.random.default_rng([seed, draw]).normal(0, 0.005)
+        write_run(storage, [0.5, common + own + shift], method=method, seed=seed, **options)
+    return storage
+
+
+def verdict_of(old, new, measure="validation"):
+    (change,) = compare_suites((old, "written"), (new, "written"), measure).methods
+    return change.verdict
+
+
+def test_a_planted_regression_of_one_percent_is_found():
+    changes = compare_suites((write_noisy(0.0), "written"), (write_noisy(-0.01, draw=1), "written"))
+    (change,) = changes.methods
+    assert change.verdict == "worse"
+    assert changes.exit_status == 1
+    assert change.after - change.before == pytest.approx(change.comparison.gain.mean)
+    assert change.comparison.gain.low < -0.01 < change.comparison.gain.high
+
+
+def test_a_method_that_got_better_passes():
+    old, new = write_noisy(0.0), write_noisy(0.01, draw=1)
+    changes = compare_suites((old, "written"), (new, "written"))
+    assert [change.verdict for change in changes.methods] == ["better"]
+    assert changes.exit_status == 0
+
+
+def test_runs_that_are_identical_do_not_differ():
+    old = write_noisy(0.0)
+    changes = compare_suites((old, "written"), (old, "written"))
+    assert [change.verdict for change in changes.methods] == ["no difference shown"]
+    assert changes.methods[0].comparison.gain.mean == 0
+    assert changes.exit_status == 0
+
+
+def test_the_same_method_drawn_again_seldom_raises_an_alarm():
+    old = write_noisy(0.0, seeds=12)
+    verdicts = [
+        verdict_of(old, write_noisy(0.0, seeds=12, draw=1 + repetition)) for repetition in range(20)
+    ]
+    # Five in a hundred are to be expected; four of twenty and more come by chance in one of 60.
+    assert sum(verdict != "no difference shown" for verdict in verdicts) <= 3
+
+
+def test_few_seeds_are_no_pass():
+    changes = compare_suites(
+        (write_noisy(0.0, seeds=5), "written"), (write_noisy(-0.1, seeds=5), "written")
+    )
+    assert [change.verdict for change in changes.methods] == ["too few seeds to say"]
+    assert changes.exit_status == 3
+
+
+def test_a_method_that_is_worse_counts_before_one_with_few_seeds():
+    old, new = write_noisy(0.0), write_noisy(-0.02)
+    for storage in (old, new):
+        write_noisy(0.0, seeds=2, method="tpe", storage=storage)
+    changes = compare_suites((old, "written"), (new, "written"))
+    assert [change.verdict for change in changes.methods] == ["worse", "too few seeds to say"]
+    assert changes.exit_status == 1
+
+
+def test_less_is_better_where_it_is_minimised():
+    loss = {"direction": "minimize", "metric": "loss"}
+    old, new = write_noisy(-0.4, **loss), write_noisy(-0.5, **loss)
+    assert verdict_of(old, new) == "better"
+    assert verdict_of(new, old) == "worse"
+
+
+def test_the_test_values_can_be_compared():
+    old, new = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
+    for seed in range(8):
+        write_run(old, [0.5], seed=seed, tests=[0.9 + 0.001 * seed])
+        write_run(new, [0.5], seed=seed, tests=[0.8])
+    assert verdict_of(old, new) == "no difference shown"
+    assert verdict_of(old, new, "test") == "worse"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("budget", {"epochs": 7}),
+        ("objective_options", {"epochs": 9}),
+        ("search_space", {"x": {"low": 0, "high": 9}}),
+        ("data_sha256", "abc"),
+    ],
+)
+def test_suites_that_differ_otherwise_are_not_compared(name, value):
+    old = write_noisy(0.0, seeds=2)
+    new = write_noisy(0.0, seeds=2, attributes={name: value})
+    with pytest.raises(HpoBenchError, match=f"cannot be compared(?s:.*){name}: "):
+        compare_suites((old, "written"), (new, "written"))
+
+
+def test_only_finished_runs_count_and_the_others_are_told():
+    old, new = write_noisy(0.0, seeds=8), write_noisy(0.0, seeds=8)
+    write_run(new, [0.1], method="pso", seed=8, finished=None)
+    write_run(new, [0.1], method="tpe", seed=0)
+    changes = compare_suites((old, "written"), (new, "written"))
+    (change,) = changes.methods
+    assert change.comparison.gain.n == 8
+    assert "pso: 1 of 9 new runs are not finished." in changes.notes
+    assert "pso: 1 seeds are in one of the two only, and left out." in changes.notes
+    assert "tpe: only in the new." in changes.notes
+
+
+def test_what_changed_is_told():
+    old = write_noisy(0.0, seeds=2, attributes={"method_options": {"swarm_size": 8}, "optuna": "5"})
+    new = write_noisy(0.0, seeds=2, attributes={"method_options": {"swarm_size": 9}, "optuna": "6"})
+    (note,) = compare_suites((old, "written"), (new, "written")).notes
+    assert note == "pso: method_options {'swarm_size': 8} → {'swarm_size': 9}; optuna '5' → '6'."
+
+
+def test_nothing_in_common_is_an_error():
+    with pytest.raises(HpoBenchError, match="nothing to compare"):
+        compare_suites(
+            (write_noisy(0.0, seeds=2), "written"), (write_noisy(0.0, method="tpe"), "written")
+        )
