@@ -128,7 +128,7 @@ def compare_suites(
 def _values(
     storage: BaseStorage, suite: str, histories: Sequence[History], measure: str
 ) -> dict[str, dict[int, float]]:
-    finished = {(h.method, h.seed) for h in histories if h.state == "finished"}
+    finished = {(h.method, h.seed) for h in histories if h.is_finished}
     runs = [run for run in collect(storage, suite).runs if (run.method, run.seed) in finished]
     return found_by(runs, measure, sorted({run.method for run in runs}))
 
@@ -168,7 +168,7 @@ def _note(
     if not is_compared:
         notes.append(f"{name}: no finished run of the same seed in both.")
     for which, runs in (("old", old), ("new", new)):
-        unfinished = sum(run.state != "finished" for run in runs)
+        unfinished = sum(not run.is_finished for run in runs)
         if unfinished:
             notes.append(f"{name}: {unfinished} of {len(runs)} {which} runs are not finished.")
     unpaired = len({run.seed for run in old} ^ {run.seed for run in new})

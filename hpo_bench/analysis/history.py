@@ -83,6 +83,11 @@ class History:
         last = self.incumbents[-1:]
         return float(last[0]) if last.size and not np.isnan(last[0]) else None
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has had all of its budget; what others have found is not comparable."""
+        return self.state == "finished"
+
     def _value(self, job: JobRecord) -> float:
         is_full = job.fidelity >= self.max_fidelity and not job.pruned
         return job.value if is_full and job.value is not None else np.nan

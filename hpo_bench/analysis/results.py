@@ -115,7 +115,7 @@ def collect(storage: BaseStorage, suite: str) -> SuiteResult:
     runs = [_run(study) for study in studies]
     first = studies[0]
     metric = first.metric_names[0] if first.metric_names else "value"
-    methods = [_method(name, runs) for name in sorted({run.method for run in runs})]
+    methods = [of_method(name, runs) for name in sorted({run.method for run in runs})]
     sign = -1.0 if first.direction is StudyDirection.MAXIMIZE else 1.0
     methods.sort(key=lambda m: sign * m.validation.mean if m.validation else float("inf"))
     data = {name: first.user_attrs[name] for name in _DATA if name in first.user_attrs}
@@ -159,7 +159,8 @@ def incumbent(trials: Sequence[FrozenTrial], direction: StudyDirection) -> Froze
     return best(complete, key=lambda trial: trial.value)  # type: ignore[arg-type, return-value]
 
 
-def _method(name: str, all_runs: Sequence[RunResult]) -> MethodResult:
+def of_method(name: str, all_runs: Sequence[RunResult]) -> MethodResult:
+    """Summarise those of the runs that are this method's, one at least."""
     runs = [run for run in all_runs if run.method == name]
     picks: Counter[str] = Counter()
     for run in runs:

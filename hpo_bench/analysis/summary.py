@@ -14,7 +14,7 @@ from hpo_bench.analysis.comparisons import Comparison, all_pairs
 from hpo_bench.analysis.curves import Curve
 from hpo_bench.analysis.history import History, by_method, read
 from hpo_bench.analysis.intervals import Estimate, estimate
-from hpo_bench.analysis.results import MethodResult, RunResult, collect
+from hpo_bench.analysis.results import MethodResult, RunResult, collect, of_method
 from hpo_bench.analysis.space import Importances, importances
 from hpo_bench.analysis.targets import Distribution, Reached
 from hpo_bench.errors import InputError
@@ -27,11 +27,11 @@ MEASURES = ("validation", "test")
 
 @dataclass(frozen=True)
 class MethodSummary:
-    """A method over its runs."""
+    """A method over its finished runs."""
 
     name: str
-    means: MethodResult
-    """Counts and times, means per run."""
+    means: MethodResult | None
+    """Counts and times, means per run; None while no run is finished."""
     validation: Estimate | None
     """Of the incumbents, by which they were chosen."""
     quartiles: tuple[float, float, float] | None
@@ -43,12 +43,12 @@ class MethodSummary:
     area: Estimate | None
     """Mean incumbent over the part of the budget that all runs have in common."""
     states: dict[str, int]
-    """How many of its runs are finished, partial, failed, empty."""
+    """How many of all its runs are finished, partial, failed, empty."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A suite as the storage holds it."""
+    """A suite as the storage holds it; statistics are of its finished runs."""
 
     suite: str
     metric: str
@@ -58,7 +58,7 @@ class Summary:
     """Best first, by the mean validation value."""
     runs: list[RunResult]
     histories: list[History]
-    """By method and seed."""
+    """By method, in the order of `methods`, and seed."""
     curves: dict[str, list[Curve]]
     """Axis -> a curve per method."""
     area_range: tuple[float, float] | None
@@ -74,10 +74,10 @@ class Summary:
     rope: float | None
     importances: Importances | None
 
-    def groups(self) -> dict[str, list[History]]:
-        """Runs by method, the methods in the table's order."""
-        found = by_method(self.histories)
-        return {method.name: found[method.name] for method in self.methods}
+    def finished(self, method: str) -> list[RunResult]:
+        """The runs of a method that the statistics are of."""
+        keys = {(h.method, h.seed) for h in self.histories if h.is_finished}
+        return [r for r in self.runs if r.method == method and (r.method, r.seed) in keys]
 
 
 def summarise(
@@ -103,42 +103,34 @@ def summarise(
         raise InputError("rope", rope, "expected a difference above 0")
     result = collect(storage, suite)
     groups = by_method(read(storage, suite))
-    groups = {method.method: groups[method.method] for method in result.methods}
-    histories = [history for runs in groups.values() for history in runs]
+    maximise = next(iter(groups.values()))[0].maximise
     if rope is None and _is_accuracy(result.metric):
         rope = ACCURACY_ROPE
-    maximise = histories[0].maximise
-    area_range = curves.common_range(histories, targets.AXIS)
-    table_targets, curve_targets = _targets(histories, given_targets)
-    x = targets.costs_until(histories)
-    found = {measure: found_by(result.runs, measure, list(groups)) for measure in MEASURES}
-    comparisons = {
-        measure: all_pairs(values, maximise=maximise, rope=rope)
-        for measure, values in found.items()
-        if any(values.values())
-    }
+    finished = {name: [run for run in runs if run.is_finished] for name, runs in groups.items()}
+    runs = [run for run in result.runs if _has(finished[run.method], run.seed)]
+    area_range = curves.common_range(_flat(finished), targets.AXIS)
+    methods = [_method(name, groups[name], runs, result.metric, area_range) for name in groups]
+    methods.sort(key=lambda method: _place(method, maximise))
+    groups = {method.name: groups[method.name] for method in methods}
+    finished = {name: finished[name] for name in groups if finished[name]}
+    table_targets, curve_targets = _targets(_flat(finished), given_targets)
     return Summary(
         suite=suite,
         metric=result.metric,
         maximise=maximise,
         data=result.data,
-        methods=[
-            _method(means, groups[means.method], result.runs, result.metric, area_range)
-            for means in result.methods
-        ],
+        methods=methods,
         runs=result.runs,
-        histories=histories,
-        curves=curves.curves(groups),
+        histories=_flat(groups),
+        curves=curves.curves(finished),
         area_range=area_range,
         targets=table_targets,
-        reached=[targets.reached(r, t) for t in table_targets for r in groups.values()],
-        distributions=[targets.distribution(runs, curve_targets, x) for runs in groups.values()]
-        if curve_targets
-        else [],
+        reached=[targets.reached(r, t) for t in table_targets for r in finished.values()],
+        distributions=targets.distributions(finished, curve_targets),
         n_targets=len(curve_targets),
-        comparisons=comparisons,
+        comparisons=_comparisons(runs, list(groups), maximise, rope),
         rope=rope,
-        importances=importances(histories),
+        importances=importances(_flat(groups)),
     )
 
 
@@ -152,6 +144,32 @@ def found_by(
         if value is not None:
             found[run.method][run.seed] = value
     return found
+
+
+def _comparisons(
+    runs: Sequence[RunResult], methods: Sequence[str], maximise: bool, rope: float | None
+) -> dict[str, list[Comparison]]:
+    found = {measure: found_by(runs, measure, methods) for measure in MEASURES}
+    return {
+        measure: all_pairs(values, maximise=maximise, rope=rope)
+        for measure, values in found.items()
+        if any(values.values())
+    }
+
+
+def _has(histories: Sequence[History], seed: int) -> bool:
+    return any(history.seed == seed for history in histories)
+
+
+def _flat(groups: dict[str, list[History]]) -> list[History]:
+    return [history for runs in groups.values() for history in runs]
+
+
+def _place(method: MethodSummary, maximise: bool) -> tuple[bool, float]:
+    """Give the order of the table: best first, then those that have found nothing."""
+    if method.validation is None:
+        return True, 0.0
+    return False, -method.validation.mean if maximise else method.validation.mean
 
 
 def _is_accuracy(metric: str) -> bool:
@@ -172,13 +190,13 @@ def _targets(
 
 
 def _method(
-    means: MethodResult,
+    name: str,
     histories: Sequence[History],
-    all_runs: Sequence[RunResult],
+    finished_runs: Sequence[RunResult],
     metric: str,
     area_range: tuple[float, float] | None,
 ) -> MethodSummary:
-    runs = [run for run in all_runs if run.method == means.method]
+    runs = [run for run in finished_runs if run.method == name]
     validation = [run.validation for run in runs if run.validation is not None]
     sign = 1 if histories[0].maximise else -1
     gaps = [
@@ -189,12 +207,12 @@ def _method(
     areas = [
         curves.mean_incumbent(history, targets.AXIS, *area_range)
         for history in histories
-        if area_range is not None and history.incumbent is not None
+        if area_range is not None and history.is_finished and history.incumbent is not None
     ]
     states = [history.state for history in histories]
     return MethodSummary(
-        name=means.method,
-        means=means,
+        name=name,
+        means=of_method(name, runs) if runs else None,
         validation=estimate(validation),
         quartiles=_quartiles(validation),
         test=estimate([run.test for run in runs if run.test is not None]),

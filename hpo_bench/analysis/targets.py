@@ -106,6 +106,14 @@ def distribution(runs: Sequence[History], targets: Sequence[float], x: Array) ->
     return Distribution(runs[0].method, x, shares.mean(axis=0), low, high, len(runs))
 
 
+def distributions(groups: dict[str, list[History]], targets: Sequence[float]) -> list[Distribution]:
+    """Every method's distribution over the same targets; none without targets."""
+    if not targets:
+        return []
+    x = costs_until([run for runs in groups.values() for run in runs])
+    return [distribution(runs, targets, x) for runs in groups.values()]
+
+
 def costs_until(histories: Sequence[History]) -> Array:
     """Costs at which anything can change, from 0 to the end of the longest run."""
     spent = [history.spent(AXIS) for history in histories]

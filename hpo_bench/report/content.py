@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hpo_bench.analysis.comparisons import ALPHA, BETTER, WORSE, Comparison
-from hpo_bench.analysis.history import History
+from hpo_bench.analysis.history import History, by_method
 from hpo_bench.analysis.intervals import MIN_SEEDS, TOO_FEW
 from hpo_bench.analysis.ranks import Ranking
 from hpo_bench.analysis.summary import MethodSummary, Summary
@@ -24,6 +24,7 @@ from hpo_bench.report.parts import (
     number,
     probability,
     seconds,
+    several,
 )
 from hpo_bench.report.repeat import command, suite_file, to_toml
 from hpo_bench.report.table import data_note
@@ -105,10 +106,10 @@ def results_table(summary: Summary) -> Table:
         ("median (quartiles)", _quartiles),
         *([("test accuracy [95%]", lambda m: interval(m.test))] if has_test else []),
         ("mean incumbent [95%]", lambda m: interval(m.area)),
-        ("configs", lambda m: count(m.means.configurations)),
-        ("evals", lambda m: count(m.means.evaluations)),
-        ("epochs", lambda m: count(m.means.epochs)),
-        ("wall s", lambda m: seconds(m.means.wall_seconds)),
+        ("configs", lambda m: count(m.means.configurations) if m.means else NOTHING),
+        ("evals", lambda m: count(m.means.evaluations) if m.means else NOTHING),
+        ("epochs", lambda m: count(m.means.epochs) if m.means else NOTHING),
+        ("wall s", lambda m: seconds(m.means.wall_seconds) if m.means else NOTHING),
     ]
     caption = (
         "Of each run's incumbent, chosen by validation; means over runs with 95% BCa bootstrap "
@@ -173,10 +174,16 @@ def _warnings(summary: Summary) -> list[Part]:
     ]
     found: list[Part] = []
     if told:
-        found.append(f"Incomplete: of {len(states)} runs, {', '.join(told)}.")
+        finished = states.count("finished")
+        found.append(
+            f"Incomplete: of {several(len(states), 'run')}, {', '.join(told)}. Statistics are of "
+            f"the {finished} finished."
+        )
     failures = sum(run.failed for run in summary.runs)
     if failures:
-        found.append(f"{failures} evaluations failed; they cost their budget and count as nothing.")
+        found.append(
+            f"{several(failures, 'evaluation')} failed: paid for from the budget, without a value."
+        )
     return found
 
 
@@ -186,7 +193,7 @@ def _verdict(summary: Summary) -> str:
     different = [c for c in comparisons if c.verdict in (BETTER, WORSE)]
     best = next((method for method in summary.methods if method.validation), None)
     if best is None:
-        return "No run has found anything yet."
+        return "No finished run has found anything yet."
     told = f"Best mean {summary.metric}: {best.name}, {interval(best.validation)}."
     if not comparisons:
         return told
@@ -278,18 +285,22 @@ def _times(summary: Summary) -> Section:
         [
             method.name,
             seconds(method.means.wall_seconds),
-            *(seconds(values[place]) for values in parts.values()),
+            *map(seconds, parts[method.name]),
             f"{1000 * method.means.sampler_seconds / max(1.0, method.means.evaluations):.2g}",
         ]
-        for place, method in enumerate(summary.methods)
+        for method in summary.methods
+        if method.means is not None
     ]
+    if not rows:
+        return Section("Where the time goes")
+    headings = ["method", "wall s", *(f"{part} s" for part in figures.TIME_PARTS)]
     table = Table(
-        ["method", "wall s", *(f"{part} s" for part in parts), "sampler ms per evaluation"],
+        [*headings, "sampler ms per evaluation"],
         rows,
         "Means per run. Sampler: the method's own work, asked and told; storage: in the database, "
         "whoever asked; harness: all else, and with several workers in a run also their waiting.",
     )
-    return Section("Where the time goes", [table, figures.times(summary)])
+    return Section("Where the time goes", [table, *_drawn(figures.times(summary))])
 
 
 def _space(summary: Summary) -> Section:
@@ -307,7 +318,7 @@ def _space(summary: Summary) -> Section:
 
 def _methods(summary: Summary) -> Section:
     rows = []
-    for name, histories in summary.groups().items():
+    for name, histories in by_method(summary.histories).items():
         told = next((h.attributes for h in histories if h.attributes), {})
         rows.append(
             [
@@ -319,9 +330,8 @@ def _methods(summary: Summary) -> Section:
             ]
         )
     headings = ["method", "made by", "options", "pruner", "its options"]
-    return Section(
-        "Methods", [Table(headings, rows, "Options that are not given have their defaults.")]
-    )
+    caption = "Options that are not given have their defaults."
+    return Section("Methods", [Table(headings, rows, caption, is_text=True)])
 
 
 def _options(options: dict[str, Any] | None) -> str:
@@ -347,7 +357,7 @@ def _runs(summary: Summary) -> Section:
             ]
         )
     headings = ["run", "state", "because", summary.metric, "test", "evals", "epochs", "wall s"]
-    table = Table([*headings, "incumbent"], rows, folded=f"All {len(rows)} runs", is_text=True)
+    table = Table([*headings, "incumbent"], rows, folded=several(len(rows), "run"), is_text=True)
     return Section("Runs", [table])
 
 

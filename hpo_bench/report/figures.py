@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import Any
-
-import numpy as np
 
 from hpo_bench.analysis.comparisons import Comparison
 from hpo_bench.analysis.curves import Curve
@@ -29,6 +28,8 @@ COLOURS = (
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 
+TIME_PARTS = ("training", "sampler", "storage", "harness")
+
 Trace = dict[str, Any]
 
 
@@ -51,11 +52,10 @@ def curves(summary: Summary) -> list[Figure]:
 
 def finals(summary: Summary) -> Figure | None:
     """What every run has found, beside its method's mean and interval."""
-    found = {m.name: [r for r in summary.runs if r.method == m.name] for m in summary.methods}
     style = styles(summary)
     traces: list[Trace] = []
     for method in summary.methods:
-        runs = [run for run in found[method.name] if run.validation is not None]
+        runs = [run for run in summary.finished(method.name) if run.validation is not None]
         if method.validation is None or not runs:
             continue
         colour, _ = style[method.name]
@@ -151,8 +151,8 @@ def validation_and_test(summary: Summary) -> Figure | None:
     for method in summary.methods:
         runs = [
             run
-            for run in summary.runs
-            if run.method == method.name and run.validation is not None and run.test is not None
+            for run in summary.finished(method.name)
+            if run.validation is not None and run.test is not None
         ]
         if runs:
             traces.append(
@@ -178,10 +178,12 @@ def validation_and_test(summary: Summary) -> Figure | None:
     )
 
 
-def times(summary: Summary) -> Figure:
+def times(summary: Summary) -> Figure | None:
     """Where the time of a run goes."""
-    names = [method.name for method in summary.methods]
-    stacks = time_parts(summary)
+    parts = time_parts(summary)
+    if not parts:
+        return None
+    names = list(parts)
     layout = axes("seconds per run", "")
     layout["yaxis"] = {"autorange": "reversed", "type": "category"}
     return Figure(
@@ -193,29 +195,33 @@ def times(summary: Summary) -> Figure:
                 "type": "bar",
                 "orientation": "h",
                 "name": part,
-                "x": values,
+                "x": [parts[name][place] for name in names],
                 "y": names,
                 "marker": {"color": COLOURS[place]},
             }
-            for place, (part, values) in enumerate(stacks.items())
+            for place, part in enumerate(TIME_PARTS)
         ],
         layout | {"barmode": "stack", "height": 150 + 44 * len(names)},
         wide=True,
     )
 
 
-def time_parts(summary: Summary) -> dict[str, list[float]]:
-    """Mean seconds per run of each method, in the table's order, by what they went to."""
-    parts: dict[str, list[float]] = {"training": [], "sampler": [], "storage": [], "harness": []}
+def time_parts(summary: Summary) -> dict[str, tuple[float, float, float, float]]:
+    """Mean seconds per finished run that went to each of `TIME_PARTS`, by method."""
+    found = {}
     for method in summary.methods:
-        runs = [run for run in summary.runs if run.method == method.name]
-        storage = float(np.mean([run.storage_seconds for run in runs]))
-        parts["training"].append(method.means.train_seconds)
-        parts["sampler"].append(method.means.sampler_seconds)
-        parts["storage"].append(storage)
+        if method.means is None:
+            continue
+        storage = fmean(run.storage_seconds for run in summary.finished(method.name))
         # With several workers, what one of them writes may pass while another trains.
-        parts["harness"].append(max(0.0, method.means.rest_seconds - storage))
-    return parts
+        harness = max(0.0, method.means.rest_seconds - storage)
+        found[method.name] = (
+            method.means.train_seconds,
+            method.means.sampler_seconds,
+            storage,
+            harness,
+        )
+    return found
 
 
 def ranks(ranking: Ranking) -> Figure:

@@ -15,7 +15,7 @@ from hpo_bench.analysis.ranks import Ranking, rank
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.errors import InputError, needing
 from hpo_bench.report import content, markdown, table
-from hpo_bench.report.parts import Section
+from hpo_bench.report.parts import Section, several
 from hpo_bench.report.plain import plain
 
 
@@ -68,7 +68,8 @@ def _html(summaries: Sequence[Summary], storage: str) -> str:
     names = ", ".join(summary.suite for summary in summaries)
     methods = max(len(summary.methods) for summary in summaries)
     runs = sum(len(summary.histories) for summary in summaries)
-    subtitle = f"hpo-bench: {methods} methods, {runs} runs, from {storage}"
+    told = f"{several(methods, 'method')}, {several(runs, 'run')}"
+    subtitle = f"hpo-bench: {told}, from {storage}"
     return page(names, subtitle, _chapters(summaries, storage))
 
 

@@ -24,9 +24,7 @@ def page(title: str, subtitle: str, chapters: Sequence[tuple[str, list[Section]]
         _chapter(number, heading, sections) for number, (heading, sections) in enumerate(chapters)
     )
     links = "".join(
-        f'<a href="#{_anchor(number, section)}">{escape(section.title)}</a>'
-        for number, (_, sections) in enumerate(chapters[:1])
-        for section in sections
+        f'<a href="#{escape(anchor)}">{escape(title)}</a>' for anchor, title in _links(chapters)
     )
     return f"""<!doctype html>
 <html lang="en">
@@ -64,8 +62,14 @@ def _asset(name: str) -> str:
 
 
 def _chapter(number: int, heading: str, sections: Sequence[Section]) -> str:
-    title = f"<h2 class='chapter'>{escape(heading)}</h2>" if heading else ""
+    title = f'<h2 class="chapter" id="{number}">{escape(heading)}</h2>' if heading else ""
     return title + "\n".join(_section(number, section) for section in sections)
+
+
+def _links(chapters: Sequence[tuple[str, list[Section]]]) -> list[tuple[str, str]]:
+    """List where to go: the chapters, or the sections of the only one."""
+    first = [(_anchor(0, section), section.title) for section in chapters[0][1]]
+    return [*first, *((str(n), heading) for n, (heading, _) in enumerate(chapters) if heading)]
 
 
 def _anchor(number: int, section: Section) -> str:

@@ -78,6 +78,11 @@ def count(value: float) -> str:
     return f"{value:.0f}" if value == int(value) else f"{value:.1f}"
 
 
+def several(n: int, thing: str) -> str:
+    """Count things in words: `1 run`, `2 runs`."""
+    return f"{n} {thing}{'' if n == 1 else 's'}"
+
+
 def seconds(value: float) -> str:
     """A duration in seconds."""
     if value >= 10:

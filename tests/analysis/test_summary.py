@@ -67,6 +67,23 @@ def test_runs_that_are_empty_or_failed_are_counted_as_such(storage):
     assert methods["grid"].validation is None
 
 
+def test_statistics_are_of_finished_runs(storage):
+    write_suite(storage, seeds=7)
+    whole = summarise(storage, "written")
+    write_run(storage, [0.99], method="pso", seed=7, finished=None, tests=[0.99])
+    write_run(storage, [0.99], method="grid", seed=0, finished=None)
+    summary = summarise(storage, "written")
+    assert [method.name for method in summary.methods][-1] == "grid"
+    for before, after in zip(whole.methods, summary.methods, strict=False):
+        assert after.validation == before.validation
+        assert after.area == before.area
+        assert after.means == before.means
+    assert summary.comparisons == whole.comparisons
+    assert summary.reached == whole.reached
+    assert [c.runs for c in summary.curves["epochs"]] == [7, 7]
+    assert len(summary.runs) == 16
+
+
 def test_importance_is_found_where_it_is():
     rng = np.random.default_rng(0)
     template = history(rng.uniform(size=100).tolist())

@@ -111,8 +111,9 @@ def test_incomplete_runs_are_shown_as_such(storage):
     sections = sections_of(storage)
     words = words_of(sections["Results"])
     assert "of 7 runs, 1 not finished yet, 1 stopped after failures, 1 without any" in words
-    assert "1 evaluations failed" in words
+    assert "1 evaluation failed" in words
     cells = {row[0]: row[1] for row in tables_of(sections["Results"])[0].rows}
+    assert "Statistics are of the 4 finished." in words
     assert cells["pso"] == "5 (1 empty, 1 failed, 1 partial)"
     runs = {row[0]: row for row in tables_of(sections["Runs"])[0].rows}
     assert runs["pso / 3"][1:3] == ["failed", "RuntimeError: it failed"]
@@ -123,7 +124,7 @@ def test_incomplete_runs_are_shown_as_such(storage):
 def test_a_suite_that_has_found_nothing_still_has_a_report(storage, values):
     write_run(storage, values, finished=None)
     sections = sections_of(storage)
-    assert "No run has found anything yet." in words_of(sections["Results"])
+    assert "No finished run has found anything yet." in words_of(sections["Results"])
     assert "Anytime curves" not in sections
     assert "No targets" in words_of(sections["Targets"])
 

@@ -1,0 +1,146 @@
+"""The page in a real browser; `tox run -e browser` brings all but the browser itself."""
+
+import os
+import shutil
+
+import optuna
+import pytest
+from written import write_run, write_suite
+
+from hpo_bench.analysis.summary import summarise
+from hpo_bench.report.files import write
+
+playwright = pytest.importorskip("playwright.sync_api")
+
+NAMED = os.environ.get("HPO_BENCH_BROWSER")
+USUAL = ("chromium", "chromium-browser", "google-chrome")
+# One that is named and not there is an error, where none at all skips these tests.
+BROWSER = NAMED or next(filter(shutil.which, USUAL), None)
+
+pytestmark = pytest.mark.skipif(
+    BROWSER is None,
+    reason="no Chromium: apt-get install chromium, or its path in HPO_BENCH_BROWSER",
+)
+
+VIEWS = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 800}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 800}},
+    "narrow": {"color_scheme": "light", "viewport": {"width": 390, "height": 800}},
+}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as running:
+        # Root, as in a container, has no sandbox; without a graphics card, software draws.
+        arguments = ["--no-sandbox", "--enable-unsafe-swiftshader"]
+        opened = running.chromium.launch(
+            executable_path=shutil.which(BROWSER) or BROWSER, args=arguments
+        )
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    storage = optuna.storages.InMemoryStorage()
+    write_suite(storage, methods={"random": 0.0, "pso": 0.02, "tpe": 0.1}, seeds=10)
+    write_run(storage, [0.7], method="pso", seed=10, finished=None)
+    write_suite(storage, suite="other", methods={"random": 0.1, "pso": 0.0, "tpe": 0.1}, seeds=2)
+    write_run(storage, [], suite="bare", finished=None)
+    folder = tmp_path_factory.mktemp("report")
+    for names in (["written"], ["written", "other"], ["bare"]):
+        summaries = [summarise(storage, name) for name in names]
+        write(folder / f"{'-'.join(names)}.html", summaries, "sqlite:///hpo-bench.db")
+    return folder
+
+
+@pytest.fixture
+def page(browser, report, tmp_path):
+    """Open a report, with no network; what the console complains of fails the test."""
+    complaints = []
+    contexts = []
+
+    def open_(name="written", view="light"):
+        context = browser.new_context(offline=True, **VIEWS[view])
+        contexts.append(context)
+        opened = context.new_page()
+        opened.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        opened.on("pageerror", lambda error: complaints.append(str(error)))
+        opened.goto((report / f"{name}.html").as_uri())
+        opened.wait_for_function("document.documentElement.dataset.drawn !== undefined")
+        return opened
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_picture_draws(page, view, tmp_path):
+    opened = page(view=view)
+    pictures = opened.locator(".plot")
+    assert pictures.count() >= 12
+    for picture in pictures.all():
+        assert picture.locator(".main-svg").first.bounding_box()["width"] > 250
+        assert picture.locator(".trace, .bars, .parcoords-line-layers, .parcoords").count() > 0
+    folder = os.environ.get("HPO_BENCH_SCREENSHOTS", tmp_path)
+    opened.screenshot(path=f"{folder}/report-{view}.png", full_page=True)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_nothing_sticks_out_at_the_side(page, view):
+    opened = page(view=view)
+    assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_the_table_stands_before_the_pictures(page):
+    opened = page()
+    table = opened.locator("table").first.bounding_box()
+    assert table["y"] + table["height"] < 800
+    assert table["y"] < opened.locator(".plot").first.bounding_box()["y"]
+    assert "1 not finished yet" in opened.locator("main").inner_text()
+
+
+def test_the_legend_hides_a_method(page):
+    opened = page()
+    picture = opened.locator("#plot-0-curve-epochs")
+    picture.scroll_into_view_if_needed()
+    visible = (
+        "() => document.querySelector('#plot-0-curve-epochs')._fullData"
+        ".filter(trace => trace.visible === true).length"
+    )
+    before = opened.evaluate(visible)
+    picture.locator(".legendtoggle").first.click()
+    opened.wait_for_function(f"({visible})() < {before}")
+    assert opened.evaluate(visible) == before - 3  # the median and both edges of the band
+
+
+def test_the_theme_can_be_changed_and_changed_back(page):
+    opened = page()
+    ground = "getComputedStyle(document.body).backgroundColor"
+    ink = "document.querySelector('#plot-0-times')._fullLayout.font.color"
+    light = opened.evaluate(ground), opened.evaluate(ink)
+    opened.locator("#theme").click()
+    opened.wait_for_function(f"{ink} !== '{light[1]}'")
+    assert opened.evaluate(ground) != light[0]
+    opened.locator("#theme").click()
+    opened.wait_for_function(f"{ink} === '{light[1]}'")
+    assert opened.evaluate(ground) == light[0]
+
+
+def test_it_can_be_printed(page, tmp_path):
+    page(view="dark").pdf(path=tmp_path / "report.pdf", format="A4")
+    assert (tmp_path / "report.pdf").stat().st_size > 50_000
+
+
+@pytest.mark.parametrize("name", ["written-other", "bare"])
+def test_other_reports_open_without_complaint(page, name):
+    opened = page(name)
+    text = opened.locator("main").inner_text()
+    expected = {
+        "written-other": "Across objectives",
+        "bare": "No finished run has found anything yet.",
+    }
+    assert expected[name] in text
