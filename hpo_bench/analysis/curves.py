@@ -9,7 +9,7 @@ import numpy as np
 
 from hpo_bench.analysis.history import AXES, Array, History
 
-MAX_POINTS = 400
+MAX_POINTS = 250
 """Places of a curve that are drawn; more cannot be told apart on a screen."""
 
 
@@ -39,7 +39,7 @@ def curve(histories: Sequence[History], axis: str) -> Curve | None:
         return None
     start = max(first_incumbent(run, axis) for run in runs)
     places = np.unique(np.concatenate([run.spent(axis) for run in runs]))
-    places = _thinned(places[places >= start])
+    places = thinned(places[places >= start])
     values = np.array([incumbents_at(run, axis, places) for run in runs])
     lower, median, upper = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
     return Curve(runs[0].method, axis, places, median, lower, upper, len(runs))
@@ -87,7 +87,8 @@ def curves(groups: dict[str, list[History]]) -> dict[str, list[Curve]]:
     }
 
 
-def _thinned(places: Array) -> Array:
+def thinned(places: Array) -> Array:
+    """Keep `MAX_POINTS` places at most, evenly chosen, the first and the last among them."""
     if len(places) <= MAX_POINTS:
         return places
     kept: Array = places[np.linspace(0, len(places) - 1, MAX_POINTS).round().astype(int)]

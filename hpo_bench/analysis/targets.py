@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from hpo_bench.analysis.curves import thinned
 from hpo_bench.analysis.history import Array, History
 from hpo_bench.analysis.intervals import CONFIDENCE, MIN_SEEDS, band
 
@@ -115,9 +116,9 @@ def distributions(groups: dict[str, list[History]], targets: Sequence[float]) ->
 
 
 def costs_until(histories: Sequence[History]) -> Array:
-    """Costs at which anything can change, from 0 to the end of the longest run."""
+    """Costs at which something can change, from 0 to the end of the longest run."""
     spent = [history.spent(AXIS) for history in histories]
-    return np.unique(np.concatenate([[0.0], *spent]))
+    return thinned(np.unique(np.concatenate([[0.0], *spent])))
 
 
 def _random_values(histories: Sequence[History]) -> Array:

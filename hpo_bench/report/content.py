@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hpo_bench.analysis.comparisons import ALPHA, BETTER, WORSE, Comparison
-from hpo_bench.analysis.history import History, by_method
+from hpo_bench.analysis.history import AXES, History, by_method
 from hpo_bench.analysis.intervals import MIN_SEEDS, TOO_FEW
 from hpo_bench.analysis.ranks import Ranking
 from hpo_bench.analysis.summary import MethodSummary, Summary
@@ -63,15 +63,27 @@ def sections(summary: Summary, storage: str) -> list[Section]:
     """
     made = [
         _results(summary),
-        _anytime(summary),
+        _anytime(summary, AXES),
         _targets(summary),
-        _tests(summary),
+        Section("Differences between methods", [*_tests(summary), NO_RANKS]),
         _validation_and_test(summary),
         _times(summary),
         _space(summary),
         _methods(summary),
         _runs(summary),
         _manifest(summary, storage),
+    ]
+    return [section for section in made if section.parts]
+
+
+def brief(summary: Summary) -> list[Section]:
+    """What is said of one suite among several; the rest is in its own report."""
+    made = [
+        _results(summary),
+        _anytime(summary, ("epochs", "wall_seconds")),
+        _targets(summary),
+        Section("Differences between methods", _tests(summary)),
+        _times(summary),
     ]
     return [section for section in made if section.parts]
 
@@ -93,7 +105,11 @@ def across(summaries: Sequence[Summary], ranking: Ranking) -> Section:
         f"Mean ranks over {ranking.objectives} objectives ({names}), by mean validation value; "
         f"critical difference (Nemenyi, {ALPHA:.0%}): {ranking.critical_difference:.2f}.",
     )
-    return Section("Across objectives", [friedman, table, figures.ranks(ranking)])
+    note = (
+        "Search spaces, validation and test, single runs and what repeats them are in the report "
+        "of each suite alone."
+    )
+    return Section("Across objectives", [friedman, table, figures.ranks(ranking), note])
 
 
 def results_table(summary: Summary) -> Table:
@@ -205,8 +221,8 @@ def _verdict(summary: Summary) -> str:
     return f"{told} Shown to differ: " + "; ".join(f"{a} over {b}" for a, b in pairs) + "."
 
 
-def _anytime(summary: Summary) -> Section:
-    drawn = figures.curves(summary)
+def _anytime(summary: Summary, axes: Iterable[str]) -> Section:
+    drawn = figures.curves(summary, axes)
     if not drawn:
         return Section("Anytime curves")
     note = (
@@ -248,7 +264,7 @@ def _reached(found: Reached) -> str:
     return f"{cost} ({rate}: {found.low:.0%}–{found.high:.0%})"
 
 
-def _tests(summary: Summary) -> Section:
+def _tests(summary: Summary) -> list[Part]:
     parts: list[Part] = []
     for measure, comparisons in summary.comparisons.items():
         if comparisons:
@@ -257,7 +273,7 @@ def _tests(summary: Summary) -> Section:
             parts.append(figures.differences(comparisons, name))
     if not parts:
         parts.append("No two methods have a seed in common: nothing to compare.")
-    return Section("Differences between methods", [*parts, NO_RANKS])
+    return parts
 
 
 def _validation_and_test(summary: Summary) -> Section:

@@ -33,7 +33,7 @@ TIME_PARTS = ("training", "sampler", "storage", "harness")
 Trace = dict[str, Any]
 
 
-def curves(summary: Summary) -> list[Figure]:
+def curves(summary: Summary, on: Iterable[str] = AXES) -> list[Figure]:
     """Anytime curves, one picture per axis."""
     style = styles(summary)
     return [
@@ -45,8 +45,8 @@ def curves(summary: Summary) -> list[Figure]:
             traces=[trace for made in found for trace in _curve(made, style[made.method])],
             layout=axes(AXES[axis], f"best {summary.metric} so far"),
         )
-        for axis, found in summary.curves.items()
-        if found
+        for axis in on
+        if (found := summary.curves[axis])
     ]
 
 

@@ -58,7 +58,7 @@ def _chapters(summaries: Sequence[Summary], storage: str) -> list[tuple[str, lis
     if len(summaries) == 1:
         return [("", content.sections(summaries[0], storage))]
     together = content.across(summaries, ranking(summaries))
-    return [("", [together])] + [(s.suite, content.sections(s, storage)) for s in summaries]
+    return [("", [together])] + [(s.suite, content.brief(s)) for s in summaries]
 
 
 def _html(summaries: Sequence[Summary], storage: str) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
+from typing import Any
 
 from plotly.offline import get_plotlyjs
 
@@ -113,8 +114,17 @@ def _row(row: Sequence[str]) -> str:
     return f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{c}</td>" for c in others) + "</tr>"
 
 
+def _short(value: Any) -> Any:
+    """Drop digits that nobody can see; they are half of a page with many suites."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _short(inner) for key, inner in value.items()}
+    return [_short(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _figure(number: int, figure: Figure) -> str:
-    spec = json.dumps({"data": figure.traces, "layout": figure.layout}, allow_nan=False)
+    spec = json.dumps(_short({"data": figure.traces, "layout": figure.layout}), allow_nan=False)
     # A name chosen by somebody else must not end the script that holds it.
     spec = spec.replace("<", "\\u003c")
     wide = " wide" if figure.wide else ""

@@ -115,6 +115,9 @@ def test_several_suites_are_ranked_on_one_page(summary, tmp_path):
         text = path.read_text()
         assert "Across objectives" in text
         assert "critical difference (Nemenyi" in text
+        # What is drawn for each would be more than a page can hold.
+        assert '"type": "parcoords"' not in text
+        assert "hpo-bench run" not in text
     path = tmp_path / "both.csv"
     write(path, both, "sqlite:///x.db")
     assert {row["suite"] for row in csv.DictReader(path.open())} == {"a_suite", "other"}

@@ -47,8 +47,11 @@ function draw(plot) {
   return Plotly.react(plot, fitted(spec.data, plot), themed(spec.layout, plot), config);
 }
 
-function drawAll() {
-  return Promise.all(plots.map(draw));
+async function drawAll() {
+  for (const plot of plots) {
+    await draw(plot);
+    await new Promise((resolve) => setTimeout(resolve));  // the page stays usable meanwhile
+  }
 }
 
 document.getElementById("theme").addEventListener("click", () => {
@@ -64,7 +67,7 @@ addEventListener("beforeprint", () => {
   before = root.dataset.theme;
   root.dataset.theme = "light";
   for (const folded of document.querySelectorAll("details")) folded.open = true;
-  drawAll();
+  plots.forEach(draw);  // printing does not wait
 });
 addEventListener("afterprint", () => {
   if (before) root.dataset.theme = before; else delete root.dataset.theme;
