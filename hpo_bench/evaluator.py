@@ -56,6 +56,8 @@ class Work:
     train_seconds: float = 0.0
     earlier_seconds: float = 0.0
     """The part of `train_seconds` spent in a process that is gone, known from its checkpoint."""
+    simulated_seconds: float = 0.0
+    """The part of `train_seconds` that nobody waited for."""
     measurements: dict[str, float] = field(default_factory=dict)
     error: str | None = None
     restarted: bool = False
@@ -140,6 +142,7 @@ class _Training:
         self._saved_at = time.perf_counter()
         self._seconds = 0.0
         self._earlier_seconds = 0.0
+        self._simulated_seconds = 0.0
         self.is_under_way = True
         self.work: Work | None = None
 
@@ -187,6 +190,7 @@ class _Training:
             self._epochs,
             self._seconds,
             self._earlier_seconds,
+            self._simulated_seconds,
             measurements,
             error,
             self._restarted,
@@ -223,6 +227,8 @@ class _Training:
 
     def _take(self, value: float) -> None:
         fidelity = self.evaluation.fidelity
+        self._seconds += self.evaluation.simulated_seconds
+        self._simulated_seconds += self.evaluation.simulated_seconds
         if fidelity != len(self._values) + 1:
             raise HpoBenchError(
                 f"{type(self.evaluation).__name__}.advance took fidelity from "

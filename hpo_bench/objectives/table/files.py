@@ -1,0 +1,175 @@
+"""Tables of recorded trainings as files: CSV (also compressed) or Parquet, with their card.
+
+A row is one epoch of one training: a column for every hyperparameter, then `seed`, `epoch` (from
+1), `value` (what a method is told), `seconds` (what the epoch took), and whatever else was
+measured after it. The card says what the rows are. It stands within the file, where neither can
+be taken for another's: as the first line of a CSV file, after `# `, or in a Parquet file's
+metadata.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hpo_bench.errors import HpoBenchError, InputError, MissingExtraError
+
+Columns = dict[str, Sequence[Any]]
+"""Name -> the values of all rows; texts, where they come from a CSV file."""
+
+OWN_COLUMNS = ("seed", "epoch", "value", "seconds")
+"""Those that every table has, beside its hyperparameters."""
+
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+
+_METADATA_KEY = b"hpo_bench"
+
+
+class Card(BaseModel):
+    """What a table holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    name: str
+    description: str = ""
+    metric: str
+    """What `value` is."""
+    direction: Literal["maximize", "minimize"]
+    fidelity: str
+    """What is counted by `epoch`."""
+    max_fidelity: int = Field(ge=1)
+    """Epochs of a full training."""
+    space: dict[str, dict[str, Any]]
+    """Where the configurations come from: name -> range or choices, as in a suite."""
+    data: dict[str, Any] = {}
+    """What the objective said of its data, with their hash."""
+    made: dict[str, Any] = {}
+    """By what: options, versions, processor, commit."""
+
+
+def check_path(field: str, path: Path) -> None:
+    """See that a file's name says which of the formats it has.
+
+    Raises:
+        InputError: It does not.
+        MissingExtraError: It is Parquet, and pyarrow is not installed.
+    """
+    if not path.name.endswith(SUFFIXES):
+        expected = f"expected a name that ends in {', '.join(SUFFIXES)}"
+        raise InputError(field, str(path), expected)
+    if path.suffix == ".parquet":
+        _pyarrow()
+
+
+def read(path: Path) -> tuple[Card, Columns, str]:
+    """Read a table: its card, its columns, and the sha256 of the file.
+
+    Raises:
+        HpoBenchError: The file cannot be read, or is no such table; the text says why.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise HpoBenchError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        card, columns = (_from_parquet if path.suffix == ".parquet" else _from_csv)(path, content)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise HpoBenchError(f"{path} is not a table of trainings: {_first_line(error)}") from None
+    missing = [name for name in (*card.space, *OWN_COLUMNS) if name not in columns]
+    if missing:
+        raise HpoBenchError(f"{path} is incomplete: there is no column {', '.join(missing)}")
+    return card, columns, hashlib.sha256(content).hexdigest()
+
+
+def write(path: Path, card: Card, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Write a table; after a crash the old file or the new one is there.
+
+    The same rows and card give the same bytes.
+
+    Raises:
+        HpoBenchError: It cannot be written there.
+    """
+    content = (_to_parquet if path.suffix == ".parquet" else _to_csv)(path, card, columns)
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        raise HpoBenchError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _card(text: str | bytes) -> Card:
+    try:
+        return Card.model_validate_json(text)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(str(part) for part in fault["loc"])
+        raise ValueError(f"its card: {field or 'all of it'}: {fault['msg']}") from None
+
+
+def _from_csv(path: Path, content: bytes) -> tuple[Card, Columns]:
+    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+    first, _, table = text.partition("\n")
+    if not first.startswith("# "):
+        raise ValueError("expected a first line with its card, '# {...}'")
+    names, *rows = csv.reader(io.StringIO(table))
+    if any(len(row) != len(names) for row in rows):
+        raise ValueError("its rows are of different lengths")
+    return _card(first[2:]), dict(zip(names, zip(*rows, strict=True), strict=True))
+
+
+def _to_csv(path: Path, card: Card, columns: Mapping[str, Sequence[Any]]) -> bytes:
+    out = io.StringIO()
+    out.write(f"# {card.model_dump_json()}\n")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    content = out.getvalue().encode()
+    return gzip.compress(content, mtime=0) if path.suffix == ".gz" else content
+
+
+def _from_parquet(_path: Path, content: bytes) -> tuple[Card, Columns]:
+    arrow, parquet = _pyarrow()
+    table = parquet.read_table(arrow.BufferReader(content))
+    card = (table.schema.metadata or {}).get(_METADATA_KEY)
+    if card is None:
+        raise ValueError(f"expected a card in its metadata, under {_METADATA_KEY.decode()!r}")
+    return _card(card), table.to_pydict()
+
+
+def _to_parquet(_path: Path, card: Card, columns: Mapping[str, Sequence[Any]]) -> bytes:
+    arrow, parquet = _pyarrow()
+    # Choices may be of several types, which a column cannot.
+    chosen = {name for name, table in card.space.items() if "choices" in table}
+    made = {
+        name: [str(value) for value in values] if name in chosen else list(values)
+        for name, values in columns.items()
+    }
+    table = arrow.table(made).replace_schema_metadata({_METADATA_KEY: card.model_dump_json()})
+    sink = arrow.BufferOutputStream()
+    parquet.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    """Import pyarrow, which takes more room than all else here together, only where it is used."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("a table in a .parquet file", "tables", error.name) from None
+    return pyarrow, parquet
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,166 @@
+"""A table of recorded trainings, from a file, as an objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import CategoricalDistribution
+from optuna.study import StudyDirection
+
+from hpo_bench.errors import InputError
+from hpo_bench.objectives.table.files import check_path
+from hpo_bench.objectives.table.replay import Clock, Replay, recorded_values
+from hpo_bench.objectives.table.trainings import Recording, Trainings, load, unit
+from hpo_bench.spaces import Configuration, Space, check_value
+
+
+class Table(Replay):
+    """The trainings of a table that `hpo-bench record` wrote, replayed.
+
+    A configuration off the table is an error, unless `snap` is given: then the space is that from
+    which the configurations come, and the nearest recorded one is replayed. Nearest is meant in
+    the unit cube of the space (on a log scale where a range has one), among those with the same
+    choices; how far it is stands in the measurement `snap_distance`, its numbers in
+    `recorded_<name>`.
+    """
+
+    def __init__(
+        self,
+        table: str | Path,
+        *,
+        data_dir: str | Path | None = None,
+        snap: bool = False,
+        clock: Clock = "measured",
+        seed: int = 0,
+    ) -> None:
+        """Check the settings, and read the table.
+
+        Args:
+            table: A file ending in `.csv`, `.csv.gz` or `.parquet`.
+            data_dir: The directory from which its path is meant; None: the working directory.
+            snap: Replay the nearest recorded configuration instead of refusing others.
+            clock: `"simulated"` counts the recorded seconds as spent, without waiting.
+            seed: Of the run; draws the trainings.
+
+        Raises:
+            InputError: A setting cannot be used.
+            HpoBenchError: There is no such table, or it has gaps.
+            MissingExtraError: It is a Parquet file, and pyarrow is not installed.
+        """
+        super().__init__(clock=clock, seed=seed)
+        for field, path in (("table", table), ("data_dir", data_dir or "")):
+            if not isinstance(path, str | Path):
+                raise InputError(field, path, "expected a path")
+        if not isinstance(snap, bool):
+            raise InputError("snap", snap, "expected true or false")
+        self._path = Path(data_dir or "").expanduser() / Path(table).expanduser()
+        check_path("table", self._path)
+        self._snap = snap
+        card = self._recording.card
+        self.metric_name = card.metric
+        self.fidelity_name = card.fidelity
+        self.max_fidelity = card.max_fidelity
+
+    @property
+    def trainings(self) -> Trainings:
+        """Those of the table."""
+        return self._recording.trainings
+
+    @property
+    def directions(self) -> list[StudyDirection]:
+        """As its card says."""
+        return [StudyDirection[self._recording.card.direction.upper()]]
+
+    @property
+    def search_space(self) -> Space:
+        """The recorded levels; with `snap` the ranges from which they come."""
+        if not self._snap:
+            return super().search_space
+        levels = self.trainings.levels
+        return {name: d for name, d in self._recording.space.items() if len(levels[name]) > 1}
+
+    def locate(self, configuration: Configuration) -> tuple[tuple[int, ...], dict[str, float]]:
+        """Find the recorded configuration, with `snap` the nearest one.
+
+        Raises:
+            InputError: There is none, or a value is outside the space.
+        """
+        if not self._snap:
+            return super().locate(configuration)
+        space = self.search_space
+        if configuration.keys() != space.keys():
+            expected = f"expected a value of each: {', '.join(space)}"
+            raise InputError("configuration", configuration, expected)
+        point = []
+        for name, dist in space.items():
+            value = check_value(f"configuration.{name}", configuration[name], dist)
+            is_choice = isinstance(dist, CategoricalDistribution)
+            levels = self.trainings.levels[name]
+            if is_choice and value not in levels:
+                raise InputError(f"configuration.{name}", value, f"only {levels} were recorded")
+            point.append(levels.index(value) if is_choice else unit(dist, value))
+        key, distance = self._nearest(np.array(point), configuration)
+        return key, {**recorded_values(self.trainings, key), "snap_distance": distance}
+
+    def describe(self) -> Mapping[str, Any]:
+        """Say which table it is, and what the card says of the data behind it."""
+        recording = self._recording
+        card = recording.card
+        data = {**card.data}
+        trained_on = data.pop("data", None)
+        of = "" if trained_on is None else f", trained on {trained_on}"
+        return {
+            "data": f"recorded trainings {card.name!r}{of}",
+            **data,
+            "table_sha256": recording.sha256,
+            "recorded_configurations": len(recording.trainings.rows),
+            "recorded_trainings": int(recording.trainings.counts.sum()),
+        }
+
+    def _nearest(
+        self, point: NDArray[np.float64], configuration: Configuration
+    ) -> tuple[tuple[int, ...], float]:
+        away = self._points - point
+        # Choices stand there by index: any other one is out of reach.
+        away[:, self._are_choices] = np.where(away[:, self._are_choices] == 0, 0.0, np.inf)
+        distances = np.sqrt((away**2).sum(axis=1))
+        nearest = int(distances.argmin())
+        if not np.isfinite(distances[nearest]):
+            raise InputError("configuration", configuration, "nothing with these choices recorded")
+        return self._keys[nearest], float(distances[nearest])
+
+    @property
+    def _recording(self) -> Recording:
+        return load(self._path.absolute())
+
+    @cached_property
+    def _keys(self) -> list[tuple[int, ...]]:
+        return list(self.trainings.rows)
+
+    @cached_property
+    def _are_choices(self) -> NDArray[np.bool_]:
+        kinds = [isinstance(d, CategoricalDistribution) for d in self.search_space.values()]
+        return np.array(kinds)
+
+    @cached_property
+    def _points(self) -> NDArray[np.float64]:
+        """The recorded configurations in the unit cube, a row each; choices by their index."""
+        levels = self.trainings.levels
+        searched = [place for place, name in enumerate(levels) if name in self.search_space]
+        scales = [
+            range(len(levels[name]))
+            if isinstance(dist, CategoricalDistribution)
+            else [unit(dist, level) for level in levels[name]]
+            for name, dist in self.search_space.items()
+        ]
+        return np.array(
+            [
+                [scale[key[place]] for scale, place in zip(scales, searched, strict=True)]
+                for key in self._keys
+            ]
+        )

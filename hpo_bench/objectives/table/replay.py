@@ -1,0 +1,174 @@
+"""Replaying recorded trainings: an evaluation is looked up, epoch by epoch."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, Literal, get_args
+
+from optuna.distributions import CategoricalDistribution, IntDistribution
+
+from hpo_bench.errors import HpoBenchError, InputError, one_of
+from hpo_bench.objectives.base import Evaluation, Objective
+from hpo_bench.objectives.table.trainings import Trainings
+from hpo_bench.spaces import Configuration, Space
+
+Clock = Literal["measured", "simulated"]
+
+
+class Replay(Objective):
+    """An objective whose trainings are all recorded.
+
+    Numbers are searched by the index of their level, 0 being the lowest, so that every method
+    sees the recorded ones, and sees them evenly spaced; the values themselves are measurements,
+    `recorded_<name>`. What has a single level is not searched.
+
+    Which of the recorded trainings of a configuration is replayed depends on the run's seed and
+    the configuration alone.
+    """
+
+    def __init__(self, *, clock: Clock = "measured", seed: int = 0) -> None:
+        """Check the settings.
+
+        Args:
+            clock: `"simulated"` counts the recorded seconds as spent, without waiting;
+                `"measured"` what looking them up takes.
+            seed: Of the run; draws the trainings.
+
+        Raises:
+            InputError: A setting cannot be used.
+        """
+        if clock not in get_args(Clock):
+            raise InputError("clock", clock, one_of(str(clock), get_args(Clock)))
+        self.is_simulated = clock == "simulated"
+        self._seed = seed
+
+    @property
+    @abstractmethod
+    def trainings(self) -> Trainings:
+        """What is replayed; loaded on first use."""
+
+    @property
+    def search_space(self) -> Space:
+        """The recorded levels: by index, or by name where they are choices."""
+        return {
+            name: IntDistribution(0, len(levels) - 1)
+            if _is_ordered(levels)
+            else CategoricalDistribution(levels)
+            for name, levels in self.trainings.levels.items()
+            if len(levels) > 1
+        }
+
+    def prepare(self) -> None:
+        """Load the trainings."""
+        _ = self.trainings
+
+    def start(self, configuration: Configuration) -> Replayed:
+        """Begin to replay a training of a configuration.
+
+        Raises:
+            InputError: A name is missing, another is given, or nothing was recorded there.
+        """
+        key, told = self.locate(configuration)
+        trainings = self.trainings
+        row = trainings.rows[key]
+        which = _drawn(self._seed, key, int(trainings.counts[row]))
+        return Replayed(trainings, row, which, told | {"recorded_training": which}, self)
+
+    def locate(self, configuration: Configuration) -> tuple[tuple[int, ...], dict[str, float]]:
+        """Find the recorded configuration; give it by its levels, and what to record of it.
+
+        Raises:
+            InputError: There is none.
+        """
+        levels = self.trainings.levels
+        names = [name for name in levels if len(levels[name]) > 1]
+        if configuration.keys() != set(names):
+            expected = f"expected a value of each: {', '.join(names)}"
+            raise InputError("configuration", configuration, expected)
+        key = tuple(
+            _place(name, found, configuration[name]) if len(found) > 1 else 0
+            for name, found in levels.items()
+        )
+        if key not in self.trainings.rows:
+            raise InputError("configuration", configuration, "nothing was recorded there")
+        return key, recorded_values(self.trainings, key)
+
+    def restore(self, configuration: Configuration, checkpoint: bytes) -> Replayed:
+        """Go on from a checkpoint.
+
+        Raises:
+            HpoBenchError: It is damaged.
+        """
+        replayed = self.start(configuration)
+        try:
+            replayed.fidelity = int(json.loads(checkpoint)["epoch"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise HpoBenchError(f"the checkpoint is damaged: {error}") from error
+        return replayed
+
+
+class Replayed(Evaluation):
+    """One recorded training."""
+
+    def __init__(
+        self,
+        trainings: Trainings,
+        row: int,
+        which: int,
+        told: Mapping[str, float],
+        objective: Replay,
+    ) -> None:
+        self._values = trainings.values[row, which]
+        self._seconds = trainings.seconds[row, which]
+        self._measured = {name: found[row, which] for name, found in trainings.measured.items()}
+        self._told = told
+        self._is_simulated = objective.is_simulated
+
+    def advance(self) -> float:
+        """Look up the value after the next epoch; NaN if the training failed there."""
+        epoch = self.fidelity
+        self.fidelity += 1
+        self.simulated_seconds = float(self._seconds[epoch]) if self._is_simulated else 0.0
+        return float(self._values[epoch])
+
+    def measurements(self) -> dict[str, float]:
+        """Look up what was measured after the last epoch; say which training it is, and of what."""
+        epoch = self.fidelity - 1
+        return {**{n: float(found[epoch]) for n, found in self._measured.items()}, **self._told}
+
+    def checkpoint(self) -> bytes:
+        """Note the epoch."""
+        return json.dumps({"epoch": self.fidelity}).encode()
+
+
+def recorded_values(trainings: Trainings, key: tuple[int, ...]) -> dict[str, float]:
+    """Name the numbers of a recorded configuration as measurements."""
+    return {
+        f"recorded_{name}": levels[place]
+        for (name, levels), place in zip(trainings.levels.items(), key, strict=True)
+        if _is_ordered(levels)
+    }
+
+
+def _is_ordered(levels: Any) -> bool:
+    return all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels)
+
+
+def _place(name: str, levels: Any, value: Any) -> int:
+    if not _is_ordered(levels):
+        if value not in levels:
+            raise InputError(f"configuration.{name}", value, f"expected one of {list(levels)}")
+        return int(levels.index(value))
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < len(levels):
+        expected = f"expected the index of a level, 0 to {len(levels) - 1} for {list(levels)}"
+        raise InputError(f"configuration.{name}", value, expected)
+    return value
+
+
+def _drawn(seed: int, key: tuple[int, ...], count: int) -> int:
+    # A checksum would not do: those of two seeds differ by the same bits for every configuration.
+    digest = blake2b(f"{seed}/{key}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest) % count

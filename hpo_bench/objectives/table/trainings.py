@@ -1,0 +1,179 @@
+"""Recorded trainings in memory: which configurations there are, and how each training went."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from hpo_bench.errors import HpoBenchError
+from hpo_bench.objectives.table.files import OWN_COLUMNS, Card, Columns, read
+from hpo_bench.spaces import Space, distribution
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """Trainings of a grid of configurations, or of a part of one.
+
+    The arrays are of shape (configurations, trainings, epochs), NaN where there is none.
+    """
+
+    levels: Mapping[str, Sequence[Any]]
+    """Name -> the values that were recorded: numbers ascending, choices in their order."""
+    rows: Mapping[tuple[int, ...], int]
+    """Index of the level of each hyperparameter -> index of the configuration in the arrays."""
+    counts: NDArray[np.int64]
+    """How many trainings there are of each configuration."""
+    values: Floats
+    """After each epoch; NaN from the epoch on in which a training failed."""
+    seconds: Floats
+    """That each epoch took."""
+    measured: Mapping[str, Floats]
+    """What else was measured after each epoch."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A table, read."""
+
+    card: Card
+    space: Space
+    """Where the configurations come from."""
+    trainings: Trainings
+    sha256: str
+    """Of the file."""
+
+
+@functools.lru_cache(maxsize=8)
+def load(path: Path) -> Recording:
+    """Read a table and see that it is whole; a second time, from memory.
+
+    Raises:
+        HpoBenchError: It is not there, no such table, or has gaps; the text says which.
+    """
+    card, columns, sha256 = read(path)
+    try:
+        space: Space = {
+            name: distribution(f"space.{name}", table) for name, table in card.space.items()
+        }
+        trainings = _gather(columns, space, card.max_fidelity)
+    except (HpoBenchError, ValueError) as error:
+        raise HpoBenchError(f"{path} cannot be replayed: {error}") from None
+    return Recording(card, space, trainings, sha256)
+
+
+def _gather(columns: Columns, space: Space, max_fidelity: int) -> Trainings:
+    parameters = {name: _parsed(name, columns[name], dist) for name, dist in space.items()}
+    levels = {name: _levels(values, space[name]) for name, values in parameters.items()}
+    places = [
+        [levels[name].index(value) for value in values] for name, values in parameters.items()
+    ]
+    keys = list(zip(*places, strict=True))
+    seeds, epochs = (_whole(name, columns[name]) for name in ("seed", "epoch"))
+    rows = {key: row for row, key in enumerate(dict.fromkeys(keys))}
+    trainings: dict[tuple[int, int], int] = {}  # (configuration, seed) -> which of its trainings
+    counts = np.zeros(len(rows), dtype=np.int64)
+    for key, seed in zip(keys, seeds, strict=True):
+        row = rows[key]
+        if (row, seed) not in trainings:
+            trainings[row, seed] = counts[row]
+            counts[row] += 1
+    at = (
+        [rows[key] for key in keys],
+        [trainings[rows[key], seed] for key, seed in zip(keys, seeds, strict=True)],
+        [epoch - 1 for epoch in epochs],
+    )
+    if not keys:
+        raise ValueError("there is no row")
+    if min(epochs) < 1 or max(epochs) > max_fidelity:
+        raise ValueError(f"epoch: expected 1 to {max_fidelity}, the card's max_fidelity")
+    shape = (len(rows), int(counts.max()), max_fidelity)
+
+    def array(name: str) -> Floats:
+        filled = np.full(shape, math.nan)
+        filled[at] = np.asarray(columns[name], dtype=float)
+        return filled
+
+    others = [name for name in columns if name not in {*space, *OWN_COLUMNS}]
+    is_there = np.zeros(shape, dtype=bool)
+    is_there[at] = True
+    made = Trainings(
+        levels,
+        rows,
+        counts,
+        array("value"),
+        array("seconds"),
+        {name: array(name) for name in others},
+    )
+    _check_whole(made, is_there, len(keys))
+    return made
+
+
+def _check_whole(trainings: Trainings, is_there: NDArray[np.bool_], n_rows: int) -> None:
+    """See that each training was recorded epoch by epoch, to its end or until it failed."""
+    if is_there.sum() != n_rows:
+        raise ValueError("an epoch of a training stands there twice")
+    exists = np.arange(is_there.shape[1]) < trainings.counts[:, None]
+    went_well = np.isfinite(trainings.values)
+    failed_before = np.cumsum(is_there & ~went_well, axis=2) > 0
+    gaps = exists[:, :, None] & ~is_there & ~failed_before
+    if gaps.any():
+        row, _, epoch = np.argwhere(gaps)[0]
+        key = next(key for key, found in trainings.rows.items() if found == row)
+        named = {
+            name: values[place]
+            for (name, values), place in zip(trainings.levels.items(), key, strict=True)
+        }
+        raise ValueError(f"a training of {named} lacks epoch {epoch + 1}")
+    seconds = trainings.seconds[is_there]
+    if not (np.isfinite(seconds) & (seconds >= 0)).all():
+        raise ValueError("seconds: expected 0 or more in every row")
+
+
+def _parsed(name: str, values: Sequence[Any], dist: BaseDistribution) -> list[Any]:
+    if isinstance(dist, CategoricalDistribution):
+        choices = {str(choice): choice for choice in dist.choices}
+        unknown = next((value for value in values if str(value) not in choices), None)
+        if unknown is not None:
+            raise ValueError(f"{name}: {unknown!r} is not one of the card's choices")
+        return [choices[str(value)] for value in values]
+    if isinstance(dist, IntDistribution):
+        return _whole(name, values)
+    return [float(value) for value in values]
+
+
+def _whole(name: str, values: Sequence[Any]) -> list[int]:
+    try:
+        return [int(value) for value in values]
+    except ValueError as error:
+        raise ValueError(f"{name}: expected whole numbers; {error}") from None
+
+
+def _levels(values: Sequence[Any], dist: BaseDistribution) -> list[Any]:
+    if isinstance(dist, CategoricalDistribution):
+        return [choice for choice in dist.choices if choice in set(values)]
+    return sorted(set(values))
+
+
+def unit(dist: BaseDistribution, value: float) -> float:
+    """Where a number stands in its range, 0 to 1: on a log scale where the range has one."""
+    assert isinstance(dist, IntDistribution | FloatDistribution)
+    if dist.low == dist.high:
+        return 0.0
+    scale = math.log if dist.log else float
+    low, high = scale(dist.low), scale(dist.high)
+    return (scale(value) - low) / (high - low)
