@@ -44,10 +44,10 @@ def load(field: str, group: str, name: str) -> Callable[..., Any]:
     """
     if ":" in name:
         return load_path(field, name)
-    known = {plugin.name: plugin for plugin in installed(group)}
+    known = {entry.name: entry.value for entry in entry_points(group=group)}
     if name not in known:
         raise InputError(field, name, f"{one_of(name, known)}; or an import path module:object")
-    return load_path(field, known[name].path)
+    return load_path(field, known[name])
 
 
 def load_path(field: str, path: str) -> Callable[..., Any]:

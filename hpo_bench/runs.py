@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import optuna
 
-from hpo_bench import records
+from hpo_bench import instant, records
 from hpo_bench.budget import spent_by
 from hpo_bench.checkpoints import Checkpoints
 from hpo_bench.clock import Clock
@@ -131,6 +131,9 @@ class _Execution:
         self.notify = notify
         self.objective = run.suite.build_objective(run.seed)
         self.objective.prepare()
+        self.final_storage = storage
+        if self.objective.is_instant and not is_stored(run, storage):
+            storage = instant.in_memory()
         self.study = open_study(run, storage, self.objective)
         self.spent = spent_by(self.objective, self.study.get_trials(deepcopy=False))
         self.failures = 0
@@ -162,6 +165,8 @@ class _Execution:
             self.tell(search, done)
         search.close()
         self.study.set_user_attr(records.FINISHED, ended)
+        if self.storage is not self.final_storage:
+            instant.write(self.study, self.final_storage)
         self.checkpoints.remove()
         return self.status(ended)
 
@@ -306,6 +311,15 @@ class _Follower:
             return self._under_way.job.trial.should_prune()
 
 
+def is_stored(run: Run, storage: optuna.storages.BaseStorage) -> bool:
+    """Whether the storage holds a run's study, and not only the name that a crash left."""
+    try:
+        study = load_study(storage, run.study_name)
+    except KeyError:
+        return False
+    return records.CREATED in study.user_attrs or bool(study.get_trials(deepcopy=False))
+
+
 def open_study(
     run: Run, storage: optuna.storages.BaseStorage, objective: Objective
 ) -> optuna.Study:
@@ -324,7 +338,7 @@ def open_study(
             direction=objective.directions[0],
             pruner=optuna.pruners.NopPruner(),
         )
-    if records.CREATED in study.user_attrs or study.get_trials(deepcopy=False):
+    if is_stored(run, storage):
         _check_same(run, study, definition)
     else:
         _describe(run, study, objective, definition)

@@ -1,7 +1,7 @@
 """The one storage that holds everything: opened, timed, and read back.
 
-Optuna's private names (a trial's id, the table of a storage's methods) are used here and
-nowhere else in this package.
+Optuna's private names (a trial's id, the table of a storage's methods) are used here and in
+`instant`, nowhere else in this package.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ from hpo_bench.errors import HpoBenchError, InputError
 
 BUSY_TIMEOUT = 60
 """Seconds that a writer waits for SQLite's lock: far beyond the longest queue that was seen."""
+
+_COMPATIBLE: set[str] = set()
+"""URLs whose tables this process has seen to be of Optuna's version: looking takes longer than a
+short run."""
 
 
 class MeteredStorage(BaseStorage):
@@ -64,13 +68,21 @@ def open_storage(url: str) -> MeteredStorage:
         {"connect_args": {"timeout": BUSY_TIMEOUT}} if is_sqlite else {"pool_pre_ping": True}
     )
     try:
-        backend = RDBStorage(url, engine_kwargs=options)
+        backend = RDBStorage(
+            url, engine_kwargs=options, skip_compatibility_check=url in _COMPATIBLE
+        )
     except Exception as error:
         raise InputError("storage", shown(url), _why(error)) from error
+    _COMPATIBLE.add(url)
     if is_sqlite:
         _tune_sqlite(backend.engine)
+    return metered(get_storage(backend))
+
+
+def metered(inner: BaseStorage) -> MeteredStorage:
+    """Add up the time spent in a storage from now on."""
     storage = cast(Any, _Metered())
-    storage.inner = get_storage(backend)
+    storage.inner = inner
     storage.seconds = 0.0
     return cast(MeteredStorage, storage)
 

@@ -46,6 +46,8 @@ class Objective(ABC):
     metric_name: str = "value"
     fidelity_name: str = "evaluation"
     max_fidelity: int = 1
+    is_instant: bool = False
+    """Whether evaluations take next to no time, so that a run is sooner repeated than saved."""
     is_simulated: bool = False
     """Whether time that nobody waits for counts as spent (`Evaluation.simulated_seconds`)."""
 

@@ -22,6 +22,7 @@ class BBOB(Objective):
     """
 
     metric_name = "value"
+    is_instant = True
 
     def __init__(self, function: int, *, dimension: int = 2, instance: int = 1) -> None:
         """Check the settings.

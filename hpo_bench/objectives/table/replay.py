@@ -29,6 +29,8 @@ class Replay(Objective):
     the configuration alone.
     """
 
+    is_instant = True
+
     def __init__(self, *, clock: Clock = "measured", seed: int = 0) -> None:
         """Check the settings.
 
