@@ -57,7 +57,7 @@ class Work:
     earlier_seconds: float = 0.0
     """The part of `train_seconds` spent in a process that is gone, known from its checkpoint."""
     simulated_seconds: float = 0.0
-    """The part of `train_seconds` that nobody waited for."""
+    """By how much the clock of the run is put forward: training that nobody waited for."""
     measurements: dict[str, float] = field(default_factory=dict)
     error: str | None = None
     restarted: bool = False

@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
+from hpo_bench.checkpoints import Checkpoints, Progress
 from hpo_bench.storage import MeteredStorage, metered
 
 
@@ -112,3 +113,33 @@ def _intermediate(value: float) -> dict[str, Any]:
 
 def _attributes(attributes: Mapping[str, Any], owner: dict[str, int]) -> list[dict[str, Any]]:
     return [owner | {"key": key, "value_json": json.dumps(v)} for key, v in attributes.items()]
+
+
+class InMemoryCheckpoints(Checkpoints):
+    """The checkpoints of a run that no other process goes on with."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[Progress, bytes]] = {}
+
+    def prepare(self) -> None:
+        """There is nothing to do."""
+
+    def save(self, number: int, progress: Progress, state: bytes) -> None:
+        """Keep the checkpoint of a trial."""
+        self._kept[number] = (progress, state)
+
+    def load(self, number: int) -> tuple[Progress, bytes] | None:
+        """Give the checkpoint of a trial; None if it has none."""
+        return self._kept.get(number)
+
+    def keep_only(self, numbers: set[int]) -> None:
+        """Drop the checkpoints of all other trials."""
+        self._kept = {number: kept for number, kept in self._kept.items() if number in numbers}
+
+    def is_empty(self) -> bool:
+        """Whether no trial has one."""
+        return not self._kept
+
+    def remove(self) -> None:
+        """Drop all of them."""
+        self._kept.clear()

@@ -24,6 +24,7 @@ from hpo_bench.evaluator import Evaluator, Task, Work
 from hpo_bench.manifest import manifest
 from hpo_bench.objectives import Objective
 from hpo_bench.search import Job, Search, Setup
+from hpo_bench.simulation import Simulated
 from hpo_bench.spaces import to_table
 from hpo_bench.storage import load_study, open_storage, recorded, unfinished
 from hpo_bench.suite import Suite
@@ -138,7 +139,11 @@ class _Execution:
         self.spent = spent_by(self.objective, self.study.get_trials(deepcopy=False))
         self.failures = 0
         run_id = self.study.user_attrs[records.RUN_ID]
-        self.checkpoints = Checkpoints(run.checkpoint_directory, run.study_name, run_id)
+        self.checkpoints = (
+            instant.InMemoryCheckpoints()
+            if storage is not self.final_storage and self.works_here()
+            else Checkpoints(run.checkpoint_directory, run.study_name, run_id)
+        )
         self.storage = storage
         self.should_stop = should_stop
         self.under_way: dict[int, _UnderWay] = {}  # in the order in which they were handed out
@@ -171,10 +176,12 @@ class _Execution:
         return self.status(ended)
 
     def crew(self, processes: Processes) -> Crew:
-        """Give who evaluates: this process, unless the suite asks for others."""
+        """Give who evaluates: this process, unless the suite asks for others that are real."""
         suite = self.run.suite
-        if suite.workers_per_run == 1 and suite.evaluation_timeout is None:
+        if self.works_here():
             evaluator = Evaluator(self.objective, self.checkpoints, self.should_stop)
+            if suite.workers_per_run > 1:
+                return Simulated(evaluator, suite.workers_per_run)
             return Alone(evaluator, suite.batch_size)
         processes.open(
             Post(
@@ -187,6 +194,12 @@ class _Execution:
             should_stop=self.should_stop,
         )
         return processes
+
+    def works_here(self) -> bool:
+        """Whether evaluations are done in this process."""
+        suite = self.run.suite
+        is_alone = suite.workers_per_run == 1 and suite.evaluation_timeout is None
+        return is_alone or self.objective.is_simulated
 
     def hand_out(self, search: Search, crew: Crew) -> str:
         """Give everybody who is free a job, while there may be another; say why there is none."""

@@ -172,11 +172,24 @@ class Suite(_Table):
         objective = self.build_objective(self.seeds[0])
         if not objective.search_space:
             raise InputError("space", self.space, "nothing is left to search: give a range")
+        if objective.is_simulated:
+            self._check_simulated()
         notices: list[str] = []
         for method in self.methods:
             search = self.build_search(method, methods.throwaway_setup(objective))
             notices += _fit(method, search, self.budget, objective)
         return notices
+
+    def _check_simulated(self) -> None:
+        """See that nothing is asked for that needs real time."""
+        if self.evaluation_timeout is not None:
+            expected = "simulated evaluations take no time: leave out"
+            raise InputError("evaluation_timeout", self.evaluation_timeout, expected)
+        for name, spec in self.methods.items():
+            # Whether to stop would have to be asked while others have yet to begin.
+            if self.workers_per_run > 1 and spec.pruner is not None:
+                expected = "with several simulated workers there is no pruning: leave out"
+                raise InputError(f"methods.{name}.pruner", spec.pruner, expected)
 
 
 def _fit(method: str, search: Search, budget: Budget, objective: Objective) -> Iterator[str]:
