@@ -34,6 +34,32 @@ StorageOption = Annotated[
     str, typer.Option("--storage", metavar="URL", help="SQLAlchemy URL of the storage.")
 ]
 
+SuiteArgument = Annotated[
+    str, typer.Argument(metavar="SUITE", help="A suite's name, or a .toml file.")
+]
+SeedsOption = Annotated[
+    str | None, typer.Option("--seeds", metavar="LIST", help="Seeds: 0,1,2 or 0-9 or both.")
+]
+OtherStorageOption = Annotated[
+    str | None, typer.Option("--storage", metavar="URL", help="SQLAlchemy URL of the storage.")
+]
+WorkersOption = Annotated[
+    str | None,
+    typer.Option("--workers", metavar="N", help="Worker processes, or 'auto': one per core."),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data-dir", metavar="DIR", help="Where the objective finds its data."),
+]
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option("--checkpoint-dir", metavar="DIR", help="Where evaluations under way are kept."),
+]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any key of the suite, dotted."),
+]
+
 
 class Format(StrEnum):
     """How results are printed."""
@@ -77,32 +103,65 @@ def _root(
     hpo-bench run quickstart --storage postgresql+psycopg://user@host/database"""
 )
 def run(
-    name: Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name, or a .toml file.")],
+    name: SuiteArgument,
     methods: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only these methods of the suite.")
     ] = None,
-    seeds: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Seeds: 0,1,2 or 0-9 or both.")
-    ] = None,
-    storage: Annotated[
-        str | None, typer.Option(metavar="URL", help="SQLAlchemy URL of the storage.")
-    ] = None,
-    workers: Annotated[
-        str | None, typer.Option(metavar="N", help="Worker processes, or 'auto': one per core.")
-    ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the objective finds its data.")
-    ] = None,
-    checkpoint_dir: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where evaluations under way are kept."),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the suite, dotted."),
-    ] = None,
+    seeds: SeedsOption = None,
+    storage: OtherStorageOption = None,
+    workers: WorkersOption = None,
+    data_dir: DataOption = None,
+    checkpoint_dir: CheckpointOption = None,
+    settings: SettingsOption = None,
 ) -> None:
     """Run a suite, or go on with it: the same command resumes where it stopped."""
+    overrides = _overrides(settings, seeds, storage, workers, data_dir)
+    chosen = suite.load(name, overrides)
+    if methods is not None:
+        chosen = _only(chosen, methods.split(","))
+    _run(chosen, checkpoint_dir)
+
+
+@app.command(
+    epilog="""Examples:\n
+    hpo-bench record quickstart --output quickstart.csv.gz\n
+    hpo-bench record my-suite.toml --output my-table.parquet --seeds 0-2 --workers 2"""
+)
+def record(
+    name: SuiteArgument,
+    output: Annotated[
+        Path,
+        typer.Option(metavar="TABLE", help="File to write: .csv, .csv.gz or .parquet."),
+    ],
+    seeds: SeedsOption = None,
+    storage: OtherStorageOption = None,
+    workers: WorkersOption = None,
+    data_dir: DataOption = None,
+    checkpoint_dir: CheckpointOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Train a suite's grid once for every seed, and write a table to replay.
+
+    The same command goes on where it was stopped.
+    """
+    from hpo_bench import recording
+
+    recording.check_output(output)
+    chosen = suite.load(name, _overrides(settings, seeds, storage, workers, data_dir))
+    made = recording.recording(chosen)
+    _execute(made, checkpoint_dir)
+    rows = recording.export(made, output)
+    _console().print(f"{output}: {rows} rows. Replay them with the objective 'table'.")
+
+
+def _overrides(
+    settings: list[str] | None,
+    seeds: str | None,
+    storage: str | None,
+    workers: str | None,
+    data_dir: Path | None,
+) -> dict[str, Any]:
+    """What the flags lay over a suite: dotted key -> value."""
     overrides = dict(_setting(text) for text in settings or [])
     overrides |= _given(
         storage=storage,
@@ -111,10 +170,7 @@ def run(
     )
     if data_dir is not None:
         overrides["objective.options.data_dir"] = str(data_dir)
-    chosen = suite.load(name, overrides)
-    if methods is not None:
-        chosen = _only(chosen, methods.split(","))
-    _run(chosen, checkpoint_dir)
+    return overrides
 
 
 def _console(stderr: bool = False) -> Console:
@@ -161,20 +217,27 @@ def _only(chosen: Suite, names: list[str]) -> Suite:
 
 
 def _run(chosen: Suite, checkpoint_dir: Path | None) -> None:
+    from hpo_bench.storage import shown
+
+    _execute(chosen, checkpoint_dir, show=True)
+    where = "" if chosen.storage == DEFAULT_STORAGE else f" --storage {shown(chosen.storage)}"
+    _console().print(f"Look at every study with:  hpo-bench dashboard{where}", highlight=False)
+
+
+def _execute(chosen: Suite, checkpoint_dir: Path | None, *, show: bool = False) -> None:
+    """Run a suite; leave the program with a status of its own if that did not finish."""
     from hpo_bench.coordinator import run_suite
-    from hpo_bench.storage import open_existing, shown, study_names
+    from hpo_bench.storage import open_existing, study_names
 
     out = _console()
     report = run_suite(chosen, checkpoint_dir, _console(stderr=True))
-    if study_names(open_existing(chosen.storage), chosen.name):
+    if show and study_names(open_existing(chosen.storage), chosen.name):
         _print_results(chosen.storage, chosen.name, Format.TABLE, out)
     if report.unfinished:
         out.print(f"Stopped: {len(report.unfinished)} runs left. The same command goes on.")
         raise typer.Exit(130)
     if report.failures:
         raise typer.Exit(1)
-    where = "" if chosen.storage == DEFAULT_STORAGE else f" --storage {shown(chosen.storage)}"
-    out.print(f"Look at every study with:  hpo-bench dashboard{where}", highlight=False)
 
 
 @app.command(

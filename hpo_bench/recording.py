@@ -1,0 +1,152 @@
+"""Recording a suite's objective over a grid: an ordinary run of it, exported as a table."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from hpo_bench import methods, records
+from hpo_bench.budget import Budget
+from hpo_bench.errors import HpoBenchError, InputError
+from hpo_bench.manifest import manifest
+from hpo_bench.objectives.table.files import OWN_COLUMNS, Card, check_path, write
+from hpo_bench.spaces import Space, to_table
+from hpo_bench.storage import iterate_studies, open_existing
+from hpo_bench.suite import NOT_IDENTITY, ObjectiveSpec, Suite
+
+_RECORDER = "hpo_bench.objectives.table.recorder:recorder"
+
+
+def check_output(path: Path) -> None:
+    """See, before anything is trained, that a table can be written there.
+
+    Raises:
+        InputError: Its name has no known ending, or its directory is not there.
+        MissingExtraError: It is to be Parquet, and pyarrow is not installed.
+    """
+    check_path("--output", path)
+    if not path.parent.is_dir():
+        raise InputError("--output", str(path), f"there is no directory {path.parent}")
+
+
+def recording(suite: Suite) -> Suite:
+    """Make the suite that records another one: its grid, each point once for every seed.
+
+    Raises:
+        InputError: It has no grid, or several.
+        HpoBenchError: Something in it cannot be used.
+    """
+    grids = [
+        name
+        for name, spec in suite.methods.items()
+        if (spec.sampler or spec.method or name) == "grid"
+    ]
+    if len(grids) != 1:
+        expected = "expected one grid among them, whose points are recorded"
+        raise InputError("methods", list(suite.methods), expected)
+    suite.check()
+    setup = methods.throwaway_setup(suite.build_objective(suite.seeds[0]))
+    points = suite.build_search(grids[0], setup).n_configurations
+    assert points is not None
+    spec = suite.objective
+    options = {"of": spec.name, **spec.options}
+    made = suite.model_copy(
+        update={
+            "name": f"{suite.name}-recording",
+            "objective": ObjectiveSpec(name=_RECORDER, options=options),
+            "methods": {grids[0]: suite.methods[grids[0]]},
+            "budget": Budget(evaluations=points),
+        }
+    )
+    made.build_objective(suite.seeds[0])
+    return made
+
+
+def export(made: Suite, path: Path) -> int:
+    """Write what a recording has come to as a table.
+
+    Args:
+        made: What `recording` gave, and all of its runs finished.
+        path: Where to.
+
+    Returns:
+        How many rows it has.
+
+    Raises:
+        HpoBenchError: A run is not finished, or the file cannot be written.
+    """
+    wanted = {f"{made.name}/{name}/seed-{seed:02d}" for name in made.methods for seed in made.seeds}
+    held = iterate_studies(open_existing(made.storage), made.name)
+    studies = [study for study in held if study.study_name in wanted]
+    unfinished = [s.study_name for s in studies if records.FINISHED not in s.user_attrs]
+    if unfinished or len(studies) < len(wanted):
+        missing = unfinished or sorted(wanted - {study.study_name for study in studies})
+        raise HpoBenchError(f"{missing[0]} is not finished: record again to go on with it")
+    space = made.build_objective(made.seeds[0]).search_space
+    rows = sorted(
+        (r for study in studies for r in _rows(study)), key=lambda row: _place(row, space)
+    )
+    # Storages do not keep the order of attributes.
+    first = [*space, *OWN_COLUMNS]
+    names = [*first, *sorted({name for row in rows for name in row}.difference(first))]
+    columns = {name: [row.get(name, math.nan) for row in rows] for name in names}
+    write(path, _card(made, studies[0]), columns)
+    return len(rows)
+
+
+def _rows(study: optuna.Study) -> Iterator[dict[str, Any]]:
+    seed = study.user_attrs["seed"]
+    for trial in study.get_trials(deepcopy=False):
+        for epoch, measured in enumerate(_epochs(trial), start=1):
+            yield {**trial.params, "seed": seed, "epoch": epoch, **measured}
+
+
+def _place(row: dict[str, Any], space: Space) -> list[float]:
+    """Where a row stands in its table: by configuration, seed, epoch."""
+    configuration = [dist.to_internal_repr(row[name]) for name, dist in space.items()]
+    return [*configuration, row["seed"], row["epoch"]]
+
+
+def _epochs(trial: FrozenTrial) -> list[dict[str, float]]:
+    """What was measured after each epoch; of a training that failed, that it failed in the last."""
+    values = [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
+    if trial.value is None:
+        # When each of them ended was lost with the evaluation; the whole is known.
+        seconds = trial.user_attrs["train_seconds"] / (len(values) + 1)
+        return [{"value": value, "seconds": seconds} for value in (*values, math.nan)]
+    measured: dict[int, dict[str, float]] = defaultdict(dict)
+    for key, value in trial.user_attrs.items():
+        name, at, epoch = key.rpartition("@")
+        if at:
+            measured[int(epoch)][name] = value
+    return [{"value": v, **measured[epoch]} for epoch, v in enumerate(values, start=1)]
+
+
+def _card(made: Suite, study: optuna.Study) -> Card:
+    objective = made.build_objective(made.seeds[0])
+    objective.prepare()
+    options = {k: v for k, v in made.objective.options.items() if k not in NOT_IDENTITY}
+    attributes = study.user_attrs
+    return Card(
+        name=made.name.removesuffix("-recording"),
+        description=made.description,
+        metric=objective.metric_name,
+        direction="maximize" if objective.directions[0].name == "MAXIMIZE" else "minimize",
+        fidelity=objective.fidelity_name,
+        max_fidelity=objective.max_fidelity,
+        space={name: to_table(dist) for name, dist in objective.search_space.items()},
+        data=dict(objective.describe()),
+        made={
+            "objective": options.pop("of"),
+            "objective_options": options,
+            "seeds": made.seeds,
+            "begun": attributes[records.CREATED],
+            **{name: attributes[name] for name in manifest() if name in attributes},
+        },
+    )
