@@ -107,6 +107,9 @@ def run(
     methods: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only these methods of the suite.")
     ] = None,
+    objectives: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these, of a suite with several.")
+    ] = None,
     seeds: SeedsOption = None,
     storage: OtherStorageOption = None,
     workers: WorkersOption = None,
@@ -116,9 +119,10 @@ def run(
 ) -> None:
     """Run a suite, or go on with it: the same command resumes where it stopped."""
     overrides = _overrides(settings, seeds, storage, workers, data_dir)
-    chosen = suite.load(name, overrides)
+    only = None if objectives is None else objectives.split(",")
+    chosen = suite.load_all(name, overrides, only)
     if methods is not None:
-        chosen = _only(chosen, methods.split(","))
+        chosen = [_only(one, methods.split(",")) for one in chosen]
     _run(chosen, checkpoint_dir)
 
 
@@ -149,7 +153,7 @@ def record(
     recording.check_output(output)
     chosen = suite.load(name, _overrides(settings, seeds, storage, workers, data_dir))
     made = recording.recording(chosen)
-    _execute(made, checkpoint_dir)
+    _execute([made], checkpoint_dir)
     rows = recording.export(made, output)
     _console().print(f"{output}: {rows} rows. Replay them with the objective 'table'.")
 
@@ -216,23 +220,26 @@ def _only(chosen: Suite, names: list[str]) -> Suite:
     return chosen.model_copy(update={"methods": {n: chosen.methods[n] for n in names}})
 
 
-def _run(chosen: Suite, checkpoint_dir: Path | None) -> None:
+def _run(chosen: list[Suite], checkpoint_dir: Path | None) -> None:
     from hpo_bench.storage import shown
 
+    url = chosen[0].storage
     _execute(chosen, checkpoint_dir, show=True)
-    where = "" if chosen.storage == DEFAULT_STORAGE else f" --storage {shown(chosen.storage)}"
+    where = "" if url == DEFAULT_STORAGE else f" --storage {shown(url)}"
     _console().print(f"Look at every study with:  hpo-bench dashboard{where}", highlight=False)
 
 
-def _execute(chosen: Suite, checkpoint_dir: Path | None, *, show: bool = False) -> None:
-    """Run a suite; leave the program with a status of its own if that did not finish."""
-    from hpo_bench.coordinator import run_suite
+def _execute(chosen: list[Suite], checkpoint_dir: Path | None, *, show: bool = False) -> None:
+    """Run suites; leave the program with a status of its own if that did not finish."""
+    from hpo_bench.coordinator import run_suites
     from hpo_bench.storage import open_existing, study_names
 
     out = _console()
-    report = run_suite(chosen, checkpoint_dir, _console(stderr=True))
-    if show and study_names(open_existing(chosen.storage), chosen.name):
-        _print_results(chosen.storage, chosen.name, Format.TABLE, out)
+    report = run_suites(chosen, checkpoint_dir, _console(stderr=True))
+    held = open_existing(chosen[0].storage)
+    for one in chosen:
+        if show and study_names(held, one.name):
+            _print_results(one.storage, one.name, Format.TABLE, out)
     if report.unfinished:
         out.print(f"Stopped: {len(report.unfinished)} runs left. The same command goes on.")
         raise typer.Exit(130)
@@ -251,7 +258,13 @@ def results(
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
     """Show what a suite found, also while it runs."""
-    _print_results(storage, name, output, _console())
+    from hpo_bench.storage import members, open_existing
+
+    names = members(open_existing(storage), name)
+    if len(names) > 1 and output is not Format.TABLE:
+        raise InputError("SUITE", name, f"expected one objective's, for this format: {names}")
+    for each in names:
+        _print_results(storage, each, output, _console())
 
 
 def _print_results(url: str, name: str, output: Format, console: Console) -> None:
@@ -379,7 +392,7 @@ def suites() -> None:
     """List the suites that come with the package."""
     listing = Table("suite", "methods", "what it compares", box=None, header_style="bold")
     for name in suite.shipped():
-        found = suite.load(name)
+        found = suite.load_all(name)[0]
         listing.add_row(name, ", ".join(found.methods), found.description)
     _console().print(listing)
 

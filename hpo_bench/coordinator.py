@@ -1,12 +1,12 @@
-"""A suite from start to end: checked, locked, executed, watched."""
+"""Suites from start to end: checked, locked, executed, watched."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -23,34 +23,50 @@ from hpo_bench.suite import Suite
 
 
 def run_suite(suite: Suite, checkpoint_directory: Path | None, console: Console) -> Report:
-    """Run a suite, or go on with it.
+    """Run a suite, or go on with it; see `run_suites`."""
+    return run_suites([suite], checkpoint_directory, console)
+
+
+def run_suites(
+    suites: Sequence[Suite], checkpoint_directory: Path | None, console: Console
+) -> Report:
+    """Run suites, or go on with them, with the same worker processes.
 
     Args:
-        suite: What to compare.
+        suites: What to compare; all in one storage and with as many workers.
         checkpoint_directory: Where evaluations under way are kept; None for the default place.
         console: Where progress and notices are shown.
 
     Raises:
-        HpoBenchError: Before any work: something in the suite cannot be used, what the objective
+        HpoBenchError: Before any work: something in a suite cannot be used, what an objective
             needs is not there, or another process is at work on the same suite.
     """
-    notices = suite.check()
+    notices = {suite.name: suite.check() for suite in suites}
     # Opened once before the workers meet there: processes that create the tables at the same
     # time crash each other.
-    storage = open_storage(suite.storage)
-    directory = checkpoint_directory or default_directory(suite.storage)
+    storage = open_storage(suites[0].storage)
+    directory = checkpoint_directory or default_directory(suites[0].storage)
     make_directory(directory)
-    runs = runs_of(suite, directory)
-    with _alone(suite):
+    runs = [run for suite in suites for run in runs_of(suite, directory)]
+    with ExitStack() as locks:
+        for suite in suites:
+            locks.enter_context(_alone(suite))
         for run in runs:
             check_unchanged(run, storage)
-        suite.build_objective(suite.seeds[0]).provide()
-        for notice in notices:
-            console.print(f"note: {notice}", style="yellow", highlight=False, markup=False)
-        workers = usable_cores() if suite.workers == "auto" else suite.workers
-        runs_at_once = max(1, workers // suite.workers_per_run)
+        for suite in suites:
+            suite.build_objective(suite.seeds[0]).provide()
+        for name, told in notices.items():
+            for notice in told:
+                text = notice if len(suites) == 1 else f"{name}: {notice}"
+                console.print(f"note: {text}", style="yellow", highlight=False, markup=False)
         with ProgressDisplay(runs, console) as display:
-            return execute_all(runs, runs_at_once, display)
+            return execute_all(runs, _runs_at_once(suites[0]), display)
+
+
+def _runs_at_once(suite: Suite) -> int:
+    workers = usable_cores() if suite.workers == "auto" else suite.workers
+    is_simulated = suite.build_objective(suite.seeds[0]).is_simulated
+    return workers if is_simulated else max(1, workers // suite.workers_per_run)
 
 
 @contextmanager

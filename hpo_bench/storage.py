@@ -148,6 +148,16 @@ def study_names(storage: BaseStorage, suite: str | None = None) -> list[str]:
     return sorted(name for name in names if pattern.fullmatch(name))
 
 
+def members(storage: BaseStorage, suite: str) -> list[str]:
+    """Names of the suites that a suite of several objectives stands for, of those that are there.
+
+    A suite of one objective stands for itself, whether it is there or not.
+    """
+    held = sorted({name.split("/")[0] for name in study_names(storage)})
+    parts = [name for name in held if name.startswith(f"{suite}.")]
+    return [suite] if suite in held or not parts else parts
+
+
 def reopen(study: optuna.Study, frozen: optuna.trial.FrozenTrial) -> optuna.Trial:
     """Take up a trial that another process left RUNNING."""
     return optuna.Trial(study, frozen._trial_id)

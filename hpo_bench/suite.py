@@ -217,7 +217,7 @@ def shipped() -> dict[str, str]:
 
 
 def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Suite:
-    """Read a suite: one that is shipped, by name, or a TOML file.
+    """Read a suite with one objective: one that is shipped, by name, or a TOML file.
 
     Args:
         name_or_path: `quickstart`, or a path that ends in `.toml`.
@@ -225,6 +225,30 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Suite
 
     Raises:
         HpoBenchError: No such suite, no valid TOML, or a setting that cannot be used.
+    """
+    suites = load_all(name_or_path, overrides)
+    if len(suites) > 1:
+        names = [suite.name for suite in suites]
+        raise InputError("objectives", names, "expected one of them alone")
+    return suites[0]
+
+
+def load_all(
+    name_or_path: str,
+    overrides: Mapping[str, Any] | None = None,
+    only: Sequence[str] | None = None,
+) -> list[Suite]:
+    """Read a suite; for each of several `objectives` a suite of its own, `<suite>.<objective>`.
+
+    Everything but the objective is the same for them, so that methods can be ranked over them.
+
+    Args:
+        name_or_path: `tables`, or a path that ends in `.toml`.
+        overrides: Dotted key -> value, laid over what the file says.
+        only: Names of the objectives to take; None for all.
+
+    Raises:
+        HpoBenchError: As `load`; an objective that is not there, or no choice of objectives.
     """
     text, default_name = _read(name_or_path)
     try:
@@ -234,7 +258,27 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Suite
     table.setdefault("name", default_name)
     for key, value in (overrides or {}).items():
         _set(table, key, value)
-    return parse(table, source=name_or_path)
+    if "objectives" not in table:
+        if only is not None:
+            raise InputError("--objectives", ",".join(only), "this suite has one objective")
+        return [parse(table, source=name_or_path)]
+    return [parse(member, source=name_or_path) for member in _members(table, name_or_path, only)]
+
+
+def _members(
+    table: dict[str, Any], source: str, only: Sequence[str] | None
+) -> Iterator[dict[str, Any]]:
+    """The table of each suite that a table with several objectives stands for."""
+    objectives = table.pop("objectives")
+    if "objective" in table:
+        raise HpoBenchError(f"{source} cannot be used: expected objective or objectives, not both")
+    if not isinstance(objectives, dict) or not objectives:
+        expected = "expected a table of name, options for each"
+        raise InputError("objectives", objectives, expected)
+    for name in only or objectives:
+        if name not in objectives:
+            raise InputError("--objectives", name, one_of(name, objectives))
+        yield {**table, "name": f"{table['name']}.{name}", "objective": objectives[name]}
 
 
 def parse(table: Mapping[str, Any], source: str = "suite") -> Suite:

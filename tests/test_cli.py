@@ -232,3 +232,37 @@ def test_the_dashboard_serves_the_studies_on_loopback(ran, tmp_path):
     finally:
         server.terminate()
         server.wait()
+
+
+SEVERAL = (
+    SUITE.replace("[objective]", "[objectives.low]")
+    + """
+[objectives.high]
+name = "toy:Curve"
+options = { epochs = 9 }
+"""
+)
+
+
+def test_several_objectives_are_run_and_shown_by_one_name(command, toy_file):
+    toy_file(SEVERAL, name="both")
+    code, output, errors = command("run", "both.toml")
+    assert code == 0, errors
+    assert "[4/4] both." in errors
+    assert "note: both.low: grid: its 81 points" in errors.replace("\n", " ")
+    assert output.index("both.low") < output.index("both.high")
+    code, again, _ = command("results", "both")
+    assert code == 0
+    assert again.index("both.high") < again.index("both.low")
+    assert command("results", "both.low", "--format", "csv")[0] == 0
+    code, _, errors = command("results", "both", "--format", "csv")
+    assert code == 2
+    assert "expected one objective's" in errors
+
+
+def test_one_of_several_objectives_is_run_alone(command, toy_file):
+    toy_file(SEVERAL, name="both")
+    code, output, errors = command("run", "both.toml", "--objectives", "high", "--methods", "grid")
+    assert code == 0, errors
+    assert "[1/1] both.high/grid/seed-00" in errors
+    assert "both.low" not in output

@@ -147,13 +147,88 @@ def test_broken_files_are_told_as_such(toy_file, tmp_path):
         suite.load("quickstrt")
 
 
-@pytest.mark.parametrize("name", suite.shipped())
-def test_shipped_suites_can_be_built_and_their_grids_fill_the_budget(name, tmp_path):
+@pytest.mark.parametrize("name", [name for name in suite.shipped() if name != "tables"])
+def test_shipped_suites_can_be_built_and_their_grids_fill_the_budget(name):
     shipped = suite.load(name)
     assert shipped.name == name
     assert shipped.description
     assert {"grid", "random", "pso", "bohb"} <= set(shipped.methods)
     assert shipped.check() == []
+
+
+def test_the_shipped_tables_can_be_built():
+    tables = suite.load_all("tables")
+    assert len(tables) == 10
+    for table in tables:
+        assert len(table.methods) >= 4
+        assert len(table.seeds) == 30
+        assert table.build_objective(0).is_simulated
+    assert tables[-1].check() == []
+
+
+SEVERAL = """
+seeds = 2
+budget = { epochs = 30 }
+[objectives.low]
+name = "toy:Curve"
+options = { epochs = 3 }
+[objectives.high]
+name = "toy:Curve"
+options = { epochs = 9 }
+[methods.random]
+"""
+
+
+def test_several_objectives_are_a_suite_each(toy_file):
+    low, high = suite.load_all(str(toy_file(SEVERAL, name="both")))
+    assert (low.name, high.name) == ("both.low", "both.high")
+    assert (low.build_objective(0).max_fidelity, high.build_objective(0).max_fidelity) == (3, 9)
+    assert low.model_copy(update={"name": high.name, "objective": high.objective}) == high
+
+
+def test_settings_are_laid_over_all_of_them_or_over_one(toy_file):
+    path = str(toy_file(SEVERAL, name="both"))
+    changes = {"seeds": 5, "name": "mine", "objectives.low.options.epochs": 4}
+    low, high = suite.load_all(path, changes, ["low", "high"])
+    assert (low.name, len(low.seeds), len(high.seeds)) == ("mine.low", 5, 5)
+    assert low.objective.options["epochs"] == 4
+    (only,) = suite.load_all(path, only=["high"])
+    assert only == suite.load_all(path)[1]
+
+
+ONE = """
+budget = { epochs = 30 }
+[objectives.only]
+name = "toy:Curve"
+[methods.random]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "only", "parts"),
+    [
+        (SEVERAL, ["lo"], ["--objectives", "'lo'", "did you mean 'low'"]),
+        (SEVERAL + '[objective]\nname = "toy:Curve"', None, ["objective or objectives, not both"]),
+        (ONE.replace("objectives.only", "objective"), ["low"], ["--objectives", "one objective"]),
+        (
+            ONE.replace('[objectives.only]\nname = "toy:Curve"', "[objectives]"),
+            None,
+            ["objectives"],
+        ),
+        (SEVERAL.replace("options = { epochs = 9 }", "option = 1"), None, ["objective.option"]),
+        (SEVERAL.replace("objectives.low", 'objectives."l/w"'), None, ["name", "both.l/w"]),
+    ],
+)
+def test_faults_in_several_objectives_are_told(toy_file, text, only, parts):
+    with pytest.raises(HpoBenchError) as caught:
+        suite.load_all(str(toy_file(text, name="both")), only=only)
+    assert all(part in str(caught.value) for part in parts), caught.value
+
+
+def test_where_one_objective_is_needed_several_are_refused(toy_file):
+    assert suite.load(str(toy_file(ONE, name="one"))).name == "one.only"
+    with pytest.raises(HpoBenchError, match=r"both.low.*both.high.*expected one"):
+        suite.load(str(toy_file(SEVERAL, name="both")))
 
 
 def test_where_data_lie_is_no_part_of_what_a_run_is():
