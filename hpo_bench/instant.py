@@ -1,27 +1,17 @@
 """Runs whose evaluations take no time: kept in memory, and written in one transaction at the end.
 
-Through Optuna's interface a trial is some twenty transactions, which take a hundred times as long
-as a replayed training. What a crash costs here is a run of a second, which is made again; the
-storage holds all of a run or nothing. The tables are Optuna's: this module and `storage` are the
-places that know its private names.
+What a crash costs then is a run of a second, which is made again; the storage holds all of a run
+or nothing of it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any, cast
-
 import optuna
-from optuna.distributions import distribution_to_json
 from optuna.storages import InMemoryStorage
-from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial
-from sqlalchemy import insert
-from sqlalchemy.orm import Session
 
 from hpo_bench.checkpoints import Checkpoints, Progress
-from hpo_bench.storage import MeteredStorage, metered
+from hpo_bench.rdb import write_study
+from hpo_bench.storage import MeteredStorage, backend_of, metered
 
 
 def in_memory() -> MeteredStorage:
@@ -40,79 +30,7 @@ def write(study: optuna.Study, storage: MeteredStorage) -> None:
         direction=study.direction,
         load_if_exists=True,
     )
-    owner = {"study_id": stored._study_id}
-    attributes = {
-        models.StudyUserAttributeModel: study.user_attrs,
-        models.StudySystemAttributeModel: study._storage.get_study_system_attrs(study._study_id),
-    }
-    trials = study.get_trials(deepcopy=False)
-    with Session(cast(Any, storage).inner._backend.engine) as session, session.begin():
-        rows = [_trial(trial, stored._study_id) for trial in trials]
-        session.add_all(rows)
-        session.flush()  # which gives them their ids
-        entries = _entries(trials, [cast(int, row.trial_id) for row in rows])
-        entries |= {model: _attributes(found, owner) for model, found in attributes.items()}
-        for model, found in entries.items():
-            if found:
-                session.execute(insert(model), found)
-
-
-def _trial(trial: FrozenTrial, study_id: int) -> models.TrialModel:
-    return models.TrialModel(
-        study_id=study_id,
-        number=trial.number,
-        state=trial.state,
-        datetime_start=trial.datetime_start,
-        datetime_complete=trial.datetime_complete,
-    )
-
-
-def _entries(trials: list[FrozenTrial], ids: list[int]) -> dict[Any, list[dict[str, Any]]]:
-    """What the tables hold of the trials, an entry a row."""
-    found: dict[Any, list[dict[str, Any]]] = {
-        models.TrialParamModel: [],
-        models.TrialUserAttributeModel: [],
-        models.TrialSystemAttributeModel: [],
-        models.TrialIntermediateValueModel: [],
-        models.TrialValueModel: [],
-    }
-    texts: dict[int, str] = {}  # of distributions, which the trials share
-    for trial, trial_id in zip(trials, ids, strict=True):
-        owner = {"trial_id": trial_id}
-        for name, value in trial.params.items():
-            dist = trial.distributions[name]
-            if id(dist) not in texts:
-                texts[id(dist)] = distribution_to_json(dist)
-            found[models.TrialParamModel].append(
-                owner
-                | {
-                    "param_name": name,
-                    "param_value": dist.to_internal_repr(value),
-                    "distribution_json": texts[id(dist)],
-                }
-            )
-        found[models.TrialUserAttributeModel] += _attributes(trial.user_attrs, owner)
-        found[models.TrialSystemAttributeModel] += _attributes(trial.system_attrs, owner)
-        for step, value in trial.intermediate_values.items():
-            found[models.TrialIntermediateValueModel].append(
-                owner | {"step": step} | _intermediate(value)
-            )
-        if trial.value is not None:
-            number, kind = models.TrialValueModel.value_to_stored_repr(trial.value)
-            found[models.TrialValueModel].append(
-                owner | {"objective": 0, "value": number, "value_type": kind}
-            )
-    return found
-
-
-def _intermediate(value: float) -> dict[str, Any]:
-    model = models.TrialIntermediateValueModel
-    number, kind = model.intermediate_value_to_stored_repr(value)
-    return {"intermediate_value": number, "intermediate_value_type": kind}
-
-
-def _attributes(attributes: Mapping[str, Any], owner: dict[str, int]) -> list[dict[str, Any]]:
-    return [owner | {"key": key, "value_json": json.dumps(v)} for key, v in attributes.items()]
+    write_study(study, backend_of(storage), stored._study_id)
 
 
 class InMemoryCheckpoints(Checkpoints):

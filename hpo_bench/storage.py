@@ -1,7 +1,7 @@
 """The one storage that holds everything: opened, timed, and read back.
 
-Optuna's private names (a trial's id, the table of a storage's methods) are used here and in
-`instant`, nowhere else in this package.
+Optuna's private names (a trial's id, the table of a storage's methods) are used here, in `rdb`
+and in `instant`, nowhere else in this package.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any, cast
 
 import optuna
 import sqlalchemy
-from optuna.storages import BaseStorage, RDBStorage, get_storage
+from optuna.storages import BaseStorage, get_storage
 from optuna.trial import TrialState
 
 from hpo_bench.errors import HpoBenchError, InputError
+from hpo_bench.rdb import BulkStorage
 
 BUSY_TIMEOUT = 60
 """Seconds that a writer waits for SQLite's lock: far beyond the longest queue that was seen."""
@@ -68,7 +69,7 @@ def open_storage(url: str) -> MeteredStorage:
         {"connect_args": {"timeout": BUSY_TIMEOUT}} if is_sqlite else {"pool_pre_ping": True}
     )
     try:
-        backend = RDBStorage(
+        backend = BulkStorage(
             url, engine_kwargs=options, skip_compatibility_check=url in _COMPATIBLE
         )
     except Exception as error:
@@ -85,6 +86,11 @@ def metered(inner: BaseStorage) -> MeteredStorage:
     storage.inner = inner
     storage.seconds = 0.0
     return cast(MeteredStorage, storage)
+
+
+def backend_of(storage: BaseStorage) -> BulkStorage:
+    """What is behind a storage that `open_storage` opened."""
+    return cast(BulkStorage, cast(Any, storage).inner._backend)
 
 
 def shown(url: str) -> str:
@@ -143,7 +149,7 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study:
 
 def study_names(storage: BaseStorage, suite: str | None = None) -> list[str]:
     """Names of the studies of one suite, or of every suite, sorted; not those of others."""
-    names = (study.study_name for study in storage.get_all_studies())
+    names = backend_of(storage).study_names()
     pattern = re.compile(rf"{'[^/]+' if suite is None else re.escape(suite)}/[^/]+/seed-\d+")
     return sorted(name for name in names if pattern.fullmatch(name))
 

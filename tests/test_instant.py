@@ -3,7 +3,7 @@ import pytest
 from optuna.trial import TrialState
 from recordings import toy_table
 
-from hpo_bench import instant, suite
+from hpo_bench import rdb, suite
 from hpo_bench.objectives.table.replay import Replay
 from hpo_bench.runs import Run, execute
 from hpo_bench.storage import load_study, open_storage, study_names
@@ -112,7 +112,7 @@ def test_a_write_that_fails_leaves_no_trial_and_the_next_one_succeeds(make, monk
         raise RuntimeError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(instant, "_entries", fails)
+        patch.setattr(rdb, "_entries", fails)
         with pytest.raises(RuntimeError):
             execute(run)
     study = study_of(run)  # of which there is the name

@@ -1,0 +1,188 @@
+"""Optuna's relational storage, read and written in bulk.
+
+Optuna makes an object of every row, and a trial has some thirty: reading a study so takes several
+times as long as its rows do, and writing it, a transaction for every call, a hundred times. The
+tables are Optuna's; the names that are used here are private ones.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections import defaultdict
+from collections.abc import Container, Mapping
+from typing import Any, cast
+
+import optuna
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.orm import Session
+
+
+class BulkStorage(RDBStorage):
+    """Optuna's storage, which reads a whole study at once."""
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        if states is None and not included_trial_ids and trial_id_greater_than == -1:
+            with self.engine.connect() as connection:
+                found = _read_trials(connection, study_id)
+            if found:
+                return found
+        return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
+
+    def study_names(self) -> list[str]:
+        """The names of all studies, without what else is known of them."""
+        with self.engine.connect() as connection:
+            return [name for (name,) in connection.execute(select(models.StudyModel.study_name))]
+
+
+def _read_trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
+    trial = models.TrialModel
+    of_study = select(
+        trial.trial_id,
+        trial.number,
+        trial.state,
+        trial._datetime_start_utc,
+        trial._datetime_complete_utc,
+    ).where(trial.study_id == study_id)
+
+    def rows_of(model: Any, key: Any, *columns: Any) -> dict[int, list[Any]]:
+        """The rows of each trial, in the order in which they were written."""
+        query = select(model.trial_id, *columns).join(trial).where(trial.study_id == study_id)
+        found = defaultdict(list)
+        for trial_id, *row in connection.execute(query.order_by(key)):
+            found[trial_id].append(row)
+        return found
+
+    param, value = models.TrialParamModel, models.TrialValueModel
+    step = models.TrialIntermediateValueModel
+    user, system = models.TrialUserAttributeModel, models.TrialSystemAttributeModel
+    params = rows_of(
+        param, param.param_id, param.param_name, param.param_value, param.distribution_json
+    )
+    values = rows_of(value, value.objective, value.value, value.value_type)
+    steps = rows_of(
+        step,
+        step.trial_intermediate_value_id,
+        step.step,
+        step.intermediate_value,
+        step.intermediate_value_type,
+    )
+    users = rows_of(user, user.trial_user_attribute_id, user.key, user.value_json)
+    systems = rows_of(system, system.trial_system_attribute_id, system.key, system.value_json)
+    distributions: dict[str, BaseDistribution] = {}
+    for rows in params.values():
+        for _, _, text in rows:
+            if text not in distributions:
+                distributions[text] = json_to_distribution(text)
+    return [
+        FrozenTrial(
+            number=number,
+            state=state,
+            value=None,
+            values=[value.stored_repr_to_value(*row) for row in values[key]] or None,
+            datetime_start=_local(start),
+            datetime_complete=_local(complete),
+            params={n: distributions[d].to_external_repr(v) for n, v, d in params[key]},
+            distributions={name: distributions[text] for name, _, text in params[key]},
+            user_attrs={name: json.loads(text) for name, text in users[key]},
+            system_attrs={name: json.loads(text) for name, text in systems[key]},
+            intermediate_values={
+                at: step.stored_repr_to_intermediate_value(*row) for at, *row in steps[key]
+            },
+            trial_id=key,
+        )
+        for key, number, state, start, complete in connection.execute(
+            of_study.order_by(trial.trial_id)
+        )
+    ]
+
+
+def _local(utc: datetime.datetime | None) -> datetime.datetime | None:
+    return utc and utc.replace(tzinfo=datetime.UTC).astimezone().replace(tzinfo=None)
+
+
+def write_study(study: optuna.Study, backend: BulkStorage, study_id: int) -> None:
+    """Write what a study of another storage holds into an empty one: all of it or nothing."""
+    attributes = {
+        models.StudyUserAttributeModel: study.user_attrs,
+        models.StudySystemAttributeModel: study._storage.get_study_system_attrs(study._study_id),
+    }
+    trials = study.get_trials(deepcopy=False)
+    with Session(backend.engine) as session, session.begin():
+        rows = [_trial(trial, study_id) for trial in trials]
+        session.add_all(rows)
+        session.flush()  # which gives them their ids
+        entries = _entries(trials, [cast(int, row.trial_id) for row in rows])
+        owner = {"study_id": study_id}
+        entries |= {model: _attributes(found, owner) for model, found in attributes.items()}
+        for model, found in entries.items():
+            if found:
+                session.execute(insert(model), found)
+
+
+def _trial(trial: FrozenTrial, study_id: int) -> models.TrialModel:
+    return models.TrialModel(
+        study_id=study_id,
+        number=trial.number,
+        state=trial.state,
+        datetime_start=trial.datetime_start,
+        datetime_complete=trial.datetime_complete,
+    )
+
+
+def _entries(trials: list[FrozenTrial], ids: list[int]) -> dict[Any, list[dict[str, Any]]]:
+    """What the tables hold of the trials, an entry a row."""
+    found: dict[Any, list[dict[str, Any]]] = {
+        models.TrialParamModel: [],
+        models.TrialUserAttributeModel: [],
+        models.TrialSystemAttributeModel: [],
+        models.TrialIntermediateValueModel: [],
+        models.TrialValueModel: [],
+    }
+    texts: dict[int, str] = {}  # of distributions, which the trials share
+    for trial, trial_id in zip(trials, ids, strict=True):
+        owner = {"trial_id": trial_id}
+        for name, value in trial.params.items():
+            dist = trial.distributions[name]
+            if id(dist) not in texts:
+                texts[id(dist)] = distribution_to_json(dist)
+            found[models.TrialParamModel].append(
+                owner
+                | {
+                    "param_name": name,
+                    "param_value": dist.to_internal_repr(value),
+                    "distribution_json": texts[id(dist)],
+                }
+            )
+        found[models.TrialUserAttributeModel] += _attributes(trial.user_attrs, owner)
+        found[models.TrialSystemAttributeModel] += _attributes(trial.system_attrs, owner)
+        for step, value in trial.intermediate_values.items():
+            found[models.TrialIntermediateValueModel].append(
+                owner | {"step": step} | _intermediate(value)
+            )
+        if trial.value is not None:
+            number, kind = models.TrialValueModel.value_to_stored_repr(trial.value)
+            found[models.TrialValueModel].append(
+                owner | {"objective": 0, "value": number, "value_type": kind}
+            )
+    return found
+
+
+def _intermediate(value: float) -> dict[str, Any]:
+    model = models.TrialIntermediateValueModel
+    number, kind = model.intermediate_value_to_stored_repr(value)
+    return {"intermediate_value": number, "intermediate_value_type": kind}
+
+
+def _attributes(attributes: Mapping[str, Any], owner: dict[str, int]) -> list[dict[str, Any]]:
+    return [owner | {"key": key, "value_json": json.dumps(v)} for key, v in attributes.items()]
