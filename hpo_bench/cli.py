@@ -70,6 +70,14 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
 
 
+class FigureFormat(StrEnum):
+    """Formats of pictures for papers."""
+
+    PDF = "pdf"
+    SVG = "svg"
+    PNG = "png"
+
+
 def main() -> None:
     """Run the command line; what the user can put right is told without a traceback."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -287,7 +295,7 @@ def _print_results(url: str, name: str, output: Format, console: Console) -> Non
 @app.command(
     epilog="""Examples:\n
     hpo-bench report quickstart\n
-    hpo-bench report quickstart --output table.tex\n
+    hpo-bench report quickstart --output table.tex --figures figures\n
     hpo-bench report suite-a suite-b --output both.html"""
 )
 def report(
@@ -312,11 +320,17 @@ def report(
         float | None,
         typer.Option(help="Difference that does not matter; by default 0.01 of an accuracy."),
     ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the pictures for papers, too.")
+    ] = None,
+    figure_format: Annotated[
+        FigureFormat, typer.Option(help="Of the pictures for papers.")
+    ] = FigureFormat.PDF,
 ) -> None:
     """Write what suites found: tables, statistics and pictures on one page; also while they run."""
     with needing("report", "the report"):
         from hpo_bench.analysis.summary import summarise
-        from hpo_bench.report.files import write
+        from hpo_bench.report.files import write, write_figures
     from hpo_bench.storage import open_existing, shown
 
     opened = open_existing(storage)
@@ -324,7 +338,11 @@ def report(
     path = output or Path(f"{names[0]}.html")
     found = [summarise(opened, name, given_targets=given, rope=rope) for name in names]
     write(path, found, shown(storage))
-    Console().print(f"Written: {path}", highlight=False, markup=False)
+    told = [str(path)]
+    if figures is not None:
+        made = write_figures(figures, found, shown(storage), figure_format.value)
+        told.append(f"{len(made)} pictures in {figures}")
+    Console().print(f"Written: {', '.join(told)}", highlight=False, markup=False)
 
 
 class Measure(StrEnum):

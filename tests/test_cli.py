@@ -67,9 +67,11 @@ def test_results_in_every_format(ran, command):
 
 
 def test_a_report_is_written_also_of_few_runs(ran, command, tmp_path):
-    code, output, errors = command("report", "toy", "--targets", "-20,-12", "--rope", "0.5")
+    arguments = ("--targets", "-20,-12", "--rope", "0.5", "--figures", "pictures")
+    code, output, errors = command("report", "toy", *arguments)
     assert code == 0, errors
-    assert "Written: toy.html" in output
+    assert "Written: toy.html, " in output
+    assert (tmp_path / "pictures" / "finals.pdf").exists()
     assert "too few seeds to say" in (tmp_path / "toy.html").read_text()
     code, output, _ = command("report", "toy", "--output", "toy.md")
     assert code == 0

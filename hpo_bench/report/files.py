@@ -15,7 +15,7 @@ from hpo_bench.analysis.ranks import Ranking, rank
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.errors import InputError, needing
 from hpo_bench.report import content, markdown, table
-from hpo_bench.report.parts import Section, several
+from hpo_bench.report.parts import Figure, Section, several
 from hpo_bench.report.plain import plain
 
 
@@ -39,6 +39,27 @@ def write(path: Path, summaries: Sequence[Summary], storage: str) -> None:
         path.write_bytes(made if isinstance(made, bytes) else made.encode())
     except OSError as error:
         raise InputError("--output", str(path), f"it cannot be written: {error}") from None
+
+
+def write_figures(
+    folder: Path, summaries: Sequence[Summary], storage: str, ending: str
+) -> list[Path]:
+    """Write the pictures of a report, one file each; several suites have their names before.
+
+    Raises:
+        HpoBenchError: The folder cannot be written, or several suites cannot be ranked.
+    """
+    with needing("report", "figures as files"):
+        from hpo_bench.report import static
+
+    figures = [
+        ("-".join(filter(None, (heading, part.key))), part)
+        for heading, sections in _chapters(summaries, storage)
+        for section in sections
+        for part in section.parts
+        if isinstance(part, Figure)
+    ]
+    return static.write(folder, figures, ending)
 
 
 def ranking(summaries: Sequence[Summary]) -> Ranking:
