@@ -18,7 +18,7 @@ from hpo_bench.errors import HpoBenchError
 from hpo_bench.manifest import usable_cores
 from hpo_bench.progress import ProgressDisplay
 from hpo_bench.runs import check_unchanged, runs_of
-from hpo_bench.storage import open_storage, shown, sqlite_file
+from hpo_bench.storage import backend_of, open_storage, shown, sqlite_file
 from hpo_bench.suite import Suite
 
 
@@ -51,8 +51,10 @@ def run_suites(
     with ExitStack() as locks:
         for suite in suites:
             locks.enter_context(_alone(suite))
+        held = set(backend_of(storage).study_names())
         for run in runs:
-            check_unchanged(run, storage)
+            if run.study_name in held:
+                check_unchanged(run, storage)
         for suite in suites:
             suite.build_objective(suite.seeds[0]).provide()
         for name, told in notices.items():

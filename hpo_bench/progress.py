@@ -40,8 +40,9 @@ class ProgressDisplay:
         """Show how far a run has come."""
         best = "–" if status.incumbent is None else f"{status.incumbent:.4f}"
         told = f"best {best}, {status.evaluations} evaluations"
-        self._shares[run.study_name] = 1.0 if status.finished else status.share
-        self._progress.update(self._all, completed=sum(self._shares.values()))
+        share = 1.0 if status.finished else status.share
+        self._progress.advance(self._all, share - self._shares[run.study_name])
+        self._shares[run.study_name] = share
         if status.finished:
             self._end(run, f"{told} ({status.finished})")
             return

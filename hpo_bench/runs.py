@@ -170,8 +170,7 @@ class _Execution:
             self.tell(search, done)
         search.close()
         self.study.set_user_attr(records.FINISHED, ended)
-        if self.storage is not self.final_storage:
-            instant.write(self.study, self.final_storage)
+        self.keep()
         self.checkpoints.remove()
         return self.status(ended)
 
@@ -293,10 +292,16 @@ class _Execution:
             self.checkpoints.keep_only({trial.number for trial in unfinished(self.study)})
         self.failures = self.failures + 1 if work.error else 0
         if self.failures >= MAX_FAILURES:
+            self.keep()
             raise HpoBenchError(
                 f"{self.run.study_name}: {self.failures} evaluations in a row failed, "
                 f"the last with {work.error}"
             )
+
+    def keep(self) -> None:
+        """Write a run that is in memory to its storage."""
+        if self.storage is not self.final_storage:
+            instant.write(self.study, self.final_storage)
 
     def status(self, finished: str | None = None) -> Status:
         epochs = sum(u.reached - u.task.fidelity_before for u in self.under_way.values())

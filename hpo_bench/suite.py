@@ -256,13 +256,20 @@ def load_all(
     except tomllib.TOMLDecodeError as error:
         raise HpoBenchError(f"{name_or_path} is not valid TOML: {error}") from None
     table.setdefault("name", default_name)
+    is_several = "objectives" in table
+    for_each = {k: v for k, v in (overrides or {}).items() if k.startswith("objective.")}
     for key, value in (overrides or {}).items():
-        _set(table, key, value)
-    if "objectives" not in table:
+        if not is_several or key not in for_each:
+            _set(table, key, value)
+    if not is_several:
         if only is not None:
             raise InputError("--objectives", ",".join(only), "this suite has one objective")
         return [parse(table, source=name_or_path)]
-    return [parse(member, source=name_or_path) for member in _members(table, name_or_path, only)]
+    members = list(_members(table, name_or_path, only))
+    for key, value in for_each.items():
+        for member in members:
+            _set(member, key, value)
+    return [parse(member, source=name_or_path) for member in members]
 
 
 def _members(

@@ -4,6 +4,7 @@ from optuna.trial import TrialState
 from recordings import toy_table
 
 from hpo_bench import rdb, suite
+from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives.table.replay import Replay
 from hpo_bench.runs import Run, execute
 from hpo_bench.storage import load_study, open_storage, study_names
@@ -128,6 +129,16 @@ def test_a_run_that_is_told_to_stop_is_left_out_and_made_later(make):
     assert status.finished is None
     assert study_names(open_storage(run.suite.storage)) == []
     assert execute(run).finished == "epochs spent"
+
+
+def test_a_run_that_is_given_up_is_stored_with_what_failed(make, tmp_path):
+    run = make("random")
+    toy_table(tmp_path / "toy.csv", value=[float("nan")] * 108)
+    with pytest.raises(
+        HpoBenchError, match=r"5 evaluations in a row failed, .* is nan after epoch"
+    ):
+        execute(run)
+    assert [trial.state for trial in study_of(run).trials] == [TrialState.FAIL] * 5
 
 
 def test_what_was_begun_in_the_storage_goes_on_there(make, monkeypatch):

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hpo_bench import plugins
+from hpo_bench import plugins, suite
 from hpo_bench.errors import InputError
+from hpo_bench.runs import Run, execute
 
 SOMEBODY = """
 from optuna.distributions import FloatDistribution
@@ -114,3 +115,45 @@ def test_importing_the_command_line_imports_nothing_heavy():
     heavy = "{'torch', 'hpbandster', 'ConfigSpace', 'scipy', 'pandas'}"
     code = f"import sys, hpo_bench.cli; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path.cwd(), check=False).returncode == 0
+
+
+OPTUNAHUB = """
+import optuna
+import optunahub
+
+
+class Valley(optunahub.benchmarks.BaseProblem):
+    def __init__(self, dimension=2):
+        self._dimension = dimension
+
+    @property
+    def search_space(self):
+        axis = optuna.distributions.FloatDistribution(-1, 1)
+        return {f"x{i}": axis for i in range(self._dimension)}
+
+    @property
+    def directions(self):
+        return [optuna.study.StudyDirection.MINIMIZE]
+
+    def evaluate(self, params):
+        return sum(value**2 for value in params.values())
+"""
+
+
+def test_a_problem_of_optunahub_is_an_objective_by_its_import_path(tmp_path, monkeypatch):
+    (tmp_path / "hub_problem.py").write_text(OPTUNAHUB)
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = suite.parse(
+        {
+            "name": "hub",
+            "objective": {"name": "hub_problem:Valley", "options": {"dimension": 3}},
+            "budget": {"evaluations": 3},
+            "seeds": [0],
+            "methods": {"random": {}},
+            "storage": f"sqlite:///{tmp_path / 'hub.db'}",
+        }
+    )
+    assert mine.check() == []
+    status = execute(Run(mine, "random", 0, tmp_path / "checkpoints"))
+    assert status.evaluations == 3
+    assert 0 < status.incumbent < 3

@@ -192,6 +192,8 @@ def test_settings_are_laid_over_all_of_them_or_over_one(toy_file):
     low, high = suite.load_all(path, changes, ["low", "high"])
     assert (low.name, len(low.seeds), len(high.seeds)) == ("mine.low", 5, 5)
     assert low.objective.options["epochs"] == 4
+    both = suite.load_all(path, {"objective.options.epochs": 7})
+    assert [one.objective.options["epochs"] for one in both] == [7, 7]
     (only,) = suite.load_all(path, only=["high"])
     assert only == suite.load_all(path)[1]
 

@@ -335,3 +335,10 @@ def test_results_say_what_was_replayed(csv, tmp_path):
     assert result.data["data"] == "recorded trainings 'toy', trained on toys"
     assert json.dumps(result.data)
     assert result.runs[0].test is not None
+
+
+def test_another_table_under_the_same_name_is_refused(csv, tmp_path):
+    run_on(csv, tmp_path)
+    toy_table(csv, value=[number / 2 for number in columns()["value"]])
+    with pytest.raises(HpoBenchError, match="table_sha256"):
+        run_on(csv, tmp_path)
