@@ -16,7 +16,7 @@ from hpo_bench.analysis.history import History, by_method, read
 from hpo_bench.analysis.intervals import Estimate, estimate
 from hpo_bench.analysis.results import MethodResult, RunResult, collect, of_method
 from hpo_bench.analysis.space import Importances, importances
-from hpo_bench.analysis.targets import Distribution, Reached
+from hpo_bench.analysis.targets import Distribution, Reached, is_random
 from hpo_bench.errors import InputError
 
 ACCURACY_ROPE = 0.01
@@ -72,6 +72,9 @@ class Summary:
     comparisons: dict[str, list[Comparison]]
     """Measure -> every pair of methods; no entry for what was not measured."""
     rope: float | None
+    random_twice: Estimate | None
+    """What random search finds at twice the budget: the better of two of its runs; None without
+    two."""
     importances: Importances | None
 
     def finished(self, method: str) -> list[RunResult]:
@@ -130,6 +133,7 @@ def summarise(
         n_targets=len(curve_targets),
         comparisons=_comparisons(runs, list(groups), maximise, rope),
         rope=rope,
+        random_twice=estimate(_better_of_two([r for r in _flat(finished) if is_random(r)])),
         importances=importances(_flat(groups)),
     )
 
@@ -155,6 +159,14 @@ def _comparisons(
         for measure, values in found.items()
         if any(values.values())
     }
+
+
+def _better_of_two(runs: Sequence[History]) -> list[float]:
+    """Give the better of the first two runs, of the next two, and so on: pairs share no run."""
+    found = [run.incumbent for run in sorted(runs, key=lambda run: run.seed)]
+    better = max if runs and runs[0].maximise else min
+    pairs = zip(found[::2], found[1::2], strict=False)
+    return [better(a, b) for a, b in pairs if a is not None and b is not None]
 
 
 def _has(histories: Sequence[History], seed: int) -> bool:

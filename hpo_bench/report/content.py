@@ -172,6 +172,12 @@ def pairs_table(comparisons: Sequence[Comparison], measure: str, rope: float | N
 
 def _results(summary: Summary) -> Section:
     parts: list[Part] = [*_warnings(summary), _verdict(summary), results_table(summary)]
+    twice = summary.random_twice
+    if twice is not None:
+        parts.append(
+            "To measure against: random search at twice the budget, as the better of two of its "
+            f"runs, finds {interval(twice)} ({several(twice.n, 'pair')})."
+        )
     if summary.data:
         parts.append(data_note(summary.data))
     return Section("Results", [*parts, *_drawn(figures.finals(summary))])

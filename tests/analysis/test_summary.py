@@ -33,6 +33,17 @@ def test_the_gap_is_by_how_much_validation_flatters(storage):
     assert method.area.mean == 0.5  # 0.9 comes with the end of the budget
 
 
+@pytest.mark.parametrize(("direction", "expected"), [("maximize", [0.7, 0.9]), ("minimize", [0.5])])
+def test_random_at_twice_the_budget_is_the_better_of_two_runs(storage, direction, expected):
+    values = [0.5, 0.7, 0.9, 0.8, 0.99] if direction == "maximize" else [0.5, 0.7, 0.9]
+    for seed, value in enumerate(values):  # the last has no other
+        write_run(storage, [value], seed=seed, direction=direction)
+    write_run(storage, [2.0], method="pso", direction=direction)
+    twice = summarise(storage, "written").random_twice
+    assert twice.n == len(expected)
+    assert twice.mean == pytest.approx(np.mean(expected))
+
+
 def test_what_is_no_accuracy_has_no_gap_and_no_region_of_equivalence(storage):
     write_suite(storage, metric="loss")
     summary = summarise(storage, "written")
