@@ -30,7 +30,9 @@ def write(study: optuna.Study, storage: MeteredStorage) -> None:
         direction=study.direction,
         load_if_exists=True,
     )
-    write_study(study, backend_of(storage), stored._study_id)
+    backend = backend_of(storage)
+    assert backend is not None
+    write_study(study, backend, stored._study_id)
 
 
 class InMemoryCheckpoints(Checkpoints):

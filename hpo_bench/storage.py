@@ -88,9 +88,10 @@ def metered(inner: BaseStorage) -> MeteredStorage:
     return cast(MeteredStorage, storage)
 
 
-def backend_of(storage: BaseStorage) -> BulkStorage:
-    """What is behind a storage that `open_storage` opened."""
-    return cast(BulkStorage, cast(Any, storage).inner._backend)
+def backend_of(storage: BaseStorage) -> BulkStorage | None:
+    """What is behind a storage that `open_storage` opened; None behind any other."""
+    backend = getattr(getattr(storage, "inner", None), "_backend", None)
+    return backend if isinstance(backend, BulkStorage) else None
 
 
 def shown(url: str) -> str:
@@ -149,7 +150,11 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study:
 
 def study_names(storage: BaseStorage, suite: str | None = None) -> list[str]:
     """Names of the studies of one suite, or of every suite, sorted; not those of others."""
-    names = backend_of(storage).study_names()
+    backend = backend_of(storage)
+    if backend is None:
+        names = [study.study_name for study in storage.get_all_studies()]
+    else:
+        names = backend.study_names()
     pattern = re.compile(rf"{'[^/]+' if suite is None else re.escape(suite)}/[^/]+/seed-\d+")
     return sorted(name for name in names if pattern.fullmatch(name))
 
