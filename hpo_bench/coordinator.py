@@ -18,7 +18,7 @@ from hpo_bench.errors import HpoBenchError
 from hpo_bench.manifest import usable_cores
 from hpo_bench.progress import ProgressDisplay
 from hpo_bench.runs import check_unchanged, runs_of
-from hpo_bench.storage import backend_of, open_storage, shown, sqlite_file
+from hpo_bench.storage import all_study_names, open_storage, shown, sqlite_file
 from hpo_bench.suite import Suite
 
 
@@ -51,7 +51,7 @@ def run_suites(
     with ExitStack() as locks:
         for suite in suites:
             locks.enter_context(_alone(suite))
-        held = set(backend_of(storage).study_names())
+        held = set(all_study_names(storage))
         for run in runs:
             if run.study_name in held:
                 check_unchanged(run, storage)

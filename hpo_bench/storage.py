@@ -148,15 +148,18 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study:
     return optuna.load_study(study_name=name, storage=storage, pruner=optuna.pruners.NopPruner())
 
 
-def study_names(storage: BaseStorage, suite: str | None = None) -> list[str]:
-    """Names of the studies of one suite, or of every suite, sorted; not those of others."""
+def all_study_names(storage: BaseStorage) -> list[str]:
+    """Names of all studies, whoever made them."""
     backend = backend_of(storage)
     if backend is None:
-        names = [study.study_name for study in storage.get_all_studies()]
-    else:
-        names = backend.study_names()
+        return [study.study_name for study in storage.get_all_studies()]
+    return backend.study_names()
+
+
+def study_names(storage: BaseStorage, suite: str | None = None) -> list[str]:
+    """Names of the studies of one suite, or of every suite, sorted; not those of others."""
     pattern = re.compile(rf"{'[^/]+' if suite is None else re.escape(suite)}/[^/]+/seed-\d+")
-    return sorted(name for name in names if pattern.fullmatch(name))
+    return sorted(name for name in all_study_names(storage) if pattern.fullmatch(name))
 
 
 def members(storage: BaseStorage, suite: str) -> list[str]:
