@@ -268,3 +268,15 @@ def test_one_of_several_objectives_is_run_alone(command, toy_file):
     assert code == 0, errors
     assert "[1/1] both.high/grid/seed-00" in errors
     assert "both.low" not in output
+
+
+def test_a_shipped_table_is_compared_in_simulated_time(command):
+    flags = ("--objectives", "nasbench201-cifar10", "--methods", "random,pso", "--seeds", "0-1")
+    code, output, errors = command("run", "tables", *flags)
+    assert code == 0, errors
+    assert "[4/4] tables.nasbench201-cifar10/" in errors
+    assert "recorded trainings NASBench201 'cifar10'" in output
+    code, output, _ = command("results", "tables", "--format", "json")
+    runs = json.loads(output)["runs"]
+    assert [run["evaluations"] for run in runs] == [60] * 4
+    assert all(run["wall_seconds"] > run["train_seconds"] > 60_000 for run in runs)

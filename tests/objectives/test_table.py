@@ -13,6 +13,7 @@ from hpo_bench.errors import HpoBenchError, InputError, MissingExtraError
 from hpo_bench.objectives import build
 from hpo_bench.objectives.table import Table
 from hpo_bench.objectives.table.files import read, write
+from hpo_bench.objectives.table.objective import shipped
 from hpo_bench.records import jobs_of
 from hpo_bench.runs import Run, execute
 from hpo_bench.spaces import to_table
@@ -170,6 +171,7 @@ def test_choices_are_never_snapped(tmp_path):
     ("options", "text"),
     [
         ({"table": "x.txt"}, r"options.table: 'x.txt' .*ends in .csv, .csv.gz, .parquet"),
+        ({"table": "lenet5-shape"}, "options.table: .*did you mean 'lenet5-shapes'"),
         ({"table": 3}, "options.table: 3 .*a path"),
         ({"table": "nowhere.csv"}, "nowhere.csv cannot be read: No such file"),
         ({"snap": "yes"}, "options.snap: 'yes' .*true or false"),
@@ -342,3 +344,17 @@ def test_another_table_under_the_same_name_is_refused(csv, tmp_path):
     toy_table(csv, value=[number / 2 for number in columns()["value"]])
     with pytest.raises(HpoBenchError, match="table_sha256"):
         run_on(csv, tmp_path)
+
+
+def test_a_shipped_table_is_found_by_its_name_and_is_whole():
+    assert list(shipped()) == ["lenet5-shapes"]
+    table = Table("lenet5-shapes", clock="simulated")
+    assert table.trainings.values.shape == (48, 3, 9)
+    assert table.metric_name == "validation accuracy"
+    described = table.describe()
+    assert "generated data, not a real data set" in described["data"]
+    assert described["recorded_trainings"] == 144
+    values, measured = curve(table, {"c1": 3, "c3": 3, "c5": 2})
+    assert values[-1] > values[0] > 0.1
+    assert 0.5 < measured["test_accuracy"] <= 1
+    assert table.search_space.keys() == {"c1", "c3", "c5"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
 
-from hpo_bench.errors import InputError
+from hpo_bench.errors import InputError, one_of
 from hpo_bench.objectives.table.files import check_path
 from hpo_bench.objectives.table.replay import Clock, Replay, recorded_values
 from hpo_bench.objectives.table.trainings import Recording, Trainings, load, unit
@@ -41,8 +42,9 @@ class Table(Replay):
         """Check the settings, and read the table.
 
         Args:
-            table: A file ending in `.csv`, `.csv.gz` or `.parquet`.
-            data_dir: The directory from which its path is meant; None: the working directory.
+            table: A file ending in `.csv`, `.csv.gz` or `.parquet`, or the name of a table that
+                comes with the package.
+            data_dir: The directory from which a path is meant; None: the working directory.
             snap: Replay the nearest recorded configuration instead of refusing others.
             clock: `"simulated"` counts the recorded seconds as spent, without waiting.
             seed: Of the run; draws the trainings.
@@ -58,8 +60,7 @@ class Table(Replay):
                 raise InputError(field, path, "expected a path")
         if not isinstance(snap, bool):
             raise InputError("snap", snap, "expected true or false")
-        self._path = Path(data_dir or "").expanduser() / Path(table).expanduser()
-        check_path("table", self._path)
+        self._path = _find(table, Path(data_dir or "").expanduser())
         self._snap = snap
         card = self._recording.card
         self.metric_name = card.metric
@@ -164,3 +165,21 @@ class Table(Replay):
                 for key in self._keys
             ]
         )
+
+
+def shipped() -> dict[str, Path]:
+    """The tables that come with the package, by name."""
+    folder = Path(str(files("hpo_bench") / "tables"))
+    return {path.name.removesuffix(".csv.gz"): path for path in sorted(folder.glob("*.csv.gz"))}
+
+
+def _find(table: str | Path, directory: Path) -> Path:
+    if table in shipped():
+        return shipped()[str(table)]
+    path = directory / Path(table).expanduser()
+    try:
+        check_path("table", path)
+    except InputError as error:
+        expected = f"{error.expected}; or the name of a table: {one_of(str(table), shipped())}"
+        raise InputError("table", str(table), expected) from None
+    return path
