@@ -331,12 +331,13 @@ def report(
     with needing("report", "the report"):
         from hpo_bench.analysis.summary import summarise
         from hpo_bench.report.files import write, write_figures
-    from hpo_bench.storage import open_existing, shown
+    from hpo_bench.storage import members, open_existing, shown
 
     opened = open_existing(storage)
     given = [] if targets is None else _numbers("--targets", targets)
     path = output or Path(f"{names[0]}.html")
-    found = [summarise(opened, name, given_targets=given, rope=rope) for name in names]
+    every = [member for name in names for member in members(opened, name)]
+    found = [summarise(opened, name, given_targets=given, rope=rope) for name in every]
     write(path, found, shown(storage))
     told = [str(path)]
     if figures is not None:

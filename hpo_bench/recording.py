@@ -133,6 +133,7 @@ def _card(made: Suite, study: optuna.Study) -> Card:
     objective.prepare()
     options = {k: v for k, v in made.objective.options.items() if k not in NOT_IDENTITY}
     attributes = study.user_attrs
+    here = {**manifest(), **objective.machine()}
     return Card(
         name=made.name.removesuffix("-recording"),
         description=made.description,
@@ -147,6 +148,6 @@ def _card(made: Suite, study: optuna.Study) -> Card:
             "objective_options": options,
             "seeds": made.seeds,
             "begun": attributes[records.CREATED],
-            **{name: attributes[name] for name in manifest() if name in attributes},
+            **{name: attributes[name] for name in here if name in attributes},
         },
     )

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import re
 import sys
+from pathlib import Path
 
 import optuna
 import pytest
@@ -257,6 +259,8 @@ def test_several_objectives_are_run_and_shown_by_one_name(command, toy_file):
     assert code == 0
     assert again.index("both.high") < again.index("both.low")
     assert command("results", "both.low", "--format", "csv")[0] == 0
+    assert command("report", "both", "--output", "both.csv")[0] == 0
+    assert {"both.low", "both.high"} <= set(re.findall(r"both\.\w+", Path("both.csv").read_text()))
     code, _, errors = command("results", "both", "--format", "csv")
     assert code == 2
     assert "expected one objective's" in errors

@@ -134,6 +134,7 @@ def test_a_recorder_gives_the_same_values_and_measures_every_epoch():
     assert [measured[f"test_accuracy@{epoch}"] for epoch in (1, 2, 3)] == accuracies
     assert measured["test_accuracy"] == accuracies[-1]
     assert all(measured[f"seconds@{epoch}"] > 0 for epoch in (1, 2, 3))
+    assert recorded.machine() == build("lenet5", space, 1, options).machine()
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,10 @@ class Recorder(Objective):
         """As the objective does."""
         return self._inner.describe()
 
+    def machine(self) -> Mapping[str, Any]:
+        """As the objective does."""
+        return self._inner.machine()
+
 
 class _Recorded(Evaluation):
     def __init__(self, inner: Evaluation, names: set[str], epochs: list[dict[str, float]]) -> None:
