@@ -67,3 +67,16 @@ def test_random_search_is_known_by_what_it_is():
     sampler = {"method": "optuna.samplers:RandomSampler"}
     assert targets.is_random(history([], method="baseline", attributes=sampler))
     assert not targets.is_random(history([], method="random", attributes={"method": "pso"}))
+
+
+@pytest.mark.parametrize(
+    ("target", "expected", "successes"),
+    [(0.5, 2.0, 15), (0.9, 7.357142857142857, 14), (0.97, 31.0, 8)],
+)
+def test_expected_running_times_are_those_of_coco(target, expected, successes):
+    """What `cocopp.toolsstats.sp` gives for the same runs."""
+    rng = np.random.default_rng(0)
+    runs = [history(rng.uniform(size=20).tolist()) for _ in range(15)]
+    found = targets.reached(runs, target)
+    assert found.expected == pytest.approx(expected, rel=1e-12)
+    assert found.successes == successes
