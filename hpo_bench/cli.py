@@ -435,16 +435,23 @@ def _list_plugins(kind: str, group: str) -> None:
     _console().print(listing)
 
 
-@app.command(epilog="Example:  hpo-bench dashboard --storage sqlite:///hpo-bench.db")
+@app.command(epilog="Example:  hpo-bench dashboard --storage sqlite:///hpo-bench.db --notes")
 def dashboard(
     storage: StorageOption = DEFAULT_STORAGE,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8080,
+    notes: Annotated[
+        bool, typer.Option("--notes", help="First write a note on every study: how it stands.")
+    ] = False,
 ) -> None:
     """Open optuna-dashboard on the storage; it listens on this machine only."""
     from hpo_bench.storage import open_existing
 
     with needing("dashboard", "the dashboard"):
         from optuna_dashboard import run_server
+
+        from hpo_bench.notes import write_notes
     opened = open_existing(storage)
+    if notes:
+        Console().print(f"Notes written: {write_notes(opened)}")
     Console().print(f"http://127.0.0.1:{port}  (Ctrl-C ends it; it has no login of its own)")
     run_server(opened, host="127.0.0.1", port=port)
