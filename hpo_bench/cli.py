@@ -318,7 +318,7 @@ def report(
     ] = None,
     rope: Annotated[
         float | None,
-        typer.Option(help="Difference that does not matter; by default 0.01 of an accuracy."),
+        typer.Option(help="Difference that does not matter; by default 1% of an accuracy."),
     ] = None,
     figures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the pictures for papers, too.")
@@ -376,7 +376,8 @@ def compare(
         from hpo_bench.analysis.change import compare_suites
     from hpo_bench.report import change
 
-    found = compare_suites(_place("OLD", old, storage), _place("NEW", new, storage), measure.value)
+    pairs = _pairs(_place("OLD", old, storage), _place("NEW", new, storage))
+    found = compare_suites(pairs, measure.value)
     if output is Format.TABLE:
         change.print_table(found, _console())
     else:
@@ -387,6 +388,22 @@ def compare(
         }[output](found)
         print(made)  # noqa: T201
     raise typer.Exit(found.exit_status)
+
+
+def _pairs(
+    old: tuple[BaseStorage, str], new: tuple[BaseStorage, str]
+) -> list[tuple[tuple[BaseStorage, str], tuple[BaseStorage, str]]]:
+    """Pair two suites, objective by objective where they have several."""
+    from hpo_bench.storage import members
+
+    before, after = (
+        {member.removeprefix(place[1]): (place[0], member) for member in members(*place)}
+        for place in (old, new)
+    )
+    if before.keys() != after.keys():
+        named = ", ".join(member for _, member in before.values())
+        raise InputError("NEW", new[1], f"expected the same objectives as in the old: {named}")
+    return [(before[objective], after[objective]) for objective in before]
 
 
 def _place(field: str, text: str, storage: str) -> tuple[BaseStorage, str]:

@@ -136,6 +136,26 @@ def test_what_is_wrong_is_told_in_a_line_and_nothing_is_run(command, tmp_path, a
     assert "Traceback" not in output + errors
 
 
+def test_a_suite_of_several_objectives_is_reported_and_compared_as_one(command, tmp_path):
+    text = SUITE.replace("[objective]\n", "[objectives.a]\n")
+    text = text.replace("[budget]", '[objectives.b]\nname = "toy:Curve"\n[budget]')
+    (tmp_path / "both.toml").write_text(text)
+    code, _, errors = command("run", "both.toml")
+    assert code == 0, errors
+    code, output, errors = command("report", "both", "--output", "both.md")
+    assert code == 0, errors
+    told = (tmp_path / "both.md").read_text()
+    assert told.startswith("# both\n")
+    assert "Mean ranks over 2 objectives (both.a, both.b)" in told
+    code, output, _ = command("compare", "both", "both", "--format", "json")
+    assert code == 3
+    found = [(c["suite"], c["method"]) for c in json.loads(output)["methods"]]
+    assert found == [(f"both.{o}", m) for o in "ab" for m in ("grid", "random")]
+    code, _, errors = command("compare", "both", "both.a")
+    assert code == 2
+    assert "expected the same objectives as in the old: both.a, both.b" in errors
+
+
 @pytest.mark.parametrize(
     ("old", "message"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from optuna.storages import BaseStorage
@@ -33,6 +33,7 @@ _MAY_DIFFER = (
     "pruner",
     "pruner_options",
     "workers_per_run",
+    "batch_size",
     "deterministic",
     "hpo-bench",
     "optuna",
@@ -48,8 +49,10 @@ _MAY_DIFFER = (
 
 @dataclass(frozen=True)
 class Change:
-    """One method, before and after."""
+    """One method on one objective, before and after."""
 
+    suite: str
+    """The old one's name, which tells the objective."""
     method: str
     before: float
     """Mean over the seeds that both have."""
@@ -63,9 +66,13 @@ class Change:
         return self.comparison.verdict
 
 
+Place = tuple[BaseStorage, str]
+"""A suite in a storage."""
+
+
 @dataclass(frozen=True)
 class Changes:
-    """What became of a suite's methods."""
+    """What became of the methods of a suite, or of several that were compared together."""
 
     measure: str
     """`validation` or `test`."""
@@ -83,46 +90,51 @@ class Changes:
         return 3 if TOO_FEW in verdicts else 0
 
 
-def compare_suites(
-    old: tuple[BaseStorage, str], new: tuple[BaseStorage, str], measure: str = "validation"
-) -> Changes:
+def compare_suites(pairs: Sequence[tuple[Place, Place]], measure: str = "validation") -> Changes:
     """Compare finished runs, method by method, paired by seed.
 
     Args:
-        old: Storage and suite before the change.
-        new: Storage and suite after it.
+        pairs: For each objective, storage and suite before the change, and after it; one at least.
         measure: `validation` (of the incumbents, by which a method searches) or `test`.
 
     Raises:
         HpoBenchError: They are not of the same objective, space and budget, or have no finished
             run of the same method and seed.
     """
-    before, after = read(*old), read(*new)
-    _check_comparable(before, after)
-    metric = collect(*old).metric if measure == "validation" else "test accuracy"
-    old_values, new_values = _values(*old, before, measure), _values(*new, after, measure)
-    methods = [name for name in old_values if name in new_values]
-    maximise = before[0].maximise
-    made = {
-        name: compare(f"{name}, new", f"{name}, old", gain)
-        for name in methods
-        if (gain := gains(new_values[name], old_values[name], maximise=maximise)).size
-    }
-    if not made:
+    changes: list[Change] = []
+    notes: list[str] = []
+    for old, new in pairs:
+        found, told = _compare(old, new, measure)
+        changes += found
+        notes += told if len(pairs) == 1 else [f"{old[1]}: {note}" for note in told]
+    if not changes:
         raise HpoBenchError(
             f"nothing to compare: no method and seed has a finished run with a {measure} value in "
             "both"
         )
-    changes = [
-        Change(
-            name,
-            fmean(old_values[name][seed] for seed in old_values[name] if seed in new_values[name]),
-            fmean(new_values[name][seed] for seed in new_values[name] if seed in old_values[name]),
-            comparison,
-        )
-        for name, comparison in zip(made, adjusted(list(made.values())), strict=True)
-    ]
-    return Changes(measure, metric, changes, _notes(before, after, set(made)))
+    # All that is judged together is adjusted together: ten objectives are ten chances to err.
+    judged = adjusted([change.comparison for change in changes])
+    changes = [replace(c, comparison=made) for c, made in zip(changes, judged, strict=True)]
+    metrics = {collect(*old).metric for old, _ in pairs}
+    validation = metrics.pop() if len(metrics) == 1 else "validation value"
+    metric = validation if measure == "validation" else "test accuracy"
+    return Changes(measure, metric, changes, notes)
+
+
+def _compare(old: Place, new: Place, measure: str) -> tuple[list[Change], list[str]]:
+    """Compare one objective's methods, not adjusted yet; and what must be read beside them."""
+    before, after = read(*old), read(*new)
+    _check_comparable(before, after)
+    old_values, new_values = _values(*old, before, measure), _values(*new, after, measure)
+    changes = []
+    for name in (name for name in old_values if name in new_values):
+        was, now = old_values[name], new_values[name]
+        gain = gains(now, was, maximise=before[0].maximise)
+        if gain.size:
+            seeds = was.keys() & now.keys()
+            means = fmean(was[seed] for seed in seeds), fmean(now[seed] for seed in seeds)
+            changes.append(Change(old[1], name, *means, compare("new", "old", gain)))
+    return changes, _notes(before, after, {change.method for change in changes})
 
 
 def _values(

@@ -20,7 +20,7 @@ from hpo_bench.analysis.targets import Distribution, Reached, is_random
 from hpo_bench.errors import InputError
 
 ACCURACY_ROPE = 0.01
-"""One percent of the images more or less: the convention for accuracies."""
+"""One percent more or less: the convention for accuracies."""
 
 MEASURES = ("validation", "test")
 
@@ -108,7 +108,7 @@ def summarise(
     groups = by_method(read(storage, suite))
     maximise = next(iter(groups.values()))[0].maximise
     if rope is None and _is_accuracy(result.metric):
-        rope = ACCURACY_ROPE
+        rope = ACCURACY_ROPE * (100 if _is_percent(result.runs) else 1)
     finished = {name: [run for run in runs if run.is_finished] for name, runs in groups.items()}
     runs = [run for run in result.runs if _has(finished[run.method], run.seed)]
     area_range = curves.common_range(_flat(finished), targets.AXIS)
@@ -186,6 +186,10 @@ def _place(method: MethodSummary, maximise: bool) -> tuple[bool, float]:
 
 def _is_accuracy(metric: str) -> bool:
     return "accuracy" in metric
+
+
+def _is_percent(runs: Sequence[RunResult]) -> bool:
+    return any(run.validation is not None and run.validation > 1 for run in runs)
 
 
 def _targets(

@@ -18,9 +18,11 @@ from hpo_bench.report.table import flat, records_to_csv
 
 
 def to_table(changes: Changes) -> Table:
-    """One row per method."""
+    """One row per method, and objective if there are several."""
+    is_one = len({change.suite for change in changes.methods}) == 1
     rows = [
         [
+            *([] if is_one else [change.suite.partition(".")[2]]),
             change.method,
             str(change.comparison.gain.n),
             number(change.before),
@@ -35,10 +37,10 @@ def to_table(changes: Changes) -> Table:
     caption = (
         f"By {changes.metric}, of finished runs, paired by seed. Gain: mean difference with its "
         "95% BCa interval, above 0 the new is better. The verdict, of the new, is by Wilcoxon's "
-        f"signed-rank test at the {ALPHA:.0%} level, after Holm over the methods."
+        f"signed-rank test at the {ALPHA:.0%} level, after Holm over all rows."
     )
     headings = ["method", "seeds", "old", "new", "gain [95%]", "p (Holm)", "effect", "verdict"]
-    return Table(headings, rows, caption)
+    return Table(headings if is_one else ["objective", *headings], rows, caption)
 
 
 def print_table(changes: Changes, console: Console) -> None:

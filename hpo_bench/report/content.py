@@ -109,7 +109,18 @@ def across(summaries: Sequence[Summary], ranking: Ranking) -> Section:
         "Search spaces, validation and test, single runs and what repeats them are in the report "
         "of each suite alone."
     )
-    return Section("Across objectives", [friedman, table, figures.ranks(ranking), note])
+    means = Table(
+        ["objective", *ranking.methods],
+        [_means(summary, ranking.methods) for summary in summaries],
+        "Mean validation value with its 95% interval; less is better where it is minimised (min).",
+    )
+    return Section("Across objectives", [friedman, table, figures.ranks(ranking), means, note])
+
+
+def _means(summary: Summary, methods: Sequence[str]) -> list[str]:
+    found = {method.name: interval(method.validation) for method in summary.methods}
+    name = summary.suite if summary.maximise else f"{summary.suite} (min)"
+    return [name, *(found[method] for method in methods)]
 
 
 def results_table(summary: Summary) -> Table:
@@ -393,9 +404,14 @@ def _configuration(configuration: dict[str, Any]) -> str:
 
 def _manifest(summary: Summary, storage: str) -> Section:
     text = suite_file(summary.suite, summary.histories)
-    parts: list[Part] = ["To repeat it:", Code(command(summary.suite, text, storage), "sh")]
+    parts: list[Part] = []
     if text is not None:
-        parts += [f"{summary.suite}.toml, written from what the studies say:", Code(text, "toml")]
+        parts += [
+            f"To repeat it, save what follows, which is from what the studies say, as "
+            f"{summary.suite}.toml, and run:",
+            Code(command(summary.suite, storage), "sh"),
+            Code(text, "toml"),
+        ]
     rows = [[name, value] for name, value in _made_with(summary.histories).items()]
     if rows:
         folded = "Versions, machine, data"

@@ -82,11 +82,19 @@ def _chapters(summaries: Sequence[Summary], storage: str) -> list[tuple[str, lis
     return [("", [together])] + [(s.suite, content.brief(s)) for s in summaries]
 
 
+def _title(summaries: Sequence[Summary]) -> str:
+    """Name the suites; those of one with several objectives by what they have in common."""
+    names = [summary.suite for summary in summaries]
+    wholes = {name.partition(".")[0] for name in names}
+    is_one_of_several = len(names) > 1 and len(wholes) == 1
+    return wholes.pop() if is_one_of_several else ", ".join(names)
+
+
 def _html(summaries: Sequence[Summary], storage: str) -> str:
     with needing("report", "the report as HTML"):
         from hpo_bench.report.html import page
 
-    names = ", ".join(summary.suite for summary in summaries)
+    names = _title(summaries)
     methods = max(len(summary.methods) for summary in summaries)
     runs = sum(len(summary.histories) for summary in summaries)
     told = f"{several(methods, 'method')}, {several(runs, 'run')}"
@@ -95,7 +103,7 @@ def _html(summaries: Sequence[Summary], storage: str) -> str:
 
 
 def _markdown(summaries: Sequence[Summary], storage: str) -> str:
-    lines = [f"# {', '.join(summary.suite for summary in summaries)}"]
+    lines = [f"# {_title(summaries)}"]
     for heading, sections in _chapters(summaries, storage):
         lines += [f"# {heading}"] if heading else []
         for section in sections:

@@ -60,8 +60,8 @@ def number(value: float | None) -> str:
     """A value of the objective, or a difference of two."""
     if value is None:
         return NOTHING
-    is_plain = value == 0 or 1e-4 <= abs(value) < 1e3
-    return f"{value:.4f}" if is_plain else f"{value:.3g}"
+    # Four decimals are right for accuracies, and would hide a loss of 0.0001.
+    return f"{value:.4f}" if 0.1 <= abs(value) < 1e3 else f"{value:.3g}"
 
 
 def interval(estimate: Estimate | None) -> str:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpo_bench import suite as suites
+from hpo_bench import objectives
 from hpo_bench.analysis.history import History
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.spaces import to_table
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def suite_file(suite: str, histories: Sequence[History]) -> str | None:
-    """Write the suite as TOML from what its studies say; None where they say nothing.
-
-    Hyperparameters that were held at a value stand in it beside those that were searched.
-    """
+    """Write the suite as TOML from what its studies say; None where they say nothing."""
     told = [history for history in histories if history.attributes]
     if not told:
         return None
@@ -32,10 +29,7 @@ def suite_file(suite: str, histories: Sequence[History]) -> str | None:
         "[objective]",
         f"name = {to_toml(first['objective'])}",
         *_entry("options", first["objective_options"]),
-        "",
-        "[space]",
-        *(f"{_key(k)} = {to_toml(v)}" for k, v in first["search_space"].items()),
-        *(f"{_key(k)} = {to_toml(v)}" for k, v in first.get("fixed", {}).items()),
+        *_space(first),
         "",
         "[budget]",
         *(f"{key} = {to_toml(value)}" for key, value in first["budget"].items()),
@@ -46,42 +40,43 @@ def suite_file(suite: str, histories: Sequence[History]) -> str | None:
     return "\n".join(lines) + "\n"
 
 
-def command(suite: str, text: str | None, storage: str) -> str:
-    """Give the command that runs a suite again, into another storage.
+def command(suite: str, storage: str) -> str:
+    """Give the command that runs a suite's file again, into another storage.
 
     Args:
         suite: Its name.
-        text: The suite as `suite_file` wrote it.
         storage: Where it was, without a password.
     """
-    name = suite if text is not None and _is_shipped(suite, text) else f"{suite}.toml"
-    seeds = "" if text is None else _seeds(tomllib.loads(text)["seeds"])
     where = "sqlite:///repeated.db" if storage.startswith("sqlite") else "URL"
-    return f"hpo-bench run {name}{seeds} --storage {where}"
+    return f"hpo-bench run {suite}.toml --storage {where}"
 
 
-_WORKERS = ("workers_per_run", "deterministic")
+_WORKERS = ("workers_per_run", "batch_size", "deterministic")
 
 
-def _is_shipped(name: str, text: str) -> bool:
-    """Whether the package has a suite of this name that means the same."""
-    if name not in suites.shipped():
-        return False
+def _space(attributes: Mapping[str, Any]) -> list[str]:
+    """Write what was searched, and what was held; nothing where an objective's own is that.
+
+    The space of some objectives is fixed, and must not be given.
+    """
+    searched, fixed = attributes["search_space"], attributes.get("fixed", {})
+    if not fixed and _own_space(attributes) == searched:
+        return []
+    values = {**searched, **fixed}
+    return ["", "[space]", *(f"{_key(k)} = {to_toml(v)}" for k, v in values.items())]
+
+
+def _own_space(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Give the space that the objective has if none is given; None if it cannot be built here."""
+    name, options = attributes["objective"], attributes["objective_options"]
     try:
-        ours, there = suites.load(name), suites.parse(tomllib.loads(text))
-        definitions = [
-            {method: made.definition(method) for method in made.methods} for made in (ours, there)
-        ]
-        spaces = [made.build_objective(0).search_space for made in (ours, there)]
-    except HpoBenchError:  # made by another version: then only the file can say what it was
-        return False
-    return definitions[0] == definitions[1] and spaces[0] == spaces[1]
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    is_range = len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
-    told = f"{seeds[0]}-{seeds[-1]}" if is_range else ",".join(map(str, seeds))
-    return f" --seeds {told}"
+        objective = objectives.build(name, None, 0, options)
+    except HpoBenchError:
+        return None
+    own: dict[str, Any] = json.loads(
+        json.dumps({name: to_table(dist) for name, dist in objective.search_space.items()})
+    )
+    return own
 
 
 def _method(name: str, attributes: Mapping[str, Any]) -> list[str]:

@@ -17,13 +17,17 @@ def write_noisy(shift, *, seeds=30, method="pso", draw=0, storage=None, **option
     return storage
 
 
+def compared(old, new, measure="validation"):
+    return compare_suites([((old, "written"), (new, "written"))], measure)
+
+
 def verdict_of(old, new, measure="validation"):
-    (change,) = compare_suites((old, "written"), (new, "written"), measure).methods
+    (change,) = compared(old, new, measure).methods
     return change.verdict
 
 
 def test_a_planted_regression_of_one_percent_is_found():
-    changes = compare_suites((write_noisy(0.0), "written"), (write_noisy(-0.01, draw=1), "written"))
+    changes = compared(write_noisy(0.0), write_noisy(-0.01, draw=1))
     (change,) = changes.methods
     assert change.verdict == "worse"
     assert changes.exit_status == 1
@@ -33,14 +37,14 @@ def test_a_planted_regression_of_one_percent_is_found():
 
 def test_a_method_that_got_better_passes():
     old, new = write_noisy(0.0), write_noisy(0.01, draw=1)
-    changes = compare_suites((old, "written"), (new, "written"))
+    changes = compared(old, new)
     assert [change.verdict for change in changes.methods] == ["better"]
     assert changes.exit_status == 0
 
 
 def test_runs_that_are_identical_do_not_differ():
     old = write_noisy(0.0)
-    changes = compare_suites((old, "written"), (old, "written"))
+    changes = compared(old, old)
     assert [change.verdict for change in changes.methods] == ["no difference shown"]
     assert changes.methods[0].comparison.gain.mean == 0
     assert changes.exit_status == 0
@@ -56,9 +60,7 @@ def test_the_same_method_drawn_again_seldom_raises_an_alarm():
 
 
 def test_few_seeds_are_no_pass():
-    changes = compare_suites(
-        (write_noisy(0.0, seeds=5), "written"), (write_noisy(-0.1, seeds=5), "written")
-    )
+    changes = compared(write_noisy(0.0, seeds=5), write_noisy(-0.1, seeds=5))
     assert [change.verdict for change in changes.methods] == ["too few seeds to say"]
     assert changes.exit_status == 3
 
@@ -67,7 +69,7 @@ def test_a_method_that_is_worse_counts_before_one_with_few_seeds():
     old, new = write_noisy(0.0), write_noisy(-0.02)
     for storage in (old, new):
         write_noisy(0.0, seeds=2, method="tpe", storage=storage)
-    changes = compare_suites((old, "written"), (new, "written"))
+    changes = compared(old, new)
     assert [change.verdict for change in changes.methods] == ["worse", "too few seeds to say"]
     assert changes.exit_status == 1
 
@@ -101,14 +103,14 @@ def test_suites_that_differ_otherwise_are_not_compared(name, value):
     old = write_noisy(0.0, seeds=2)
     new = write_noisy(0.0, seeds=2, attributes={name: value})
     with pytest.raises(HpoBenchError, match=f"cannot be compared(?s:.*){name}: "):
-        compare_suites((old, "written"), (new, "written"))
+        compared(old, new)
 
 
 def test_only_finished_runs_count_and_the_others_are_told():
     old, new = write_noisy(0.0, seeds=8), write_noisy(0.0, seeds=8)
     write_run(new, [0.1], method="pso", seed=8, finished=None)
     write_run(new, [0.1], method="tpe", seed=0)
-    changes = compare_suites((old, "written"), (new, "written"))
+    changes = compared(old, new)
     (change,) = changes.methods
     assert change.comparison.gain.n == 8
     assert "pso: 1 of 9 new runs are not finished." in changes.notes
@@ -119,12 +121,29 @@ def test_only_finished_runs_count_and_the_others_are_told():
 def test_what_changed_is_told():
     old = write_noisy(0.0, seeds=2, attributes={"method_options": {"swarm_size": 8}, "optuna": "5"})
     new = write_noisy(0.0, seeds=2, attributes={"method_options": {"swarm_size": 9}, "optuna": "6"})
-    (note,) = compare_suites((old, "written"), (new, "written")).notes
+    (note,) = compared(old, new).notes
     assert note == "pso: method_options {'swarm_size': 8} → {'swarm_size': 9}; optuna '5' → '6'."
 
 
 def test_nothing_in_common_is_an_error():
     with pytest.raises(HpoBenchError, match="nothing to compare"):
-        compare_suites(
-            (write_noisy(0.0, seeds=2), "written"), (write_noisy(0.0, method="tpe"), "written")
-        )
+        compared(write_noisy(0.0, seeds=2), write_noisy(0.0, method="tpe"))
+
+
+def test_objectives_are_judged_together():
+    """Two methods on three objectives: one regression is found, and Holm is over all six."""
+    old, new = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
+    names = [f"many.{objective}" for objective in "abc"]
+    for name in names:
+        for method in ("pso", "tpe"):
+            shift = -0.02 if (name, method) == ("many.b", "tpe") else 0.0
+            write_noisy(0.0, storage=old, suite=name, method=method)
+            write_noisy(shift, storage=new, suite=name, method=method, draw=1)
+    write_run(new, [0.5, 0.5], suite="many.c", method="grid")
+    changes = compare_suites([((old, name), (new, name)) for name in names])
+    worse = [(c.suite, c.method) for c in changes.methods if c.verdict == "worse"]
+    assert worse == [("many.b", "tpe")]
+    assert len(changes.methods) == 6
+    (found,) = [c.comparison for c in changes.methods if c.verdict == "worse"]
+    assert found.adjusted_p == pytest.approx(6 * found.p)
+    assert changes.notes == ["many.c: grid: only in the new."]

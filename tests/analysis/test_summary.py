@@ -61,6 +61,13 @@ def test_targets_can_be_given(storage):
     assert [found.target for found in summary.reached] == [0.65, 0.7]
 
 
+def test_one_percent_is_one_where_accuracies_are_percentages(storage):
+    write_run(storage, [0.9], suite="shares")
+    write_run(storage, [90.0], suite="percentages")
+    assert summarise(storage, "shares").rope == 0.01
+    assert summarise(storage, "percentages").rope == 1.0
+
+
 @pytest.mark.parametrize("rope", [0.0, -1.0, float("nan")])
 def test_a_region_of_equivalence_has_a_width(storage, rope):
     with pytest.raises(InputError, match="rope"):

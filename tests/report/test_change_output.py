@@ -10,12 +10,22 @@ from hpo_bench.analysis.change import compare_suites
 from hpo_bench.report import change
 
 
+def test_objectives_are_named_where_there_are_several():
+    storage = optuna.storages.InMemoryStorage()
+    for name in ("many.a", "many.b"):
+        write_run(storage, [0.5], suite=name)
+    changes = compare_suites([((storage, name), (storage, name)) for name in ("many.a", "many.b")])
+    made = change.to_table(changes)
+    assert made.headings[:2] == ["objective", "method"]
+    assert [row[:2] for row in made.rows] == [["a", "random"], ["b", "random"]]
+
+
 def test_every_format_tells_the_same():
     old, new = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
     for seed in range(8):
         write_run(old, [0.5 + 0.01 * seed], seed=seed)
         write_run(new, [0.4], seed=seed)
-    changes = compare_suites((old, "written"), (new, "written"))
+    changes = compare_suites([((old, "written"), (new, "written"))])
     (found,) = changes.methods
     shown = io.StringIO()
     change.print_table(changes, Console(file=shown, width=120))
