@@ -89,7 +89,7 @@ def _map(widths: Curves, epoch: int) -> list[str]:
 
 def _rates(rates: Curves) -> list[str]:
     body = [[f"{rate:g}", *(_shown(rates[rate,][:, n - 1]) for n in LENGTHS)] for rate in RATES]
-    header = ["learning rate", *(f"{n} epochs" for n in LENGTHS)]
+    header = ["learning rate", *(f"after {n}" for n in LENGTHS)]
     return ["**Learning rate**", "", *rows(header, body), ""]
 
 

@@ -58,13 +58,18 @@ class Recording:
     """Of the file."""
 
 
-@functools.lru_cache(maxsize=8)
 def load(path: Path) -> Recording:
-    """Read a table and see that it is whole; a second time, from memory.
+    """Read a table and see that it is whole; a second time, if it has not changed, from memory.
 
     Raises:
         HpoBenchError: It is not there, no such table, or has gaps; the text says which.
     """
+    status = path.stat() if path.exists() else None
+    return _load(path, status and (status.st_size, status.st_mtime_ns, status.st_ino))
+
+
+@functools.lru_cache(maxsize=8)
+def _load(path: Path, _version: tuple[int, ...] | None) -> Recording:
     card, columns, sha256 = read(path)
     try:
         space: Space = {
