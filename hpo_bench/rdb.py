@@ -1,7 +1,7 @@
 """Optuna's relational storage, read and written in bulk.
 
 Optuna makes an object of every row, and a trial has some thirty: reading a study so takes several
-times as long as its rows do, and writing it, a transaction for every call, a hundred times. The
+times as long as its rows do, and writing it, a transaction for every call, some twenty times. The
 tables are Optuna's; the names that are used here are private ones.
 """
 
