@@ -80,6 +80,15 @@ def test_a_report_is_written_also_of_few_runs(ran, command, tmp_path):
     assert "| method | runs | score [95%] |" in (tmp_path / "toy.md").read_text()
 
 
+def test_the_suite_in_a_report_is_the_one_that_was_run(ran, command, tmp_path):
+    command("report", "toy", "--output", "toy.md")
+    (text,) = re.findall(r"```toml\n(.*?)```", (tmp_path / "toy.md").read_text(), re.DOTALL)
+    (tmp_path / "toy.toml").write_text(text)
+    code, _, errors = command("run", "toy.toml")
+    assert code == 0, errors  # another suite of that name would have been refused
+    assert "epochs spent" in errors
+
+
 def test_suites_are_compared_by_exit_status(ran, command, tmp_path):
     storage = f"sqlite:///{tmp_path}/hpo-bench.db"
     code, output, errors = command("compare", "toy", f"{storage}#toy")

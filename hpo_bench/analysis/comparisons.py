@@ -64,12 +64,13 @@ def compare(first: str, second: str, gain: Array, rope: float | None = None) -> 
         second: Name of the other.
         gain: As `gains` gives them.
         rope: Half the width of the region of practical equivalence, in the objective's units;
-            None leaves the Bayesian test out.
+            None leaves the Bayesian test out, as do fewer than `MIN_SEEDS` pairs.
     """
     made = estimate(gain.tolist())
     assert made is not None
     p = wilcoxon(gain)
-    posterior = None if rope is None else bayesian(gain, rope)
+    # Of a few pairs, it would still give probabilities, and they would be its prior's.
+    posterior = None if rope is None or made.low is None else bayesian(gain, rope)
     return _judged(Comparison(first, second, made, p, p, effect_size(gain), posterior, ""), 1)
 
 

@@ -126,7 +126,8 @@ def _history(study: optuna.Study) -> History:
         max_fidelity=attributes.get("max_fidelity", 1),
         maximise=study.direction is StudyDirection.MAXIMIZE,
         attributes=attributes if CREATED in attributes else {},
-        space=trials[0].distributions if trials else {},
+        # A trial that failed early may lack them.
+        space=next((trial.distributions for trial in trials if trial.distributions), {}),
     )
 
 

@@ -197,7 +197,9 @@ def _targets(
 ) -> tuple[dict[float, str], list[float]]:
     """Give the targets of the table, with where they come from, and those of the distributions."""
     if given:
-        return dict.fromkeys(sorted(set(given)), "given"), sorted(set(given))
+        maximise = histories[0].maximise if histories else True
+        easiest_first = sorted(set(given), reverse=not maximise)
+        return dict.fromkeys(easiest_first, "given"), easiest_first
     told = {
         value: f"one random configuration in {many}"
         for many, value in targets.from_random(histories).items()

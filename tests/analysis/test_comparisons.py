@@ -47,6 +47,11 @@ def test_the_bayesian_test_is_baycomps():
     assert comparisons.bayesian(np.full(20, 0.001), 0.01).equivalent > 0.99
 
 
+def test_few_pairs_have_no_posterior():
+    assert comparisons.compare("a", "b", np.full(5, 0.1), rope=0.01).rope is None
+    assert comparisons.compare("a", "b", np.full(6, 0.1), rope=0.01).rope.better > 0.9
+
+
 def test_gains_are_paired_by_seed_and_above_zero_where_the_first_is_better():
     first, second = {0: 0.9, 1: 0.8, 7: 0.1}, {1: 0.7, 0: 0.6, 3: 0.2}
     np.testing.assert_allclose(comparisons.gains(first, second, maximise=True), [0.3, 0.1])

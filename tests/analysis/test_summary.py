@@ -59,6 +59,9 @@ def test_targets_can_be_given(storage):
     summary = summarise(storage, "written", given_targets=[0.7, 0.65])
     assert summary.targets == {0.65: "given", 0.7: "given"}
     assert [found.target for found in summary.reached] == [0.65, 0.7]
+    write_suite(storage, suite="losses", direction="minimize")
+    targets = summarise(storage, "losses", given_targets=[0.65, 0.7]).targets
+    assert list(targets) == [0.7, 0.65]  # the easiest first
 
 
 def test_one_percent_is_one_where_accuracies_are_percentages(storage):
