@@ -234,8 +234,12 @@ def _verdict(summary: Summary) -> str:
         return f"{told} Whether methods differ: {TOO_FEW}."
     if not different:
         return f"{told} No two methods are shown to differ."
-    pairs = [(c.first, c.second) if c.verdict == BETTER else (c.second, c.first) for c in different]
-    return f"{told} Shown to differ: " + "; ".join(f"{a} over {b}" for a, b in pairs) + "."
+    beaten: dict[str, list[str]] = {method.name: [] for method in summary.methods}
+    for c in different:
+        better, worse = (c.first, c.second) if c.verdict == BETTER else (c.second, c.first)
+        beaten[better].append(worse)
+    pairs = "; ".join(f"{a} over {', '.join(others)}" for a, others in beaten.items() if others)
+    return f"{told} Shown to differ: {pairs}."
 
 
 def _anytime(summary: Summary, axes: Iterable[str]) -> Section:
@@ -319,7 +323,7 @@ def _times(summary: Summary) -> Section:
             method.name,
             seconds(method.means.wall_seconds),
             *map(seconds, parts[method.name]),
-            f"{1000 * method.means.sampler_seconds / max(1.0, method.means.evaluations):.2g}",
+            seconds(1000 * method.means.sampler_seconds / max(1.0, method.means.evaluations)),
         ]
         for method in summary.methods
         if method.means is not None

@@ -92,4 +92,4 @@ def seconds(value: float) -> str:
 
 def probability(value: float) -> str:
     """A p-value or a probability."""
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.1g}"

@@ -11,7 +11,7 @@ from hpo_bench.analysis.intervals import Estimate
 from hpo_bench.analysis.summary import summarise
 from hpo_bench.report import content
 from hpo_bench.report.files import ranking
-from hpo_bench.report.parts import Code, Figure, Table, interval, number
+from hpo_bench.report.parts import Code, Figure, Table, interval, number, probability
 from hpo_bench.report.repeat import command, suite_file
 
 
@@ -87,10 +87,10 @@ def test_pictures_show_the_numbers_of_the_tables(storage):
 
 
 def test_a_difference_is_said_first(storage):
-    write_suite(storage, methods={"random": 0.0, "pso": 0.2})
+    write_suite(storage, methods={"random": 0.0, "pso": 0.2, "tpe": 0.01})
     words = words_of(sections_of(storage)["Results"])
     assert "Best mean validation accuracy: pso, " in words
-    assert "Shown to differ: pso over random." in words
+    assert "Shown to differ: pso over tpe, random." in words
 
 
 def test_few_seeds_are_said_to_be_few(storage):
@@ -203,6 +203,12 @@ def test_the_manifest_tells_every_machine(storage):
 
 
 def test_numbers_are_short():
+    assert [probability(p) for p in (1.0, 0.04126, 0.00098, 2e-9)] == [
+        "1.000",
+        "0.041",
+        "0.001",
+        "2e-09",
+    ]
     assert [number(v) for v in (0.86949, 0.0, -0.0006993, 0.00001234, 12345.678, None)] == [
         "0.8695",
         "0",
