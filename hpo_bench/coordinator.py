@@ -16,15 +16,11 @@ from hpo_bench.checkpoints import default_directory, make_directory
 from hpo_bench.engines.local import Report, execute_all
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.manifest import usable_cores
+from hpo_bench.objectives import Objective
 from hpo_bench.progress import ProgressDisplay
 from hpo_bench.runs import check_unchanged, runs_of
 from hpo_bench.storage import all_study_names, open_storage, shown, sqlite_file
 from hpo_bench.suite import Suite
-
-
-def run_suite(suite: Suite, checkpoint_directory: Path | None, console: Console) -> Report:
-    """Run a suite, or go on with it; see `run_suites`."""
-    return run_suites([suite], checkpoint_directory, console)
 
 
 def run_suites(
@@ -55,20 +51,20 @@ def run_suites(
         for run in runs:
             if run.study_name in held:
                 check_unchanged(run, storage)
-        for suite in suites:
-            suite.build_objective(suite.seeds[0]).provide()
+        objectives = [suite.build_objective(suite.seeds[0]) for suite in suites]
+        for objective in objectives:
+            objective.provide()
         for name, told in notices.items():
             for notice in told:
                 text = notice if len(suites) == 1 else f"{name}: {notice}"
                 console.print(f"note: {text}", style="yellow", highlight=False, markup=False)
         with ProgressDisplay(runs, console) as display:
-            return execute_all(runs, _runs_at_once(suites[0]), display)
+            return execute_all(runs, _runs_at_once(suites[0], objectives[0]), display)
 
 
-def _runs_at_once(suite: Suite) -> int:
+def _runs_at_once(suite: Suite, objective: Objective) -> int:
     workers = usable_cores() if suite.workers == "auto" else suite.workers
-    is_simulated = suite.build_objective(suite.seeds[0]).is_simulated
-    return workers if is_simulated else max(1, workers // suite.workers_per_run)
+    return workers if objective.is_simulated else max(1, workers // suite.workers_per_run)
 
 
 @contextmanager

@@ -28,8 +28,11 @@ class Crew(ABC):
     """Takes up to `size` tasks at a time, and gives them back as they are done."""
 
     size: int = 1
-    holds_results = False
-    """Whether some are done that `next` has still to give: worth hearing before going on."""
+
+    @property
+    def holds_results(self) -> bool:
+        """Whether some are done that `next` has still to give: worth hearing before going on."""
+        return False
 
     @abstractmethod
     def start(self, task: Task, listener: Listener) -> None:
@@ -57,7 +60,7 @@ class Alone(Crew):
         self._done: deque[tuple[int, Work | None]] = deque()
 
     @property
-    def holds_results(self) -> bool:  # type: ignore[override]
+    def holds_results(self) -> bool:
         """Whether some of those done side by side have not been given yet."""
         return bool(self._done)
 

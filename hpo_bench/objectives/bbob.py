@@ -7,7 +7,7 @@ from typing import Any
 
 from optuna.distributions import FloatDistribution
 
-from hpo_bench.errors import InputError, MissingExtraError
+from hpo_bench.errors import InputError, needing
 from hpo_bench.objectives.base import Evaluation, Objective
 from hpo_bench.spaces import Configuration, Space
 
@@ -39,10 +39,8 @@ class BBOB(Objective):
         _check("function", function, range(1, 25), "1 to 24")
         _check("dimension", dimension, DIMENSIONS, f"one of {list(DIMENSIONS)}")
         _check("instance", instance, range(1, 2**31), "1 or more")
-        try:
+        with needing("tables", "the objective bbob"):
             import cocoex
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("the objective bbob", "tables", error.name) from None
         # The problem lives within its suite, which has to be kept.
         self._suite = cocoex.Suite(
             "bbob",

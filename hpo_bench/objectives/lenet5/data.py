@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from hpo_bench.errors import HpoBenchError, InputError, MissingExtraError
+from hpo_bench.errors import HpoBenchError, InputError, needing
 from hpo_bench.objectives.lenet5 import imagefolder, shapes
 from hpo_bench.objectives.lenet5.cache import Arrays, data_directory, locked, say, shared
 
@@ -152,10 +152,8 @@ def _shapes(request: Request) -> tuple[Any, Any, tuple[str, ...]]:
 
 
 def _cifar10(directory: Path) -> tuple[Any, Any, tuple[str, ...]]:
-    try:
+    with needing("lenet5", "data = 'cifar10'"):
         from torchvision.datasets import CIFAR10
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("data = 'cifar10'", "lenet5", error.name) from None
     folder = directory / CIFAR10.base_folder
     if not folder.is_dir():
         _cifar10_part(CIFAR10, directory, train=True)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from hpo_bench.errors import HpoBenchError, MissingExtraError
+from hpo_bench.errors import HpoBenchError, needing
 from hpo_bench.objectives.lenet5.cache import Arrays, say, shared
 
 Labelled = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
@@ -112,10 +112,8 @@ def _decode_all(files: Files) -> Arrays:
 
 
 def _decode(file: Path) -> npt.NDArray[np.uint8]:
-    try:
+    with needing("lenet5", "data = 'imagefolder'"):
         from PIL import Image
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("data = 'imagefolder'", "lenet5", error.name) from None
     try:
         with Image.open(file) as image:
             colour = image.convert("RGB")

@@ -204,8 +204,8 @@ def _train_epoch(group: Sequence[Training]) -> None:
     generator = one._generator(_ORDER, one.fidelity)
     dropouts = [training._dropout() for training in group]
     size, augmentation = configuration["batch_size"], configuration["augmentation"]
+    vectors = [training._weights.requires_grad_() for training in group]
     for batch, labels in batches(one._data.train, size, augmentation, generator):
-        vectors = [training._weights.requires_grad_() for training in group]
         with _autocast(one._precision):
             scores = logits(
                 [t._network.layers(v) for t, v in zip(group, vectors, strict=True)],

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hpo_bench.errors import HpoBenchError, InputError, MissingExtraError
+from hpo_bench.errors import HpoBenchError, InputError, needing
 
 Columns = dict[str, Sequence[Any]]
 """Name -> the values of all rows; texts, where they come from a CSV file."""
@@ -162,11 +162,9 @@ def _to_parquet(_path: Path, card: Card, columns: Mapping[str, Sequence[Any]]) -
 
 def _pyarrow() -> tuple[Any, Any]:
     """Import pyarrow, which takes more room than all else here together, only where it is used."""
-    try:
+    with needing("tables", "a table in a .parquet file"):
         import pyarrow
         from pyarrow import parquet
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("a table in a .parquet file", "tables", error.name) from None
     return pyarrow, parquet
 
 

