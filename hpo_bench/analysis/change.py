@@ -12,7 +12,7 @@ from hpo_bench.analysis.comparisons import WORSE, Comparison, adjusted, compare,
 from hpo_bench.analysis.history import History, by_method, read
 from hpo_bench.analysis.intervals import TOO_FEW
 from hpo_bench.analysis.results import collect
-from hpo_bench.analysis.summary import found_by
+from hpo_bench.analysis.summary import finished_of, found_by
 from hpo_bench.errors import HpoBenchError
 
 _SAME = (
@@ -140,8 +140,7 @@ def _compare(old: Place, new: Place, measure: str) -> tuple[list[Change], list[s
 def _values(
     storage: BaseStorage, suite: str, histories: Sequence[History], measure: str
 ) -> dict[str, dict[int, float]]:
-    finished = {(h.method, h.seed) for h in histories if h.is_finished}
-    runs = [run for run in collect(storage, suite).runs if (run.method, run.seed) in finished]
+    runs = finished_of(collect(storage, suite).runs, histories)
     return found_by(runs, measure, sorted({run.method for run in runs}))
 
 

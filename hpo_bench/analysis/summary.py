@@ -79,8 +79,8 @@ class Summary:
 
     def finished(self, method: str) -> list[RunResult]:
         """The runs of a method that the statistics are of."""
-        keys = {(h.method, h.seed) for h in self.histories if h.is_finished}
-        return [r for r in self.runs if r.method == method and (r.method, r.seed) in keys]
+        runs = finished_of(self.runs, self.histories)
+        return [run for run in runs if run.method == method]
 
 
 def summarise(
@@ -110,7 +110,7 @@ def summarise(
     if rope is None and _is_accuracy(result.metric):
         rope = ACCURACY_ROPE * (100 if _is_percent(result.runs) else 1)
     finished = {name: [run for run in runs if run.is_finished] for name, runs in groups.items()}
-    runs = [run for run in result.runs if _has(finished[run.method], run.seed)]
+    runs = finished_of(result.runs, _flat(groups))
     area_range = curves.common_range(_flat(finished), targets.AXIS)
     methods = [_method(name, groups[name], runs, result.metric, area_range) for name in groups]
     methods.sort(key=lambda method: _place(method, maximise))
@@ -136,6 +136,12 @@ def summarise(
         random_twice=estimate(_better_of_two([r for r in _flat(finished) if is_random(r)])),
         importances=importances(_flat(groups)),
     )
+
+
+def finished_of(runs: Sequence[RunResult], histories: Sequence[History]) -> list[RunResult]:
+    """Give the runs that have had all of their budget."""
+    keys = {(history.method, history.seed) for history in histories if history.is_finished}
+    return [run for run in runs if (run.method, run.seed) in keys]
 
 
 def found_by(
@@ -167,10 +173,6 @@ def _better_of_two(runs: Sequence[History]) -> list[float]:
     better = max if runs and runs[0].maximise else min
     pairs = zip(found[::2], found[1::2], strict=False)
     return [better(a, b) for a, b in pairs if a is not None and b is not None]
-
-
-def _has(histories: Sequence[History], seed: int) -> bool:
-    return any(history.seed == seed for history in histories)
 
 
 def _flat(groups: dict[str, list[History]]) -> list[History]:

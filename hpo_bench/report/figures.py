@@ -85,8 +85,7 @@ def finals(summary: Summary) -> Figure | None:
         )
     if not traces:
         return None
-    layout = axes(summary.metric, "")
-    layout["yaxis"] = {"autorange": "reversed", "type": "category"}
+    layout = named_rows(summary.metric)
     return Figure(
         "finals",
         "Every run",
@@ -120,8 +119,7 @@ def distributions(summary: Summary) -> Figure | None:
 def differences(comparisons: Sequence[Comparison], measure: str) -> Figure:
     """Mean paired advantages with their intervals."""
     names = [f"{c.first} over {c.second}" for c in comparisons]
-    layout = axes(f"mean paired advantage of the first, {measure}", "")
-    layout["yaxis"] = {"autorange": "reversed", "type": "category"}
+    layout = named_rows(f"mean paired advantage of the first, {measure}")
     layout["xaxis"] |= {"zeroline": True}
     return Figure(
         f"differences-{measure}",
@@ -184,8 +182,7 @@ def times(summary: Summary) -> Figure | None:
     if not parts:
         return None
     names = list(parts)
-    layout = axes("seconds per run", "")
-    layout["yaxis"] = {"autorange": "reversed", "type": "category"}
+    layout = named_rows("seconds per run")
     return Figure(
         "times",
         "Where the time goes",
@@ -227,8 +224,7 @@ def time_parts(summary: Summary) -> dict[str, tuple[float, float, float, float]]
 def ranks(ranking: Ranking) -> Figure:
     """Critical-difference diagram: mean ranks, with a bar of the length that matters."""
     best = min(ranking.mean_ranks)
-    layout = axes("mean rank (1 is best)", "")
-    layout["yaxis"] = {"autorange": "reversed", "type": "category"}
+    layout = named_rows("mean rank (1 is best)")
     layout["shapes"] = [
         {
             "type": "rect",
@@ -340,6 +336,11 @@ def _diagonal(traces: Sequence[Trace]) -> Trace:
 def axes(x: str, y: str) -> dict[str, Any]:
     """Lay out a picture with two titled axes."""
     return {"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}, "height": 380}
+
+
+def named_rows(x: str) -> dict[str, Any]:
+    """Lay out a picture with a row for each name, in their order from above, and a titled axis."""
+    return axes(x, "") | {"yaxis": {"autorange": "reversed", "type": "category"}}
 
 
 def _rgba(colour: str, alpha: float) -> str:

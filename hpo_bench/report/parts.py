@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hpo_bench.analysis.intervals import Estimate
+if TYPE_CHECKING:  # scipy is an extra, which the table of results does without
+    from hpo_bench.analysis.intervals import Estimate
 
 NOTHING = "–"
 

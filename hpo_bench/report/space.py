@@ -14,7 +14,7 @@ from optuna.distributions import (
 )
 
 from hpo_bench.analysis.summary import Summary
-from hpo_bench.report.figures import COLOURS, axes, styles
+from hpo_bench.report.figures import COLOURS, axes, named_rows, styles
 from hpo_bench.report.parts import Figure
 
 Point = tuple[str, dict[str, Any], float]
@@ -37,8 +37,7 @@ def importances(summary: Summary) -> Figure | None:
     found = summary.importances
     if found is None:
         return None
-    layout = axes("importance", "")
-    layout["yaxis"] = {"autorange": "reversed", "type": "category"}
+    layout = named_rows("importance")
     return Figure(
         "importances",
         "Importance of the hyperparameters",
@@ -60,7 +59,7 @@ def importances(summary: Summary) -> Figure | None:
 
 def parallel_coordinates(summary: Summary) -> Figure | None:
     """Every full evaluation as a line through its hyperparameters."""
-    points = _points(summary)
+    points, sampled = _points(summary)
     if not points:
         return None
     space = searched(summary)
@@ -84,7 +83,7 @@ def parallel_coordinates(summary: Summary) -> Figure | None:
         "parallel",
         "Parallel coordinates",
         "Each line is a full evaluation; drag along an axis to keep only part of it. The worst "
-        f"{1 - USUAL:.0%} share a colour." + _sampled(summary, len(points)),
+        f"{1 - USUAL:.0%} share a colour." + sampled,
         [
             {
                 "type": "parcoords",
@@ -107,10 +106,11 @@ def parallel_coordinates(summary: Summary) -> Figure | None:
 
 def slices(summary: Summary) -> list[Figure]:
     """The value against each hyperparameter, the most important first."""
-    points = _points(summary)
+    points, sampled = _points(summary)
     space = searched(summary)
     order = list(summary.importances.shares) if summary.importances else list(space)
-    return [_slice(summary, points, name) for name in order[:MAX_SLICES]] if points else []
+    drawn = order[:MAX_SLICES] if points else []
+    return [_slice(summary, points, name, sampled) for name in drawn]
 
 
 def searched(summary: Summary) -> dict[str, BaseDistribution]:
@@ -118,7 +118,7 @@ def searched(summary: Summary) -> dict[str, BaseDistribution]:
     return next((h.space for h in summary.histories if h.space), {})
 
 
-def _slice(summary: Summary, points: Sequence[Point], name: str) -> Figure:
+def _slice(summary: Summary, points: Sequence[Point], name: str, sampled: str) -> Figure:
     style, dist = styles(summary), searched(summary)[name]
     values = [value for _, _, value in points]
     low, high = _usual(values, summary.maximise)
@@ -132,9 +132,7 @@ def _slice(summary: Summary, points: Sequence[Point], name: str) -> Figure:
     return Figure(
         f"slice-{name}",
         name,
-        f"The {summary.metric} of full evaluations by {name}."
-        + hidden
-        + _sampled(summary, len(points)),
+        f"The {summary.metric} of full evaluations by {name}.{hidden}{sampled}",
         [
             {
                 "type": "scatter",
@@ -158,26 +156,19 @@ def _usual(values: Sequence[float], maximise: bool) -> tuple[float, float]:
     return low, high
 
 
-def _all_points(summary: Summary) -> list[Point]:
-    return [
+def _points(summary: Summary) -> tuple[list[Point], str]:
+    """Full evaluations, evenly thinned if there are many; and a sentence that says so."""
+    points = [
         (history.method, step.configuration, float(value))
         for history in summary.histories
         for step, value in zip(history.steps, history.values, strict=True)
         if not np.isnan(value)
     ]
-
-
-def _points(summary: Summary) -> list[Point]:
-    """Full evaluations, evenly thinned if there are many."""
-    points = _all_points(summary)
     if len(points) <= MAX_POINTS:
-        return points
-    return [points[i] for i in np.linspace(0, len(points) - 1, MAX_POINTS).round().astype(int)]
-
-
-def _sampled(summary: Summary, drawn: int) -> str:
-    total = len(_all_points(summary))
-    return "" if drawn == total else f" Drawn are {drawn} of {total}, evenly chosen."
+        return points, ""
+    chosen = np.linspace(0, len(points) - 1, MAX_POINTS).round().astype(int)
+    told = f" Drawn are {MAX_POINTS} of {len(points)}, evenly chosen."
+    return [points[i] for i in chosen], told
 
 
 def _dimension(name: str, dist: BaseDistribution, values: Sequence[Any]) -> dict[str, Any]:

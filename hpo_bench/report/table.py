@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hpo_bench.analysis.results import MethodResult, Spread, SuiteResult
+from hpo_bench.report import markdown, parts
 
 Column = tuple[str, Callable[[MethodResult], str]]
 
@@ -25,10 +26,6 @@ def _spread(spread: Spread | None) -> str:
     if spread.deviation is None:
         return f"{spread.mean:.4f}"
     return f"{spread.mean:.4f} ± {spread.deviation:.4f}"
-
-
-def _count(number: float) -> str:
-    return f"{number:.0f}" if number == int(number) else f"{number:.1f}"
 
 
 def _seconds(number: float) -> str:
@@ -42,9 +39,9 @@ def _columns(metric: str, has_test: bool) -> list[Column]:
         ("seeds", lambda m: str(m.seeds)),
         (metric, lambda m: _spread(m.validation)),
         *test,
-        ("configs", lambda m: _count(m.configurations)),
-        ("evals", lambda m: _count(m.evaluations)),
-        ("epochs", lambda m: _count(m.epochs)),
+        ("configs", lambda m: parts.count(m.configurations)),
+        ("evals", lambda m: parts.count(m.evaluations)),
+        ("epochs", lambda m: parts.count(m.epochs)),
         ("wall s", lambda m: _seconds(m.wall_seconds)),
         ("train s", lambda m: _seconds(m.train_seconds)),
         ("sampler s", lambda m: _seconds(m.sampler_seconds)),
@@ -125,9 +122,7 @@ def print_table(result: SuiteResult, console: Console) -> None:
 def to_markdown(result: SuiteResult) -> str:
     """A Markdown table with its notes."""
     headings, rows = _rows(result)
-    rule = [":---", *["---:"] * (len(headings) - 1)]
-    lines = ["| " + " | ".join(cells) + " |" for cells in (headings, rule, *rows)]
-    return "\n".join([*lines, "", *notes(result)])
+    return "\n".join([markdown.table(parts.Table(headings, rows)), "", *notes(result)])
 
 
 def to_csv(result: SuiteResult) -> str:
