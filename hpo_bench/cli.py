@@ -466,7 +466,7 @@ def dashboard(
     with needing("dashboard", "the dashboard"):
         from optuna_dashboard import run_server
 
-        from hpo_bench.notes import write_notes
+        from hpo_bench.report.notes import write_notes
     opened = open_existing(storage)
     if notes:
         Console().print(f"Notes written: {write_notes(opened)}")

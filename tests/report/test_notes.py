@@ -3,7 +3,7 @@ import pytest
 from optuna_dashboard import get_note, save_note
 from written import write_run, write_suite
 
-from hpo_bench.notes import write_notes
+from hpo_bench.report.notes import write_notes
 
 
 @pytest.fixture
