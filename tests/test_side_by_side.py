@@ -2,23 +2,11 @@
 
 import pytest
 from optuna.trial import TrialState
+from several import METHODS, SPACE, told, trials_of
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.records import jobs_of
 from hpo_bench.runs import Run, execute
-from hpo_bench.storage import load_study, open_storage
-
-SPACE = {"x": {"low": 0, "high": 8}, "y": {"low": -4.0, "high": 4.0, "step": 1.0}}
-METHODS = {
-    "grid": {},
-    "random": {},
-    "pso": {},
-    "bohb": {"options": {"strict": True}},
-    "asha": {
-        "sampler": "optuna.samplers:RandomSampler",
-        "pruner": "optuna.pruners:SuccessiveHalvingPruner",
-    },
-}
 
 
 @pytest.fixture
@@ -33,17 +21,6 @@ def make_run(toy_suite, tmp_path):
         return Run(suite, method, 0, tmp_path / place)
 
     return make
-
-
-def trials_of(run):
-    return load_study(open_storage(run.suite.storage), run.study_name).trials
-
-
-def told(run):
-    return [
-        (t.number, t.state, t.params, t.value, t.intermediate_values, t.user_attrs["epochs"])
-        for t in trials_of(run)
-    ]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -8,10 +8,17 @@ import pytest
 import torch
 
 from hpo_bench.errors import HpoBenchError
-from hpo_bench.objectives.lenet5 import PARAMETERS, LeNet5
+from hpo_bench.objectives.lenet5 import PARAMETERS, LeNet5, training
 from hpo_bench.objectives.lenet5.batches import batches
 from hpo_bench.objectives.lenet5.data import Images
-from hpo_bench.objectives.lenet5.model import ACTIVATIONS, MONOTONE, Network, logits
+from hpo_bench.objectives.lenet5.model import (
+    ACTIVATIONS,
+    MONOTONE,
+    Network,
+    _first,
+    columns_at_once,
+    logits,
+)
 from hpo_bench.objectives.lenet5.training import _accuracies
 
 NARROW = {"c1": 4, "c3": 8, "c5": 32, "f6": 32}
@@ -194,6 +201,31 @@ def test_many_at_once_reach_what_they_reach_alone():
     for configuration, evaluation, value in zip(MANY, together, values, strict=True):
         alone = curve(objective.start(configuration), evaluation.fidelity)[-1]
         assert value == pytest.approx(alone, abs=0.03)
+
+
+def test_narrow_networks_that_see_the_same_batches_are_trained_as_one(monkeypatch):
+    groups = []
+
+    def counted(networks, *arguments):
+        groups.append(len(networks))
+        return logits(networks, *arguments)
+
+    monkeypatch.setattr(training, "logits", counted)
+    objective = lenet5(MANY_SPACE, train_size=64, validation_size=100)
+    one_batch = [{**MANY[0], "c1": c1, "batch_size": 64} for c1 in (6, 6, 7, 8, 20, 60)]
+    objective.advance_many([objective.start(c) for c in one_batch])
+    # Each group once for its batch, once for validation. 20, 8, 7, 6 and 6 are 47 channels.
+    assert sorted(groups) == [1, 1, 5, 5]
+
+
+@pytest.mark.parametrize(("c1", "columns"), [(1, 4), (4, 4), (5, 2), (8, 2), (9, 1), (16, 1)])
+def test_a_narrow_first_convolution_computes_columns_as_channels(c1, columns):
+    assert columns_at_once(c1) == columns
+    network = Network({"c1": c1, "c3": 8, "c5": 8, "f6": 8}, 10)
+    layers = network.layers(network.initial(torch.Generator().manual_seed(0)))
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    plain = torch.nn.functional.conv2d(images, layers["c1.weight"], layers["c1.bias"])
+    assert torch.allclose(_first([layers], images, columns), plain, atol=1e-5)
 
 
 def test_a_checkpoint_made_among_many_goes_on_alone():
