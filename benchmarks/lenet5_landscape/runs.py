@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from hpo_bench.objectives.lenet5 import LeNet5
+from hpo_bench.objectives.lenet5 import SPACES, LeNet5
 from hpo_bench.objectives.lenet5.batches import batches, normalised
 from hpo_bench.objectives.lenet5.model import logits
 from hpo_bench.objectives.lenet5.training import Training, _accuracies
@@ -26,13 +26,7 @@ C1 = [4, 8, 16, 32]
 C3 = [8, 16, 32, 64]
 RATES = [2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2]
 SEEDS = range(3)
-SPACE = {
-    "c1": {"low": 4, "high": 64, "log": True},
-    "c3": {"low": 8, "high": 128, "log": True},
-    "c5": {"low": 32, "high": 512, "log": True},
-    "f6": {"low": 32, "high": 512, "log": True},
-    "learning_rate": {"low": 1e-5, "high": 1.0, "log": True},
-}
+SPACE = {**SPACES["widths"], "learning_rate": {"low": 1e-5, "high": 1.0, "log": True}}
 ONE_CYCLE_RATES = [2e-3, 4e-3, 8e-3]
 TUNING_SEED = 9
 LENGTHS = [1, 3, 9]
@@ -131,10 +125,9 @@ def plans(train_size: int) -> Iterator[Plan]:
         yield "ours", {**DEFAULT, "learning_rate": rate}, seed, train_size, 9
     generator = np.random.default_rng(0)
     for _ in range(24):
-        low_high = {name: SPACE[name] for name in ("c1", "c3", "c5", "f6")}
         widths = {
             name: round(math.exp(generator.uniform(math.log(r["low"]), math.log(r["high"]))))
-            for name, r in low_high.items()
+            for name, r in SPACES["widths"].items()
         }
         yield "ours", {**DEFAULT, **widths}, 0, train_size, 9
     for seed in range(3, 10):
