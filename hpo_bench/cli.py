@@ -151,6 +151,10 @@ def record(
     data_dir: DataOption = None,
     checkpoint_dir: CheckpointOption = None,
     settings: SettingsOption = None,
+    cpu_time: Annotated[
+        bool,
+        typer.Option("--cpu-time", help="Record CPU seconds, which other work changes little."),
+    ] = False,
 ) -> None:
     """Train a suite's grid once for every seed, and write a table to replay.
 
@@ -160,7 +164,7 @@ def record(
 
     recording.check_output(output)
     chosen = suite.load(name, _overrides(settings, seeds, storage, workers, data_dir))
-    made = recording.recording(chosen)
+    made = recording.recording(chosen, cpu_time=cpu_time)
     _execute([made], checkpoint_dir)
     rows = recording.export(made, output)
     _console().print(f"{output}: {rows} rows. Replay them with the objective 'table'.")

@@ -35,8 +35,12 @@ def check_output(path: Path) -> None:
         raise InputError("--output", str(path), f"there is no directory {path.parent}")
 
 
-def recording(suite: Suite) -> Suite:
+def recording(suite: Suite, *, cpu_time: bool = False) -> Suite:
     """Make the suite that records another one: its grid, each point once for every seed.
+
+    Args:
+        suite: What to record.
+        cpu_time: Record CPU seconds instead of those on the wall.
 
     Raises:
         InputError: It has no grid, or several.
@@ -55,7 +59,7 @@ def recording(suite: Suite) -> Suite:
     points = suite.build_search(grids[0], setup).n_configurations
     assert points is not None
     spec = suite.objective
-    options = {"of": spec.name, **spec.options}
+    options = {"of": spec.name, "cpu_time": cpu_time, **spec.options}
     made = suite.model_copy(
         update={
             "name": f"{suite.name}-recording",
@@ -145,6 +149,7 @@ def _card(made: Suite, study: optuna.Study) -> Card:
         data=dict(objective.describe()),
         made={
             "objective": options.pop("of"),
+            "seconds": "CPU time" if options.pop("cpu_time") else "wall time",
             "objective_options": options,
             "seeds": made.seeds,
             "begun": attributes[records.CREATED],

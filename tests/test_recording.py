@@ -137,6 +137,15 @@ def test_a_recorder_gives_the_same_values_and_measures_every_epoch():
     assert recorded.machine() == build("lenet5", space, 1, options).machine()
 
 
+def test_cpu_time_leaves_out_waiting(file, tmp_path):
+    waiting = file("epochs = 3, unit_seconds = 0.05")
+    assert record(waiting, tmp_path / "t.csv", "--cpu-time").exit_code == 0
+    card, columns, _ = read(tmp_path / "t.csv")
+    assert card.made["seconds"] == "CPU time"
+    seconds = [float(text) for text in columns["seconds"]]
+    assert 0 < sum(seconds) / len(seconds) < 0.04
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

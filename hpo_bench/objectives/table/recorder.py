@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from optuna.study import StudyDirection
@@ -19,7 +19,12 @@ SECONDS = "seconds"
 
 
 def recorder(
-    of: str, *, space: Mapping[str, Any] | str | None = None, seed: int = 0, **options: Any
+    of: str,
+    *,
+    space: Mapping[str, Any] | str | None = None,
+    seed: int = 0,
+    cpu_time: bool = False,
+    **options: Any,
 ) -> Recorder:
     """Build an objective, to be recorded.
 
@@ -27,13 +32,15 @@ def recorder(
         of: Its name, as in a suite.
         space: Its space, as in a suite.
         seed: Of the run.
+        cpu_time: Record the CPU seconds of this process instead of those on the wall: other work
+            on the machine changes them little. Not for what computes elsewhere.
         options: Its options.
 
     Raises:
         InputError: It cannot be built.
         HpoBenchError: A hyperparameter has the name of a column that every table has.
     """
-    return Recorder(objectives.build(of, space, seed, options))
+    return Recorder(objectives.build(of, space, seed, options), cpu_time)
 
 
 class Recorder(Objective):
@@ -44,11 +51,12 @@ class Recorder(Objective):
     `seconds@<epoch>`.
     """
 
-    def __init__(self, inner: Objective) -> None:
+    def __init__(self, inner: Objective, cpu_time: bool = False) -> None:
         taken = sorted(set(inner.search_space).intersection(OWN_COLUMNS))
         if taken:
             raise HpoBenchError(f"a table has a column {taken[0]!r} of its own: rename it in space")
         self._inner = inner
+        self._clock = time.process_time if cpu_time else time.perf_counter
         self.metric_name = inner.metric_name
         self.fidelity_name = inner.fidelity_name
         self.max_fidelity = inner.max_fidelity
@@ -65,13 +73,13 @@ class Recorder(Objective):
 
     def start(self, configuration: Configuration) -> Evaluation:
         """Begin."""
-        return _Recorded(self._inner.start(configuration), set(configuration), [])
+        return _Recorded(self._inner.start(configuration), set(configuration), [], self._clock)
 
     def restore(self, configuration: Configuration, checkpoint: bytes) -> Evaluation:
         """Go on from a checkpoint, with what was measured before it."""
         header, _, state = checkpoint.partition(b"\n")
         inner = self._inner.restore(configuration, state)
-        return _Recorded(inner, set(configuration), json.loads(header))
+        return _Recorded(inner, set(configuration), json.loads(header), self._clock)
 
     def provide(self) -> None:
         """As the objective does."""
@@ -91,16 +99,23 @@ class Recorder(Objective):
 
 
 class _Recorded(Evaluation):
-    def __init__(self, inner: Evaluation, names: set[str], epochs: list[dict[str, float]]) -> None:
+    def __init__(
+        self,
+        inner: Evaluation,
+        names: set[str],
+        epochs: list[dict[str, float]],
+        clock: Callable[[], float],
+    ) -> None:
         self._inner = inner
+        self._clock = clock
         self._taken = {*names, *OWN_COLUMNS}
         self._epochs = epochs
         self.fidelity = inner.fidelity
 
     def advance(self) -> float:
-        started = time.perf_counter()
+        started = self._clock()
         value = self._inner.advance()
-        seconds = time.perf_counter() - started + self._inner.simulated_seconds
+        seconds = self._clock() - started + self._inner.simulated_seconds
         self.fidelity = self._inner.fidelity
         measured = self._inner.measurements()
         clash = next((name for name in measured if name in self._taken or "@" in name), None)
