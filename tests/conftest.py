@@ -39,3 +39,38 @@ def toy_file(tmp_path: Path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def _postgres_server():
+    from postgres import Postgres
+
+    server = Postgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def postgres(_postgres_server):
+    """A real PostgreSQL of our own, which a test may stop, kill and freeze."""
+    yield _postgres_server
+    _postgres_server.thaw()
+    if not _postgres_server.is_running:
+        _postgres_server.start()
+
+
+@pytest.fixture
+def postgres_url(postgres):
+    """An empty database on a real PostgreSQL."""
+    return postgres.new_database()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_url(request, tmp_path: Path):
+    """An empty database: of each kind that is supported."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'any.db'}"
+    return request.getfixturevalue("postgres_url")

@@ -17,8 +17,8 @@ SPACE = {
 
 
 @pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path / 'studies.db'}"
+def url(any_url):
+    return any_url
 
 
 @pytest.fixture

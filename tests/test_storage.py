@@ -22,13 +22,13 @@ def url(tmp_path):
     return f"sqlite:///{tmp_path / 'a.db'}"
 
 
-def test_it_is_a_full_optuna_storage_that_counts_its_seconds(url):
-    storage = open_storage(url)
+def test_it_is_a_full_optuna_storage_that_counts_its_seconds(any_url):
+    storage = open_storage(any_url)
     study = optuna.create_study(storage=storage, study_name="s/m/seed-00")
     before = storage.seconds
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
     assert storage.seconds > before
-    assert len(optuna.load_study(study_name="s/m/seed-00", storage=url).trials) == 3
+    assert len(optuna.load_study(study_name="s/m/seed-00", storage=any_url).trials) == 3
 
 
 def test_sqlite_writes_ahead_so_that_readers_never_wait(url, tmp_path):
@@ -37,10 +37,10 @@ def test_sqlite_writes_ahead_so_that_readers_never_wait(url, tmp_path):
     assert (tmp_path / "a.db-wal").exists()
 
 
-def test_a_trial_left_running_is_taken_up_with_what_it_had(url):
-    study = optuna.create_study(storage=open_storage(url), study_name="s")
+def test_a_trial_left_running_is_taken_up_with_what_it_had(any_url):
+    study = optuna.create_study(storage=open_storage(any_url), study_name="s")
     x = study.ask().suggest_float("x", 0, 1)
-    again = optuna.load_study(study_name="s", storage=open_storage(url))
+    again = optuna.load_study(study_name="s", storage=open_storage(any_url))
     (frozen,) = unfinished(again)
     trial = reopen(again, frozen)
     assert trial.suggest_float("x", 0, 1) == x
@@ -50,8 +50,8 @@ def test_a_trial_left_running_is_taken_up_with_what_it_had(url):
     assert unfinished(again) == []
 
 
-def test_studies_of_a_suite_are_found_by_its_name(url):
-    storage = open_storage(url)
+def test_studies_of_a_suite_are_found_by_its_name(any_url):
+    storage = open_storage(any_url)
     for name in ("a/m/seed-01", "a/m/seed-00", "ab/m/seed-00", "a/b", "foreign"):
         optuna.create_study(storage=storage, study_name=name)
     assert study_names(storage, "a") == ["a/m/seed-00", "a/m/seed-01"]
