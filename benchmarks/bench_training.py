@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from hpo_bench.objectives.lenet5 import LeNet5
+from hpo_bench.objectives.lenet5.batches import normalised
 from hpo_bench.objectives.lenet5.data import Images
 from hpo_bench.objectives.lenet5.training import _accuracies, resolve_precision
 
@@ -44,9 +45,10 @@ ROUNDS = 5
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
 
 
-def lenet5(train_size: int = 6400) -> LeNet5:
+def lenet5(train_size: int = 6400, **options) -> LeNet5:
     space = {**ANY_WIDTH, "batch_size": BATCH}
-    return LeNet5(space, data="shapes", train_size=train_size, validation_size=5000, test_size=1)
+    sizes = {"train_size": train_size, "validation_size": 5000, "test_size": 1}
+    return LeNet5(space, data="shapes", **sizes, **options)
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +112,14 @@ class Naive:
         return correct / len(self.validation.dataset)
 
 
-def compare(benchmark, ours, theirs, **info):
+def compare(benchmark, ours, theirs, timer=time.process_time, **info):
     """Time ours, and in turn with it what stands beside."""
     beside = []
 
     def time_the_other():
-        started = time.process_time()
+        started = timer()
         theirs()
-        beside.append(time.process_time() - started)
+        beside.append(timer() - started)
 
     ours(), theirs()  # whatever is done but once
     benchmark.pedantic(ours, setup=time_the_other, rounds=ROUNDS)
@@ -163,11 +165,48 @@ def bench_many(benchmark, objective, networks):
     )
 
 
+class Eager:
+    """The loop of somebody who keeps the images on the GPU: one network, a launch at a time."""
+
+    def __init__(self, images: Images, **sizes) -> None:
+        naive = Naive(images, images, **sizes)
+        self.network, self.optimizer = naive.network.cuda(), naive.optimizer
+        self.images = normalised(torch.from_numpy(images.pixels).cuda())
+        self.labels = torch.from_numpy(images.labels).cuda()
+
+    def train(self) -> None:
+        """Train one epoch."""
+        for index in torch.randperm(len(self.labels), device="cuda").split(BATCH):
+            self.optimizer.zero_grad()
+            scores = self.network(self.images[index])
+            nn.functional.cross_entropy(scores, self.labels[index]).backward()
+            self.optimizer.step()
+        torch.cuda.synchronize()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.benchmark(group="an epoch of 64 networks on a GPU", timer=time.perf_counter)
+def bench_on_gpu(benchmark):
+    """Train 64 networks of the whole range at once, and each by an eager loop."""
+    objective = lenet5(device="cuda")
+    objective.prepare()
+    together = [objective.start(c) for c in SETS["8 of the widths"] * 8]
+    loops = [Eager(together[0]._data.train, **c) for c in SETS["8 of the widths"]]
+    compare(
+        benchmark,
+        partial(objective.advance_many, together),
+        lambda: [loop.train() for loop in loops * 8],
+        timer=time.perf_counter,
+        beside="one by one, eager, without validation",
+        gpu=torch.cuda.get_device_name(),
+    )
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.benchmark(group="arithmetic per second, beside a matrix product of 1,024")
 def bench_arithmetic(benchmark, objective, network):
     """Time a matrix product, and give the share of its rate that an epoch reaches."""
-    dtype = torch.bfloat16 if resolve_precision("auto") == "bf16" else torch.float32
+    dtype = torch.bfloat16 if resolve_precision("auto", "cpu") == "bf16" else torch.float32
     a, b = (torch.randn(1024, 1024, dtype=dtype) for _ in range(2))
     training = objective.start(NETWORKS[network])
     beside = []

@@ -81,13 +81,19 @@ class Network:
         return vector
 
     def layers(self, vector: Tensor) -> Layers:
-        """See a vector of weights as layers: convolutions as (out, in, height, width)."""
-        parts = zip(self._shapes.items(), torch.split(vector, self._sizes), strict=True)
-        shaped = {name: part.view(shape) for (name, shape), part in parts}
+        """See a vector of weights as layers: convolutions as (out, in, height, width).
+
+        A matrix, with a row for each of several such networks, gives an axis in front of these.
+        """
+        parts = zip(self._shapes.items(), torch.split(vector, self._sizes, dim=-1), strict=True)
         return {
-            name: weight.permute(0, 3, 1, 2) if weight.ndim == 4 else weight
-            for name, weight in shaped.items()
+            name: _channels_second(part.view(*part.shape[:-1], *shape), len(shape))
+            for (name, shape), part in parts
         }
+
+
+def _channels_second(weight: Tensor, n_axes: int) -> Tensor:
+    return weight.movedim(-1, -3) if n_axes == 4 else weight
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ def logits(
     """
     widths = [len(layers["c1.bias"]) for layers in networks]
     maps = _first(networks, images, columns_at_once(widths[0]))
-    parts = torch.split(_pooled(maps, activation), widths, dim=1)
+    parts = torch.split(pooled(maps, activation), widths, dim=1)
     return [
         _rest(layers, part, activation, dropout)
         for layers, part, dropout in zip(
@@ -157,7 +163,7 @@ def _first(networks: Sequence[Layers], images: Tensor, columns: int) -> Tensor:
 
 def _rest(layers: Layers, maps: Tensor, activation: str, dropout: Dropout | None) -> Tensor:
     maps = maps.contiguous(memory_format=torch.channels_last)
-    maps = _pooled(functional.conv2d(maps, layers["c3.weight"], layers["c3.bias"]), activation)
+    maps = pooled(functional.conv2d(maps, layers["c3.weight"], layers["c3.bias"]), activation)
     # In channels_last memory this order of axes is a view.
     hidden = maps.permute(0, 2, 3, 1).flatten(1)
     for layer in ("c5", "f6"):
@@ -166,7 +172,8 @@ def _rest(layers: Layers, maps: Tensor, activation: str, dropout: Dropout | None
     return _dense(layers, "output", hidden).float()
 
 
-def _pooled(maps: Tensor, activation: str) -> Tensor:
+def pooled(maps: Tensor, activation: str) -> Tensor:
+    """Activate maps and take the largest of each square of 2x2."""
     if activation in MONOTONE:
         return ACTIVATIONS[activation](max_pool(maps))
     return max_pool(ACTIVATIONS[activation](maps))

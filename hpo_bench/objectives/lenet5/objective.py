@@ -68,6 +68,7 @@ SPACES: dict[str, dict[str, Any]] = {
 """Spaces that have a name."""
 
 Precision = Literal["auto", "f32", "bf16"]
+Device = Literal["cpu", "cuda"]
 
 
 class LeNet5(Objective):
@@ -99,6 +100,7 @@ class LeNet5(Objective):
         seed: int = 0,
         split_seed: int = 0,
         precision: Precision = "auto",
+        device: Device = "cpu",
     ) -> None:
         """Check the settings.
 
@@ -116,8 +118,10 @@ class LeNet5(Objective):
             seed: Of training: initial weights, order of images, augmentation, dropout.
             split_seed: Of the validation split (`shapes`: also of the images); what is compared
                 must share it.
-            precision: `"bf16"` computes the layers in bfloat16; `"auto"` does where the CPU has
-                AMX for it, else `"f32"`.
+            precision: `"bf16"` computes the layers in bfloat16; `"auto"` does on a GPU and where
+                the CPU has AMX for it, else `"f32"`.
+            device: Where networks are trained; `"cuda"` pays off for many at once
+                (`batch_size` in a suite).
 
         Raises:
             InputError: A setting cannot be used; the text says what would be right.
@@ -126,6 +130,7 @@ class LeNet5(Objective):
         self._space, self._fixed = resolve(PARAMETERS, _given(space))
         _check_choice("data", data, images.SOURCES)
         _check_choice("precision", precision, get_args(Precision))
+        _check_choice("device", device, get_args(Device))
         _check_whole("validation_size", validation_size, 1)
         _check_whole("epochs", epochs, 1)
         _check_whole("seed", seed, 0)
@@ -144,6 +149,7 @@ class LeNet5(Objective):
         self.max_fidelity = epochs
         self._seed = seed
         self._precision = precision
+        self._device = device
         self._request = images.Request(
             source=data,
             directory=None if data_dir is None else Path(data_dir).expanduser(),
@@ -176,7 +182,9 @@ class LeNet5(Objective):
             names = ", ".join(self._space)
             raise InputError("configuration", configuration, f"expected a value of each: {names}")
         _, values = resolve(PARAMETERS, self._fixed | configuration)
-        return Training(values, self._load(), self._seed, resolve_precision(self._precision))
+        self._check_device()
+        precision = resolve_precision(self._precision, self._device)
+        return Training(values, self._load(), self._seed, precision, self._device)
 
     def restore(self, configuration: Configuration, checkpoint: bytes) -> Training:
         """Go on from a checkpoint, bitwise as if training had never stopped.
@@ -201,9 +209,13 @@ class LeNet5(Objective):
         return advance_together(trainings)
 
     def machine(self) -> Mapping[str, Any]:
-        """Say whether max pooling is compiled: it changes the time and nothing else."""
+        """Say which GPU there is, or whether max pooling is compiled: what time depends on."""
         from hpo_bench.objectives.lenet5.pooling import is_compiled
 
+        if self._device == "cuda":
+            import torch
+
+            return {"gpu": torch.cuda.get_device_name()}
         return {"max_pooling": "compiled" if is_compiled() else "torch"}
 
     def provide(self) -> None:
@@ -211,7 +223,9 @@ class LeNet5(Objective):
 
         Raises:
             HpoBenchError: They are not there, broken, or too few; the text says what to do.
+            InputError: There is no such device.
         """
+        self._check_device()
         if self._request.source != "shapes":
             self._load()
 
@@ -220,10 +234,13 @@ class LeNet5(Objective):
 
         Raises:
             HpoBenchError: The images are not there or broken; the text says what to do.
+            InputError: There is no such device.
         """
         from hpo_bench.objectives.lenet5 import pooling, training  # noqa: F401
 
-        pooling.is_compiled()
+        self._check_device()
+        if self._device == "cpu":
+            pooling.is_compiled()
         self._load()
 
     def describe(self) -> Mapping[str, Any]:
@@ -247,14 +264,22 @@ class LeNet5(Objective):
             "split_seed": request.split_seed,
             "epochs": self.max_fidelity,
             "fixed": dict(self._fixed),
-            "precision": resolve_precision(self._precision),
-            "device": "cpu, one thread",
+            "precision": resolve_precision(self._precision, self._device),
+            "device": "cpu, one thread" if self._device == "cpu" else self._device,
         }
 
     def _load(self) -> images.Data:
         data = images.load(self._request)
         self._check_batches(len(data.train))
         return data
+
+    def _check_device(self) -> None:
+        if self._device == "cpu":
+            return
+        import torch
+
+        if not torch.cuda.is_available():
+            raise InputError("device", self._device, "torch sees no CUDA device here; 'cpu' works")
 
     def _check_batches(self, train_size: int) -> None:
         size = self._space.get("batch_size")

@@ -15,8 +15,8 @@ from hpo_bench.spaces import Configuration
 State = dict[str, Tensor]
 """`momentum` and (Adam, AdamW) `square`: running means, shaped like the weights."""
 
-_SQUARE_DECAY = 0.999  # beta 2 and epsilon of Kingma and Ba, "Adam", ICLR 2015
-_EPSILON = 1e-8
+SQUARE_DECAY = 0.999  # beta 2 and epsilon of Kingma and Ba, "Adam", ICLR 2015
+EPSILON = 1e-8
 
 
 def initial_state(weights: Tensor, configuration: Configuration) -> State:
@@ -55,8 +55,8 @@ def update(
         weights.sub_(momentum, alpha=learning_rate)
         return
     momentum.lerp_(gradient, 1 - beta)
-    square = state["square"].mul_(_SQUARE_DECAY)
-    square.addcmul_(gradient, gradient, value=1 - _SQUARE_DECAY)
+    square = state["square"].mul_(SQUARE_DECAY)
+    square.addcmul_(gradient, gradient, value=1 - SQUARE_DECAY)
     # The running means start at zero: divided by their total weight they are unbiased.
-    root = square.sqrt().div_((1 - _SQUARE_DECAY**step) ** 0.5).add_(_EPSILON)
+    root = square.sqrt().div_((1 - SQUARE_DECAY**step) ** 0.5).add_(EPSILON)
     weights.addcdiv_(momentum, root, value=-learning_rate / (1 - beta**step))

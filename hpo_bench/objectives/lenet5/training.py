@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,10 +27,17 @@ from torch.nn import functional
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives.base import Evaluation
-from hpo_bench.objectives.lenet5.batches import batches, in_order, normalised
+from hpo_bench.objectives.lenet5.batches import batches, in_order, normalised, planned
 from hpo_bench.objectives.lenet5.data import Data, Images
 from hpo_bench.objectives.lenet5.model import Dropout, Network, columns_at_once, logits
 from hpo_bench.objectives.lenet5.optimizer import initial_state, update
+from hpo_bench.objectives.lenet5.stack import (
+    Member,
+    Recipe,
+    accuracies,
+    padded_widths,
+    train_epoch,
+)
 from hpo_bench.spaces import Configuration
 
 Precision = Literal["f32", "bf16"]
@@ -53,7 +61,12 @@ class Training(Evaluation):
     """
 
     def __init__(
-        self, configuration: Configuration, data: Data, seed: int, precision: Precision
+        self,
+        configuration: Configuration,
+        data: Data,
+        seed: int,
+        precision: Precision,
+        device: str = "cpu",
     ) -> None:
         """Draw the initial weights.
 
@@ -63,11 +76,13 @@ class Training(Evaluation):
             seed: Of everything that is drawn: initial weights, order of images, augmentation,
                 dropout. The order is the same for all configurations of one batch size.
             precision: `bf16` computes the layers in bfloat16 and keeps the weights in 32 bits.
+            device: `cpu`, or a device of torch's on which networks are trained in stacks.
         """
         self._configuration = configuration
         self._data = data
         self._seed = seed
         self._precision = precision
+        self._device = torch.device(device)
         self._network = Network(configuration, len(data.classes))
         self._weights = self._network.initial(self._generator(_INITIAL, 0))
         self._average = self._weights.clone()
@@ -133,6 +148,7 @@ class Training(Evaluation):
             "configuration": self._configuration,
             "seed": self._seed,
             "precision": self._precision,
+            "device": self._device.type,
             "data": self._data.sha256,
             "train_size": len(self._data.train),
         }
@@ -157,9 +173,20 @@ class Training(Evaluation):
 
     def _stream(self) -> tuple[Any, ...]:
         """What two trainings must share to see the same batches through the same functions."""
-        told = (self._configuration[name] for name in ("batch_size", "augmentation", "activation"))
-        columns = columns_at_once(_channels(self))
-        return (id(self._data), self._seed, self.fidelity, self._precision, columns, *told)
+        configuration = self._configuration
+        told = (configuration[name] for name in ("batch_size", "augmentation", "activation"))
+        alike: tuple[Any, ...] = (columns_at_once(_channels(self)),)
+        if self._is_stacked:
+            alike = (*padded_widths(configuration)[:2], configuration["optimizer"])
+        return (id(self._data), self._seed, self.fidelity, self._precision, *alike, *told)
+
+    @property
+    def _is_stacked(self) -> bool:
+        return self._device.type != "cpu"
+
+    def _member(self) -> Member:
+        tensors = {"weights": self._weights, "average": self._average, **self._state}
+        return Member(self._configuration, self._network, tensors)
 
 
 def advance_together(trainings: Sequence[Training]) -> list[float]:
@@ -173,18 +200,21 @@ def advance_together(trainings: Sequence[Training]) -> list[float]:
     values: dict[int, float] = {}
     with _one_thread():
         for group in _groups(trainings):
-            _train_epoch(group)
+            if group[0]._is_stacked:
+                _train_stacked(group)
+            else:
+                _train_epoch(group)
             found = _accuracies(group, group[0]._data.validation)
             values.update(zip(map(id, group), found, strict=True))
     return [values[id(training)] for training in trainings]
 
 
 def _groups(trainings: Sequence[Training]) -> list[list[Training]]:
-    """Put together those that share their batches, up to `SHARED_CHANNELS`."""
+    """Put together those that share their batches: all of a stack, else `SHARED_CHANNELS`."""
     streams: dict[tuple[Any, ...], list[list[Training]]] = {}
     for training in sorted(trainings, key=_channels, reverse=True):
         groups = streams.setdefault(training._stream(), [])
-        room = SHARED_CHANNELS - _channels(training)
+        room = math.inf if training._is_stacked else SHARED_CHANNELS - _channels(training)
         fitting = (group for group in groups if sum(map(_channels, group)) <= room)
         group = next(fitting, None)
         if group is None:
@@ -224,10 +254,50 @@ def _train_epoch(group: Sequence[Training]) -> None:
         training.fidelity += 1
 
 
+def _train_stacked(group: Sequence[Training]) -> None:
+    one = group[0]
+    recipe, generator = _recipe(group), one._generator(_ORDER, one.fidelity)
+    train_epoch(
+        recipe,
+        [training._member() for training in group],
+        one._data.train,
+        planned(one._data.train, recipe.batch_size, recipe.augmentation, generator),
+        seed=one._generator(_DROPOUT, one.fidelity).initial_seed(),
+        step=one._step,
+        warm_up=WARM_UP,
+        decay=DECAY,
+    )
+    for training in group:
+        training.fidelity += 1
+        training._step += recipe.n_batches
+
+
+def _recipe(group: Sequence[Training]) -> Recipe:
+    one = group[0]
+    configuration = one._configuration
+    widths = [padded_widths(training._configuration) for training in group]
+    c1, c3, c5, f6 = (max(column) for column in zip(*widths, strict=True))
+    return Recipe(
+        size=len(group),
+        widths=(c1, c3, c5, f6),
+        n_classes=len(one._data.classes),
+        batch_size=configuration["batch_size"],
+        n_batches=len(one._data.train) // configuration["batch_size"],
+        activation=configuration["activation"],
+        augmentation=configuration["augmentation"],
+        optimizer=configuration["optimizer"],
+        has_dropout=any(training._configuration["dropout"] > 0 for training in group),
+        precision=one._precision,
+        device=one._device,
+    )
+
+
 @torch.inference_mode()
 def _accuracies(group: Sequence[Training], images: Images) -> list[float]:
     """Measure the averaged weights of networks that may run together."""
     one = group[0]
+    if one._is_stacked:
+        return accuracies(_recipe(group), [training._member() for training in group], images)
     layers = [training._network.layers(training._average) for training in group]
     correct = [0] * len(group)
     activation = one._configuration["activation"]
@@ -242,13 +312,15 @@ def _autocast(precision: Precision) -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
 
 
-def resolve_precision(precision: Literal["auto", "f32", "bf16"]) -> Precision:
-    """Turn `auto` into bf16 where the CPU has AMX for it, else into f32.
+def resolve_precision(precision: Literal["auto", "f32", "bf16"], device: str) -> Precision:
+    """Turn `auto` into bf16 on a GPU and where the CPU has AMX for it, else into f32.
 
     Without AMX bfloat16 is slower than 32 bits, also on CPUs with AVX512_BF16.
     """
     if precision != "auto":
         return precision
+    if device != "cpu":
+        return "bf16"
     cpu = Path("/proc/cpuinfo")
     has_amx = cpu.exists() and "amx_bf16" in cpu.read_text(encoding="utf-8")
     return "bf16" if has_amx else "f32"
