@@ -45,6 +45,9 @@ class Network:
     Args:
         configuration: `c1`, `c3`, `c5` and `f6` are read.
         n_classes: Outputs of the network.
+
+    Attributes:
+        size: How many weights and biases there are.
     """
 
     def __init__(self, configuration: Configuration, n_classes: int) -> None:
@@ -61,6 +64,7 @@ class Network:
             self._shapes[f"{layer}.weight"] = shape
             self._shapes[f"{layer}.bias"] = shape[:1]
         self._sizes = [torch.Size(shape).numel() for shape in self._shapes.values()]
+        self.size = sum(self._sizes)
 
     def initial(self, generator: torch.Generator) -> Tensor:
         """Draw the vector of weights that training starts from.
@@ -72,7 +76,7 @@ class Network:
             Weights uniform in +-sqrt(3 / fan_in) (variance 1 / fan_in: LeCun et al., "Efficient
             BackProp", 1998), and biases of zero.
         """
-        vector = torch.zeros(sum(self._sizes))
+        vector = torch.zeros(self.size)
         for name, weight in self.layers(vector).items():
             if name.endswith(".weight"):
                 bound = (3 / weight[0].numel()) ** 0.5

@@ -155,9 +155,8 @@ class _Program:
         self._recipe, self._warm_up, self._decay = recipe, warm_up, decay
         self._large = _large(recipe)
         device, k = recipe.device, recipe.size
-        length = self._large.initial(torch.Generator()).numel()
         names = ("weights", "average", "momentum", "square")
-        self._state = {name: torch.zeros(k, length, device=device) for name in names}
+        self._state = {name: torch.zeros(k, self._large.size, device=device) for name in names}
         self._told = {name: torch.zeros(k, 1, device=device) for name in _PER_NETWORK}
         shape = (recipe.n_batches, recipe.batch_size)
         self._order = torch.zeros(shape, dtype=torch.int64, device=device)
@@ -302,8 +301,7 @@ def _large(recipe: Recipe) -> Network:
 
 def _matrix(large: Network, members: Sequence[Member], name: str) -> Tensor:
     """Put a vector of every member into a row each, padded with zeros."""
-    length = large.initial(torch.Generator()).numel()
-    matrix = torch.zeros(len(members), length)
+    matrix = torch.zeros(len(members), large.size)
     for member, row in zip(members, matrix, strict=True):
         blocks = _blocks(large, row)
         for layer, block in _blocks(member.network, member.tensors[name]).items():
