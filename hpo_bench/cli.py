@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import hpo_bench
-from hpo_bench import plugins, suite
+from hpo_bench import plugins, scaffold, suite
 from hpo_bench.errors import HpoBenchError, InputError, needing, one_of
 from hpo_bench.suite import DEFAULT_STORAGE, Suite
 
@@ -425,6 +425,58 @@ def _numbers(field: str, text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise InputError(field, text, "expected numbers, e.g. 0.8,0.85") from None
+
+
+@app.command(
+    epilog="""Exit status:  0 nothing is broken,  1 a promise is broken.\n
+    Examples:\n
+    hpo-bench check my_package:MySampler\n
+    hpo-bench check grid --set levels=4\n
+    hpo-bench check lenet5 --set epochs=2 --set train_size=1000"""
+)
+def check(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET", help="A method or an objective: its name, or module:object."
+        ),
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option that it takes."),
+    ] = None,
+) -> None:
+    """Try whether a sampler or an objective keeps what is promised of it, and what it costs."""
+    from hpo_bench import conformance
+
+    tested = conformance.candidate(target, dict(_setting(text) for text in settings or []))
+    out = _console()
+    verdicts = []
+    for finding in conformance.check(tested):
+        verdicts.append(finding.verdict)
+        told = finding.detail or finding.promise
+        style = {"FAILED": "red", "note": "yellow"}.get(finding.verdict, "green")
+        out.print(f"{finding.verdict:7}", style=style, end="")
+        out.print(f"{finding.check:28}{told}", highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(int(conformance.Verdict.FAILED in verdicts))
+
+
+@app.command(
+    epilog="""Examples:\n
+    hpo-bench new sampler my-sampler\n
+    hpo-bench new objective my-objective --directory ~/src/my-objective"""
+)
+def new(
+    kind: Annotated[scaffold.Kind, typer.Argument(metavar="sampler|objective")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the package, e.g. my-sampler.")],
+    directory: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="New or empty; by default ./NAME.")
+    ] = None,
+) -> None:
+    """Write a small package that adds a sampler or an objective, with its test."""
+    made = scaffold.create(kind, name, directory)
+    told = f"Written: {made}. Go on there with:  pip install -e '.[test]' && pytest"
+    _console().print(told, highlight=False, markup=False)
 
 
 @app.command()

@@ -62,7 +62,11 @@ def load_path(field: str, path: str) -> Callable[..., Any]:
     try:
         found = attrgetter(attribute)(import_module(module_name))
     except ModuleNotFoundError as error:
-        raise InputError(field, path, f"there is no module {error.name!r} here") from error
+        expected = (
+            f"there is no module {error.name!r} on the Python path (installed, or on PYTHONPATH; "
+            "'python -m hpo_bench' takes in the working directory)"
+        )
+        raise InputError(field, path, expected) from error
     except Exception as error:  # whatever somebody else's module raises
         raise InputError(field, path, f"{type(error).__name__}: {error}") from error
     if not callable(found):

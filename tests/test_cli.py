@@ -313,3 +313,22 @@ def test_a_shipped_table_is_compared_in_simulated_time(command):
     runs = json.loads(output)["runs"]
     assert [run["evaluations"] for run in runs] == [60] * 4
     assert all(run["wall_seconds"] > run["train_seconds"] > 60_000 for run in runs)
+
+
+def test_check_tells_what_is_kept_and_what_is_broken(command):
+    code, output, errors = command("check", "toy:Curve", "--set", "epochs=2")
+    assert code == 0, output + errors
+    assert "ok     resumable" in output
+    code, output, _ = command("check", "toy:Curve", "--set", "epochs=0")
+    assert code == 1
+    assert "FAILED fidelity" in output
+    code, _, errors = command("check", "toy:Curve", "--set", "epoch=2")
+    assert code == 2
+    assert "did you mean 'epochs'" in errors
+
+
+def test_new_writes_a_package(command, tmp_path):
+    code, output, errors = command("new", "sampler", "my-sampler")
+    assert code == 0, errors
+    assert "pip install -e '.[test]'" in output
+    assert (tmp_path / "my-sampler" / "my_sampler.py").exists()

@@ -1,0 +1,87 @@
+"""A run that is killed in the middle and resumed by another process, beside an undisturbed one."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import optuna
+
+from hpo_bench import suite
+from hpo_bench.conformance.candidates import Method
+from hpo_bench.runs import Run, Status, execute
+from hpo_bench.spaces import Configuration
+from hpo_bench.storage import load_study, open_existing
+
+N_EVALUATIONS = 24
+KILLED_AT = 14
+"""The evaluation in whose middle the process dies, counted from 1."""
+
+_KILLED = 9
+_context = get_context("spawn")
+
+
+def undisturbed(method: Method) -> list[Configuration]:
+    """Give the configurations of a whole run, in their order."""
+    with TemporaryDirectory() as folder:
+        run = _run(method, Path(folder))
+        execute(run)
+        return _found(run)
+
+
+def killed_and_resumed(method: Method) -> list[Configuration]:
+    """Give those of a run that died while it evaluated, and was resumed by a fresh process."""
+    with TemporaryDirectory() as folder:
+        run = _run(method, Path(folder))
+        _in_a_process(run, KILLED_AT)
+        _in_a_process(run, None)
+        return _found(run)
+
+
+def _run(method: Method, folder: Path) -> Run:
+    made = suite.parse(
+        {
+            "name": "restart",
+            "objective": {"name": f"{__package__}.problems:Bowl"},
+            "methods": {
+                "tested": {
+                    "sampler" if ":" in method.target else "method": method.target,
+                    "options": dict(method.options),
+                }
+            },
+            "budget": {"evaluations": N_EVALUATIONS},
+            "seeds": [0],
+            "storage": f"sqlite:///{folder / 'restart.db'}",
+        }
+    )
+    return Run(made, "tested", 0, folder / "checkpoints")
+
+
+def _found(run: Run) -> list[Configuration]:
+    study = load_study(open_existing(run.suite.storage), run.study_name)
+    return [trial.params for trial in study.get_trials(deepcopy=False)]
+
+
+def _in_a_process(run: Run, killed_at: int | None) -> None:
+    process = _context.Process(target=_work, args=(run, killed_at))
+    process.start()
+    process.join()
+    expected = 0 if killed_at is None else _KILLED
+    assert process.exitcode == expected, (
+        f"a process that works on a run ended with status {process.exitcode}; "
+        f"expected {expected} (what it said stands above)"
+    )
+
+
+def _work(run: Run, killed_at: int | None) -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    execute(run, notify=partial(_die, killed_at))
+
+
+def _die(killed_at: int | None, status: Status) -> None:
+    # No handler, no buffer and no lock gets a chance, as with kill -9.
+    if killed_at is not None and status.evaluations >= killed_at - 1:
+        os._exit(_KILLED)

@@ -1,0 +1,69 @@
+"""A package to start from: a sampler or an objective of one's own, with its test."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import re
+from enum import StrEnum
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from hpo_bench.errors import InputError
+
+_FOLDER = files("hpo_bench") / "templates"
+_ENDING = ".txt"
+"""Keeps tools for Python and TOML away from what is no file of theirs yet."""
+
+
+class Kind(StrEnum):
+    """What a package adds."""
+
+    SAMPLER = "sampler"
+    OBJECTIVE = "objective"
+
+
+def create(kind: Kind, name: str, directory: Path | None = None) -> Path:
+    """Write a package that registers a sampler or an objective under a name.
+
+    Args:
+        kind: What it adds.
+        name: Of the package, and in suites; words of small letters and digits, joined by dashes.
+        directory: Where it goes, new or empty; by default the name, in the working directory.
+
+    Returns:
+        The directory.
+
+    Raises:
+        InputError: The name cannot be used, or the directory holds something.
+    """
+    module = _module(name)
+    target = directory or Path(name)
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise InputError("--directory", str(target), "it holds something; expected a new one")
+        target.mkdir(parents=True, exist_ok=True)
+        for template in sorted((_FOLDER / kind.value).iterdir(), key=lambda file: file.name):
+            text = Template(template.read_text(encoding="utf-8"))
+            made = text.substitute(name=name, module=module, kind=_class(name, kind))
+            path = target / template.name.removesuffix(_ENDING).replace("module", module)
+            path.write_text(made, encoding="utf-8")
+    except OSError as error:
+        raise InputError("--directory", str(target), f"it cannot be written: {error}") from error
+    return target
+
+
+def _module(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        expected = "expected words of small letters and digits, joined by dashes: my-sampler"
+        raise InputError("NAME", name, expected)
+    module = name.replace("-", "_")
+    if keyword.iskeyword(module) or importlib.util.find_spec(module) is not None:
+        raise InputError("NAME", name, f"Python has a module {module!r} already; take another name")
+    return module
+
+
+def _class(name: str, kind: Kind) -> str:
+    made = "".join(word.capitalize() for word in name.split("-"))
+    return made if kind is Kind.OBJECTIVE or made.endswith("Sampler") else f"{made}Sampler"
