@@ -37,6 +37,12 @@ class Budget(BaseModel):
             raise ValueError("expected a limit: epochs, evaluations or seconds")
         return self
 
+    def times(self, factor: int) -> Budget:
+        """So many times as much; the target stays."""
+        limits = {"epochs": self.epochs, "evaluations": self.evaluations, "seconds": self.seconds}
+        more = {name: limit and factor * limit for name, limit in limits.items()}
+        return self.model_copy(update=more)
+
     def full_evaluations(self, max_fidelity: int) -> int | None:
         """How many evaluations at full fidelity (in epochs) it allows; None if time decides."""
         allowed = [self.evaluations] if self.evaluations else []

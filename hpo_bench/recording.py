@@ -16,6 +16,7 @@ from hpo_bench.budget import Budget
 from hpo_bench.errors import HpoBenchError, InputError
 from hpo_bench.manifest import manifest
 from hpo_bench.objectives.table.files import OWN_COLUMNS, Card, check_path, write
+from hpo_bench.objectives.table.recorder import Recorder
 from hpo_bench.spaces import Space, to_table
 from hpo_bench.storage import iterate_studies, open_existing
 from hpo_bench.suite import NOT_IDENTITY, ObjectiveSpec, Suite
@@ -66,6 +67,7 @@ def recording(suite: Suite, *, cpu_time: bool = False) -> Suite:
             "objective": ObjectiveSpec(name=_RECORDER, options=options),
             "methods": {grids[0]: suite.methods[grids[0]]},
             "budget": Budget(evaluations=points),
+            "confirm": 0,
         }
     )
     made.build_objective(suite.seeds[0])
@@ -134,6 +136,7 @@ def _epochs(trial: FrozenTrial) -> list[dict[str, float]]:
 
 def _card(made: Suite, study: optuna.Study) -> Card:
     objective = made.build_objective(made.seeds[0])
+    assert isinstance(objective, Recorder)
     objective.prepare()
     options = {k: v for k, v in made.objective.options.items() if k not in NOT_IDENTITY}
     attributes = study.user_attrs
@@ -146,6 +149,7 @@ def _card(made: Suite, study: optuna.Study) -> Card:
         fidelity=objective.fidelity_name,
         max_fidelity=objective.max_fidelity,
         space={name: to_table(dist) for name, dist in objective.search_space.items()},
+        default=objective.inner.default,
         data=dict(objective.describe()),
         made={
             "objective": options.pop("of"),

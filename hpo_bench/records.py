@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.search import Outcome
@@ -29,6 +30,19 @@ FINISHED = "finished"
 
 RUN_ID = "run_id"
 """Study attribute that tells this run from any other of the same name, in any storage."""
+
+TRAINING_SEED = "training_seed"
+"""Trial attribute of what is trained outside of a search: by which seed."""
+
+
+def confirmation_name(study_name: str) -> str:
+    """Name the study in which a run's incumbent is trained again; no run has such a name."""
+    return f"{study_name}+confirm"
+
+
+def default_name(suite: str, seed: int) -> str:
+    """Name the study in which the objective's default is trained; no run has such a name."""
+    return f"{suite}/seed-{seed:02d}+default"
 
 
 @dataclass(frozen=True)
@@ -54,7 +68,8 @@ class JobRecord:
 
 
 _COSTS = ("epochs", "train_seconds", "sampler_seconds", "storage_seconds", "wall_seconds")
-_RESERVED = {JOBS, "worker", "error", "restarted", "bracket", "rung", "pick", *_COSTS}
+_TOLD = ("worker", "error", "restarted", "bracket", "rung", "pick", TRAINING_SEED)
+_RESERVED = {JOBS, *_TOLD, *_COSTS}
 
 
 def jobs_of(trial: FrozenTrial) -> list[JobRecord]:
@@ -68,6 +83,18 @@ def outcome_at(trial: FrozenTrial, fidelity: int) -> Outcome | None:
         if job.fidelity >= fidelity or job.pruned or job.value is None:
             return job.outcome
     return None
+
+
+def incumbent(trials: Sequence[FrozenTrial], direction: StudyDirection) -> FrozenTrial | None:
+    """The best trial at full fidelity; None while there is none.
+
+    Values at a lower fidelity are of another scale, and never compared with full ones.
+    """
+    complete = [t for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
+    if not complete:
+        return None
+    best = max if direction is StudyDirection.MAXIMIZE else min
+    return best(complete, key=lambda trial: trial.value)  # type: ignore[arg-type, return-value]
 
 
 def write(trial: optuna.Trial, jobs: Sequence[JobRecord], told: Mapping[str, Any]) -> None:

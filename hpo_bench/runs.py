@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,17 +14,18 @@ from uuid import uuid4
 import optuna
 
 from hpo_bench import instant, records
-from hpo_bench.budget import spent_by
+from hpo_bench.budget import Budget, spent_by
 from hpo_bench.checkpoints import Checkpoints
 from hpo_bench.clock import Clock
 from hpo_bench.crew import Alone, Crew, Post, Processes
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.evaluator import Evaluator, Task, Work
+from hpo_bench.given import Given, Seeded, fresh_seeds
 from hpo_bench.manifest import manifest
 from hpo_bench.objectives import Objective
 from hpo_bench.search import Job, Search, Setup
 from hpo_bench.simulation import Simulated
-from hpo_bench.spaces import to_table
+from hpo_bench.spaces import Configuration, to_table
 from hpo_bench.storage import load_study, open_storage, recorded, unfinished
 from hpo_bench.suite import Suite
 
@@ -50,6 +50,68 @@ class Run:
         """`suite/method/seed-NN`."""
         return f"{self.suite.name}/{self.method}/seed-{self.seed:02d}"
 
+    @property
+    def budget(self) -> Budget:
+        """What it may spend."""
+        return self.suite.budget_of(self.method)
+
+    def build_objective(self) -> Objective:
+        """Make its objective; loads no data yet."""
+        return self.suite.build_objective(self.seed)
+
+    def build_search(self, setup: Setup) -> Search:
+        """Make its search."""
+        return self.suite.build_search(self.method, setup)
+
+    def definition(self) -> dict[str, Any]:
+        """What makes it what it is, as far as the suite says."""
+        return {**self.suite.definition(self.method), "seed": self.seed}
+
+    def ended(self, study: optuna.Study) -> str | None:
+        """Why it has ended; None if it has not."""
+        return study.user_attrs.get(records.FINISHED)
+
+
+@dataclass(frozen=True)
+class Retraining(Run):
+    """A configuration that is given, trained by some seeds; no method hears of it."""
+
+    configuration: Configuration
+    training_seeds: tuple[int, ...]
+    name: str
+
+    @property
+    def study_name(self) -> str:
+        """One that no search has."""
+        return self.name
+
+    @property
+    def budget(self) -> Budget:
+        """A training for each seed."""
+        return Budget(evaluations=len(self.training_seeds))
+
+    def build_objective(self) -> Objective:
+        """Make one whose configurations say by which seed they are trained."""
+        return Seeded(self.suite.build_objective, self.seed)
+
+    def build_search(self, setup: Setup) -> Search:
+        """Make what hands it out for every seed."""
+        return Given(setup, self.configuration, self.training_seeds)
+
+    def definition(self) -> dict[str, Any]:
+        """What makes it what it is; how many seeds does not: others can be added."""
+        return {
+            **self.suite.objective_definition(),
+            "method": self.method,
+            "seed": self.seed,
+            "configuration": self.configuration,
+        }
+
+    def ended(self, study: optuna.Study) -> str | None:
+        """Why it has ended; None while a seed is left."""
+        done = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+        return super().ended(study) if done >= len(self.training_seeds) else None
+
 
 @dataclass(frozen=True)
 class Status:
@@ -65,12 +127,19 @@ class Status:
 
 
 def runs_of(suite: Suite, checkpoint_directory: Path) -> list[Run]:
-    """Every run of a suite, seed by seed, so that all methods advance together."""
-    return [
-        Run(suite, method, seed, checkpoint_directory)
-        for seed in suite.seeds
-        for method in suite.methods
-    ]
+    """Every run of a suite, seed by seed, so that all methods advance together.
+
+    Where the objective has a default configuration, it is trained by each seed, too.
+    """
+    default = suite.build_objective(suite.seeds[0]).default
+    runs: list[Run] = []
+    for seed in suite.seeds:
+        if default is not None:
+            name = records.default_name(suite.name, seed)
+            place = (suite, "default", seed, checkpoint_directory)
+            runs.append(Retraining(*place, default, training_seeds=(seed,), name=name))
+        runs += [Run(suite, method, seed, checkpoint_directory) for method in suite.methods]
+    return runs
 
 
 def execute(
@@ -83,6 +152,7 @@ def execute(
 ) -> Status:
     """Work on a run until its budget is spent, or until told to stop.
 
+    Then its incumbent is trained again as often as the suite asks for (`confirm`).
     Called again after any interruption, it goes on where the storage says that it was; a run
     that is finished is only reported.
 
@@ -98,11 +168,19 @@ def execute(
         HpoBenchError: The storage holds a study of that name that was made otherwise, or too
             many evaluations failed in a row.
     """
+    if processes is None:
+        with Processes(worker) as own:
+            return execute(
+                run, worker=worker, notify=notify, should_stop=should_stop, processes=own
+            )
     execution = _Execution(run, worker, notify, should_stop)
-    if processes is not None:
-        return execution.execute(processes)
-    with Processes(worker) as own:
-        return execution.execute(own)
+    status = execution.execute(processes)
+    again = execution.confirmation() if status.finished else None
+    if again is None:
+        return status
+    unfinished = replace(status, finished=None)
+    confirming = _Execution(again, worker, lambda _: notify(unfinished), should_stop)
+    return status if confirming.execute(processes).finished else unfinished
 
 
 @dataclass
@@ -130,7 +208,7 @@ class _Execution:
         self.run = run
         self.worker = worker
         self.notify = notify
-        self.objective = run.suite.build_objective(run.seed)
+        self.objective = run.build_objective()
         self.objective.prepare()
         self.final_storage = storage
         if self.objective.is_instant and not is_stored(run, storage):
@@ -150,9 +228,9 @@ class _Execution:
 
     def execute(self, processes: Processes) -> Status:
         """Ask, evaluate, record, tell, until the budget is spent."""
-        finished = self.study.user_attrs.get(records.FINISHED)
-        if finished is not None:
-            return self.status(finished)
+        ended = self.run.ended(self.study)
+        if ended is not None:
+            return self.status(ended)
         self.checkpoints.prepare()
         search = self.build_search()
         search.prepare()
@@ -184,7 +262,7 @@ class _Execution:
             return Alone(evaluator, suite.batch_size)
         processes.open(
             Post(
-                partial(suite.build_objective, self.run.seed),
+                self.run.build_objective,
                 self.checkpoints,
                 may_prune=not isinstance(self.study.pruner, optuna.pruners.NopPruner),
             ),
@@ -215,7 +293,7 @@ class _Execution:
     def exhausted(self) -> str | None:
         """Say which limit is reached once all that is under way is done."""
         epochs = sum(u.task.until - u.task.fidelity_before for u in self.under_way.values())
-        return self.spent.exhausts(self.run.suite.budget, epochs, len(self.under_way))
+        return self.spent.exhausts(self.run.budget, epochs, len(self.under_way))
 
     def start(self, job: Job, crew: Crew) -> None:
         """Let somebody evaluate a job."""
@@ -262,7 +340,23 @@ class _Execution:
         setup = Setup(
             self.study, self.objective.search_space, self.run.seed, self.objective.max_fidelity
         )
-        return self.run.suite.build_search(self.run.method, setup)
+        return self.run.build_search(setup)
+
+    def confirmation(self) -> Run | None:
+        """Give what remains to be done when the search is finished, if anything."""
+        run, trials = self.run, self.study.get_trials(deepcopy=False)
+        best = records.incumbent(trials, self.study.direction)
+        if isinstance(run, Retraining) or run.suite.confirm == 0 or best is None:
+            return None
+        return Retraining(
+            run.suite,
+            run.method,
+            run.seed,
+            run.checkpoint_directory,
+            configuration=best.params,
+            training_seeds=fresh_seeds(run.seed, run.suite.confirm),
+            name=records.confirmation_name(run.study_name),
+        )
 
     def record(self, number: int, work: Work) -> None:
         """Write what a job came to, which no crash can take back then."""
@@ -305,7 +399,7 @@ class _Execution:
 
     def status(self, finished: str | None = None) -> Status:
         epochs = sum(u.reached - u.task.fidelity_before for u in self.under_way.values())
-        share = self.spent.share(self.run.suite.budget, epochs_under_way=epochs)
+        share = self.spent.share(self.run.budget, epochs_under_way=epochs)
         return Status(share, self.spent.evaluations, self.spent.best, finished)
 
 
@@ -366,8 +460,7 @@ def open_study(
 def _definition(run: Run, objective: Objective) -> dict[str, Any]:
     """Everything that makes the run what it is, as JSON gives it back."""
     definition = {
-        **run.suite.definition(run.method),
-        "seed": run.seed,
+        **run.definition(),
         "direction": objective.directions[0].name.lower(),
         "max_fidelity": objective.max_fidelity,
         "search_space": {name: to_table(d) for name, d in objective.search_space.items()},
@@ -405,8 +498,7 @@ def check_unchanged(run: Run, storage: optuna.storages.BaseStorage) -> None:
     except KeyError:
         return
     if records.CREATED in study.user_attrs:
-        definition = run.suite.definition(run.method) | {"seed": run.seed}
-        _check_same(run, study, json.loads(json.dumps(definition)))
+        _check_same(run, study, json.loads(json.dumps(run.definition())))
 
 
 def _check_same(run: Run, study: optuna.Study, definition: dict[str, Any]) -> None:

@@ -170,6 +170,16 @@ def check_value(field: str, value: Any, legal: BaseDistribution) -> Any:
     return float(value) if isinstance(legal, FloatDistribution) else value
 
 
+def contains(space: Space, configuration: Configuration) -> bool:
+    """Whether a configuration has a value of every hyperparameter, each of which it may take."""
+    try:
+        for name, dist in space.items():
+            check_value(name, configuration.get(name), dist)
+    except InputError:
+        return False
+    return space.keys() == configuration.keys()
+
+
 def _inside(value: float, legal: BaseDistribution) -> bool:
     assert isinstance(legal, IntDistribution | FloatDistribution)
     if not legal.low <= value <= legal.high:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from hpo_bench import methods, objectives
 from hpo_bench.budget import Budget
 from hpo_bench.errors import HpoBenchError, InputError, one_of
+from hpo_bench.given import FIRST_FRESH_SEED
 from hpo_bench.objectives import Objective
 from hpo_bench.search import Search, Setup
 
@@ -46,6 +47,8 @@ class MethodSpec(_Table):
     pruner: str | None = None
     """Import path of an Optuna pruner, `module:object`."""
     pruner_options: dict[str, Any] = {}
+    budget_factor: Annotated[int, Field(ge=1)] = 1
+    """How many times the suite's budget it has; with more than one it is a baseline, no rival."""
 
     @model_validator(mode="after")
     def _is_unambiguous(self) -> MethodSpec:
@@ -65,7 +68,8 @@ def _count_to_list(value: object) -> object:
     return value
 
 
-Seeds = Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_count_to_list)]
+Seed = Annotated[int, Field(ge=0, lt=FIRST_FRESH_SEED)]
+Seeds = Annotated[list[Seed], BeforeValidator(_count_to_list)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 
 
@@ -102,6 +106,11 @@ class Suite(_Table):
     """
     evaluation_timeout: Annotated[float, Field(gt=0)] | None = None
     """Seconds that a unit of fidelity may take; beyond them the evaluation has failed."""
+    confirm: Annotated[int, Field(ge=0, le=1000)] = 0
+    """How often a run's incumbent is trained again when its budget is spent.
+
+    By seeds that no run has, at full fidelity, outside of the budget; the method is not told.
+    """
 
     @model_validator(mode="after")
     def _is_one_or_the_other(self) -> Suite:
@@ -137,10 +146,13 @@ class Suite(_Table):
             pruner_options=spec.pruner_options,
         )
 
+    def budget_of(self, method: str) -> Budget:
+        """What a run of a method may spend."""
+        return self.budget.times(self.methods[method].budget_factor)
+
     def definition(self, method: str) -> dict[str, Any]:
         """What a run of this method is, apart from its seed: the same words, the same run."""
         spec = self.methods[method]
-        options = {k: v for k, v in self.objective.options.items() if k not in NOT_IDENTITY}
         # A run of one at a time is the same with or without these, and its studies have none.
         several = {
             "workers_per_run": self.workers_per_run,
@@ -149,14 +161,19 @@ class Suite(_Table):
         return {
             **(several if self.workers_per_run > 1 else {}),
             **({"batch_size": self.batch_size} if self.batch_size > 1 else {}),
-            "objective": self.objective.name,
-            "objective_options": options,
-            "budget": self.budget.model_dump(exclude_none=True),
+            **({"budget_factor": spec.budget_factor} if spec.budget_factor > 1 else {}),
+            **self.objective_definition(),
+            "budget": self.budget_of(method).model_dump(exclude_none=True),
             "method": spec.sampler or spec.method or method,
             "method_options": spec.options,
             "pruner": spec.pruner,
             "pruner_options": spec.pruner_options,
         }
+
+    def objective_definition(self) -> dict[str, Any]:
+        """What the objective of a run is, as far as the suite says."""
+        options = {k: v for k, v in self.objective.options.items() if k not in NOT_IDENTITY}
+        return {"objective": self.objective.name, "objective_options": options}
 
     def check(self) -> list[str]:
         """See that every run can be built, without starting one.
@@ -175,9 +192,14 @@ class Suite(_Table):
         if objective.is_simulated:
             self._check_simulated()
         notices: list[str] = []
+        if self.confirm and not objectives.takes_seed(self.objective.name):
+            notices.append(
+                f"confirm: {self.objective.name} takes no seed; unless it has noise of its own, "
+                "training again gives what the run has found"
+            )
         for method in self.methods:
             search = self.build_search(method, methods.throwaway_setup(objective))
-            notices += _fit(method, search, self.budget, objective)
+            notices += _fit(method, search, self.budget_of(method), objective)
         return notices
 
     def _check_simulated(self) -> None:

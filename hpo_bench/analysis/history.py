@@ -8,16 +8,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo_bench.analysis.stored import Stored, read_suite
 from hpo_bench.records import CREATED, FINISHED, JobRecord, jobs_of
 from hpo_bench.spaces import Configuration
-from hpo_bench.storage import iterate_studies
 
 Array = NDArray[np.float64]
 
@@ -99,7 +98,7 @@ def read(storage: BaseStorage, suite: str) -> list[History]:
     Raises:
         HpoBenchError: The storage holds no run of it.
     """
-    return [_history(study) for study in iterate_studies(storage, suite)]
+    return [history_of(study) for study in read_suite(storage, suite).runs]
 
 
 def by_method(histories: Sequence[History]) -> dict[str, list[History]]:
@@ -110,21 +109,20 @@ def by_method(histories: Sequence[History]) -> dict[str, list[History]]:
     return groups
 
 
-def _history(study: optuna.Study) -> History:
-    _, method, seed = study.study_name.split("/")
-    attributes = study.user_attrs
-    trials = study.get_trials(deepcopy=False)
+def history_of(run: Stored) -> History:
+    """Put the evaluations of a run in their order."""
+    attributes, trials = run.attributes, run.trials
     steps = _steps(trials)
     state, reason = _state(attributes, trials)
     return History(
-        method=method,
-        seed=int(seed.removeprefix("seed-")),
+        method=run.method,
+        seed=run.seed,
         state=state,
         reason=reason,
         steps=steps,
         # A study whose creation was cut short says nothing of itself, and has no evaluations.
         max_fidelity=attributes.get("max_fidelity", 1),
-        maximise=study.direction is StudyDirection.MAXIMIZE,
+        maximise=run.direction is StudyDirection.MAXIMIZE,
         attributes=attributes if CREATED in attributes else {},
         # A trial that failed early may lack them.
         space=next((trial.distributions for trial in trials if trial.distributions), {}),

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
-import optuna
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from hpo_bench.records import FINISHED, jobs_of
-from hpo_bench.storage import iterate_studies
+from hpo_bench.analysis.stored import Stored, StoredSuite, read_suite
+from hpo_bench.records import FINISHED, incumbent, jobs_of
 
 _DATA = ("data", "train_size", "validation_size", "test_size", "data_sha256")
 """Attributes in which an objective says what its data are."""
+
+DEFAULT = "(default)"
+"""What stands for a method where the objective's default was trained; no method has that name."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,16 @@ class RunResult:
     """Configurations by how they were chosen, where the method says (BOHB does)."""
     workers: int
     """How many evaluated at the same time."""
+    budget_factor: int = 1
+    """How many times the suite's budget it had."""
+    confirmations: int = 0
+    """How often its incumbent was trained again, by fresh seeds."""
+    confirmed: float | None = None
+    """Mean validation value of those."""
+    confirmed_deviation: float | None = None
+    """Sample standard deviation between them; None of a single one."""
+    confirmed_test: float | None = None
+    confirmed_test_deviation: float | None = None
 
     @property
     def rest_seconds(self) -> float:
@@ -90,6 +102,20 @@ class MethodResult:
     failed: int
     picks: dict[str, int]
     """Summed over the seeds."""
+    budget_factor: int = 1
+    confirmed: Spread | None = None
+    """Of the incumbents trained again: mean over runs of their means."""
+    confirmed_test: Spread | None = None
+
+    @property
+    def label(self) -> str:
+        """Its name, which says so where it had more than the suite's budget."""
+        return label(self.method, self.budget_factor)
+
+
+def label(method: str, budget_factor: int) -> str:
+    """Name a method in tables; its larger budget must not be overlooked."""
+    return method if budget_factor == 1 else f"{method} ({budget_factor}x budget)"
 
 
 @dataclass(frozen=True)
@@ -103,6 +129,8 @@ class SuiteResult:
     runs: list[RunResult]
     methods: list[MethodResult]
     """Best first, by the incumbent's validation value."""
+    defaults: list[RunResult]
+    """The objective's default, trained by the seeds of the runs; empty where it has none."""
 
 
 def collect(storage: BaseStorage, suite: str) -> SuiteResult:
@@ -111,26 +139,29 @@ def collect(storage: BaseStorage, suite: str) -> SuiteResult:
     Raises:
         HpoBenchError: The storage holds no run of it.
     """
-    studies = list(iterate_studies(storage, suite))
-    runs = [_run(study) for study in studies]
-    first = studies[0]
-    metric = first.metric_names[0] if first.metric_names else "value"
+    return results_of(read_suite(storage, suite))
+
+
+def results_of(stored: StoredSuite) -> SuiteResult:
+    """Sum up a suite that was read."""
+    runs = [_confirmed(_run(run), stored.confirmations.get(run.name)) for run in stored.runs]
+    first = stored.runs[0]
     methods = [of_method(name, runs) for name in sorted({run.method for run in runs})]
     sign = -1.0 if first.direction is StudyDirection.MAXIMIZE else 1.0
     methods.sort(key=lambda m: sign * m.validation.mean if m.validation else float("inf"))
-    data = {name: first.user_attrs[name] for name in _DATA if name in first.user_attrs}
-    return SuiteResult(suite, metric, data, runs, methods)
+    data = {name: first.attributes[name] for name in _DATA if name in first.attributes}
+    defaults = [replace(_run(study), method=DEFAULT) for study in stored.defaults.values()]
+    return SuiteResult(stored.name, first.metric, data, runs, methods, defaults)
 
 
-def _run(study: optuna.Study) -> RunResult:
-    _, method, seed = study.study_name.split("/")
-    trials = study.get_trials(deepcopy=False)
+def _run(study: Stored) -> RunResult:
+    trials, attributes = study.trials, study.attributes
     jobs = [job for trial in trials for job in jobs_of(trial)]
     best = incumbent(trials, study.direction)
     return RunResult(
-        method=method,
-        seed=int(seed.removeprefix("seed-")),
-        finished=study.user_attrs.get(FINISHED),
+        method=study.method,
+        seed=study.seed,
+        finished=attributes.get(FINISHED),
         validation=best.value if best else None,
         test=best.user_attrs.get("test_accuracy") if best else None,
         incumbent=dict(best.params) if best else {},
@@ -143,20 +174,26 @@ def _run(study: optuna.Study) -> RunResult:
         wall_seconds=sum(job.wall_seconds for job in jobs),
         failed=sum(trial.state is TrialState.FAIL for trial in trials),
         picks=dict(Counter(t.user_attrs["pick"] for t in trials if "pick" in t.user_attrs)),
-        workers=study.user_attrs.get("workers_per_run", 1),
+        workers=attributes.get("workers_per_run", 1),
+        budget_factor=attributes.get("budget_factor", 1),
     )
 
 
-def incumbent(trials: Sequence[FrozenTrial], direction: StudyDirection) -> FrozenTrial | None:
-    """The best trial at full fidelity; None while there is none.
-
-    Values at a lower fidelity are of another scale, and never compared with full ones.
-    """
-    complete = [t for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
-    if not complete:
-        return None
-    best = max if direction is StudyDirection.MAXIMIZE else min
-    return best(complete, key=lambda trial: trial.value)  # type: ignore[arg-type, return-value]
+def _confirmed(run: RunResult, again: Stored | None) -> RunResult:
+    """Add what a run's incumbent came to when it was trained again."""
+    trials = [] if again is None else again.trials
+    values = [trial.value for trial in trials if trial.value is not None]
+    attributes = [trial.user_attrs for trial in trials if trial.value is not None]
+    tests = [told["test_accuracy"] for told in attributes if "test_accuracy" in told]
+    value, test = Spread.of(values), Spread.of(tests)
+    return replace(
+        run,
+        confirmations=len(values),
+        confirmed=None if value is None else value.mean,
+        confirmed_deviation=None if value is None else value.deviation,
+        confirmed_test=None if test is None else test.mean,
+        confirmed_test_deviation=None if test is None else test.deviation,
+    )
 
 
 def of_method(name: str, all_runs: Sequence[RunResult]) -> MethodResult:
@@ -180,4 +217,9 @@ def of_method(name: str, all_runs: Sequence[RunResult]) -> MethodResult:
         wall_seconds=fmean(run.wall_seconds for run in runs),
         failed=sum(run.failed for run in runs),
         picks=dict(picks),
+        budget_factor=max(run.budget_factor for run in runs),
+        confirmed=Spread.of([run.confirmed for run in runs if run.confirmed is not None]),
+        confirmed_test=Spread.of(
+            [run.confirmed_test for run in runs if run.confirmed_test is not None]
+        ),
     )

@@ -11,8 +11,9 @@ from hpo_bench import plugins
 from hpo_bench.errors import HpoBenchError, InputError
 from hpo_bench.objectives.base import Evaluation, Objective, suggest
 from hpo_bench.objectives.plain import PlainObjective
+from hpo_bench.spaces import contains
 
-__all__ = ["Evaluation", "Objective", "build", "suggest"]
+__all__ = ["Evaluation", "Objective", "build", "suggest", "takes_seed"]
 
 
 def build(
@@ -52,6 +53,15 @@ def build(
     return objective
 
 
+def takes_seed(name: str) -> bool:
+    """Whether the objective of that name can be trained by another seed.
+
+    Raises:
+        InputError: There is no such objective.
+    """
+    return plugins.takes(plugins.load("objective.name", plugins.OBJECTIVES, name), "seed")
+
+
 def _check(name: str, objective: Objective) -> None:
     try:
         space, directions = objective.search_space, objective.directions
@@ -60,6 +70,9 @@ def _check(name: str, objective: Objective) -> None:
         raise InputError("objective.name", name, f"its search_space: {_text(error)}") from error
     if not is_space:
         raise InputError("objective.name", name, "its search_space must hold distributions")
+    default = objective.default
+    if default is not None and not contains(space, default):
+        raise InputError("objective.name", name, f"its default is not in its space: {default}")
     if len(directions) != 1:
         raise InputError("objective.name", name, "it has several values; methods compare on one")
 

@@ -61,6 +61,11 @@ class Objective(ABC):
         """One direction per value; this suite compares methods on a single one."""
         return [StudyDirection.MINIMIZE]
 
+    @property
+    def default(self) -> Configuration | None:
+        """What somebody would take who does not search, within the search space; None: nothing."""
+        return None
+
     @abstractmethod
     def start(self, configuration: Configuration) -> Evaluation:
         """Begin to evaluate `configuration` (every name of the search space given)."""

@@ -14,15 +14,16 @@ from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
-from hpo_bench.analysis.results import MethodResult, Spread, SuiteResult
+from hpo_bench.analysis.results import DEFAULT, MethodResult, Spread, SuiteResult, of_method
 from hpo_bench.report import markdown, parts
+from hpo_bench.report.parts import NOTHING
 
 Column = tuple[str, Callable[[MethodResult], str]]
 
 
 def _spread(spread: Spread | None) -> str:
     if spread is None:
-        return "–"
+        return NOTHING
     if spread.deviation is None:
         return f"{spread.mean:.4f}"
     return f"{spread.mean:.4f} ± {spread.deviation:.4f}"
@@ -32,13 +33,17 @@ def _seconds(number: float) -> str:
     return f"{number:.2f}" if number < 10 else f"{number:.0f}"
 
 
-def _columns(metric: str, has_test: bool) -> list[Column]:
-    test: list[Column] = [("test accuracy", lambda m: _spread(m.test))] if has_test else []
+def _columns(metric: str, methods: Sequence[MethodResult]) -> list[Column]:
+    measured: list[Column] = [
+        ("test accuracy", lambda m: _spread(m.test)),
+        ("confirmed", lambda m: _spread(m.confirmed)),
+        ("confirmed test", lambda m: _spread(m.confirmed_test)),
+    ]
     return [
-        ("method", lambda m: m.method),
+        ("method", lambda m: m.label),
         ("seeds", lambda m: str(m.seeds)),
         (metric, lambda m: _spread(m.validation)),
-        *test,
+        *((name, show) for name, show in measured if any(show(m) != NOTHING for m in methods)),
         ("configs", lambda m: parts.count(m.configurations)),
         ("evals", lambda m: parts.count(m.evaluations)),
         ("epochs", lambda m: parts.count(m.epochs)),
@@ -50,9 +55,10 @@ def _columns(metric: str, has_test: bool) -> list[Column]:
 
 
 def _rows(result: SuiteResult) -> tuple[list[str], list[list[str]]]:
-    has_test = any(method.test for method in result.methods)
-    columns = _columns(result.metric, has_test)
-    rows = [[show(method) for _, show in columns] for method in result.methods]
+    default = [of_method(DEFAULT, result.defaults)] if result.defaults else []
+    methods = [*result.methods, *default]
+    columns = _columns(result.metric, methods)
+    rows = [[show(method) for _, show in columns] for method in methods]
     return [heading for heading, _ in columns], rows
 
 
@@ -65,6 +71,17 @@ def notes(result: SuiteResult) -> list[str]:
     ]
     if result.data:
         found.insert(0, data_note(result.data))
+    times = sorted({run.confirmations for run in result.runs if run.confirmations})
+    if times:
+        found.append(
+            f"Confirmed: the incumbent trained again, {' or '.join(map(str, times))} times, by "
+            "seeds that no run has; the mean of each run, mean ± standard deviation over seeds."
+        )
+    if result.defaults:
+        found.append(
+            f"{DEFAULT}: the objective's default configuration, trained once by each seed, nothing "
+            "searched."
+        )
     for method in result.methods:
         found += _method_notes(method)
     return found
@@ -127,7 +144,7 @@ def to_markdown(result: SuiteResult) -> str:
 
 def to_csv(result: SuiteResult) -> str:
     """One line per run, with full precision: for further analysis."""
-    return records_to_csv([flat(asdict(run)) for run in result.runs])
+    return records_to_csv([flat(asdict(run)) for run in (*result.runs, *result.defaults)])
 
 
 def records_to_csv(records: Sequence[Mapping[str, object]]) -> str:

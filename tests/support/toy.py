@@ -38,6 +38,8 @@ class Curve(Objective):
         hang_at=None,
         die_at=None,
         uneven=False,
+        noise=0.0,
+        has_default=False,
     ):
         self._space, self._fixed = resolve(PARAMETERS, space)
         self.max_fidelity = epochs
@@ -49,6 +51,8 @@ class Curve(Objective):
         self.hang_at = hang_at
         self.die_at = die_at
         self.uneven = uneven
+        self.noise = noise
+        self.has_default = has_default
 
     @property
     def search_space(self):
@@ -57,6 +61,10 @@ class Curve(Objective):
     @property
     def directions(self):
         return [StudyDirection.MAXIMIZE]
+
+    @property
+    def default(self):
+        return dict.fromkeys(self._space, 1) if self.has_default else None
 
     def describe(self):
         return {"data": f"toy {self.flavour}"}
@@ -99,7 +107,8 @@ class _Climb(Evaluation):
             with Path(self.curve.log).open("a") as file:
                 entry = {"seed": self.curve.seed, "x": x, "y": y, "fidelity": self.fidelity}
                 file.write(json.dumps(entry) + "\n")
-        return -(x**2 + y**2) - 10.0 / self.fidelity
+        noise = random.Random(f"{self.curve.seed}/{x}/{y}").gauss(0, self.curve.noise)
+        return -(x**2 + y**2) - 10.0 / self.fidelity + noise
 
     def measurements(self):
         return {"test_accuracy": 1.0, "parameters": 2}

@@ -17,7 +17,7 @@ from optuna.study import StudyDirection
 from hpo_bench.errors import InputError, MissingExtraError, one_of
 from hpo_bench.objectives.base import Evaluation, Objective
 from hpo_bench.objectives.lenet5 import data as images
-from hpo_bench.spaces import Configuration, Parameter, Space, resolve
+from hpo_bench.spaces import Configuration, Parameter, Space, contains, resolve
 
 if TYPE_CHECKING:
     from hpo_bench.objectives.lenet5.training import Training
@@ -168,6 +168,12 @@ class LeNet5(Objective):
     def directions(self) -> list[StudyDirection]:
         """Accuracy is to be maximised."""
         return [StudyDirection.MAXIMIZE]
+
+    @property
+    def default(self) -> Configuration | None:
+        """The defaults of `PARAMETERS` for what is searched; None if one is outside its range."""
+        default = {name: PARAMETERS[name].default for name in self._space}
+        return default if contains(self._space, default) else None
 
     def start(self, configuration: Configuration) -> Training:
         """Begin to train a configuration.

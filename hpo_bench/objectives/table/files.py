@@ -50,6 +50,8 @@ class Card(BaseModel):
     """Epochs of a full training."""
     space: dict[str, dict[str, Any]]
     """Where the configurations come from: name -> range or choices, as in a suite."""
+    default: dict[str, Any] | None = None
+    """The configuration that the objective has if nothing is searched."""
     data: dict[str, Any] = {}
     """What the objective said of its data, with their hash."""
     made: dict[str, Any] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import StudyDirection
 
 from hpo_bench.errors import InputError, one_of
@@ -84,6 +84,23 @@ class Table(Replay):
             return super().search_space
         levels = self.trainings.levels
         return {name: d for name, d in self._recording.space.items() if len(levels[name]) > 1}
+
+    @property
+    def default(self) -> Configuration | None:
+        """The objective's of which trainings were recorded; None if it is not on the table."""
+        named = self._recording.card.default
+        space = self.search_space
+        if named is None or not named.keys() >= space.keys():
+            return None
+        if not self._snap:
+            levels = self.trainings.levels
+            named = {n: _index(levels[n], named[n], dist) for n, dist in space.items()}
+        default = {name: named[name] for name in space}
+        try:
+            self.locate(default)
+        except InputError:
+            return None
+        return default
 
     def locate(self, configuration: Configuration) -> tuple[tuple[int, ...], dict[str, float]]:
         """Find the recorded configuration, with `snap` the nearest one.
@@ -171,6 +188,13 @@ def shipped() -> dict[str, Path]:
     """The tables that come with the package, by name."""
     folder = Path(str(files("hpo_bench") / "tables"))
     return {path.name.removesuffix(".csv.gz"): path for path in sorted(folder.glob("*.csv.gz"))}
+
+
+def _index(levels: Sequence[Any], value: Any, dist: BaseDistribution) -> Any:
+    """Name a recorded value as the space does; one that was not recorded by what it has not."""
+    if isinstance(dist, CategoricalDistribution):
+        return value
+    return levels.index(value) if value in levels else -1
 
 
 def _find(table: str | Path, directory: Path) -> Path:

@@ -55,7 +55,7 @@ class Recorder(Objective):
         taken = sorted(set(inner.search_space).intersection(OWN_COLUMNS))
         if taken:
             raise HpoBenchError(f"a table has a column {taken[0]!r} of its own: rename it in space")
-        self._inner = inner
+        self.inner = inner
         self._clock = time.process_time if cpu_time else time.perf_counter
         self.metric_name = inner.metric_name
         self.fidelity_name = inner.fidelity_name
@@ -64,38 +64,38 @@ class Recorder(Objective):
     @property
     def search_space(self) -> Space:
         """The objective's."""
-        return self._inner.search_space
+        return self.inner.search_space
 
     @property
     def directions(self) -> list[StudyDirection]:
         """The objective's."""
-        return self._inner.directions
+        return self.inner.directions
 
     def start(self, configuration: Configuration) -> Evaluation:
         """Begin."""
-        return _Recorded(self._inner.start(configuration), set(configuration), [], self._clock)
+        return _Recorded(self.inner.start(configuration), set(configuration), [], self._clock)
 
     def restore(self, configuration: Configuration, checkpoint: bytes) -> Evaluation:
         """Go on from a checkpoint, with what was measured before it."""
         header, _, state = checkpoint.partition(b"\n")
-        inner = self._inner.restore(configuration, state)
+        inner = self.inner.restore(configuration, state)
         return _Recorded(inner, set(configuration), json.loads(header), self._clock)
 
     def provide(self) -> None:
         """As the objective does."""
-        self._inner.provide()
+        self.inner.provide()
 
     def prepare(self) -> None:
         """As the objective does."""
-        self._inner.prepare()
+        self.inner.prepare()
 
     def describe(self) -> Mapping[str, Any]:
         """As the objective does."""
-        return self._inner.describe()
+        return self.inner.describe()
 
     def machine(self) -> Mapping[str, Any]:
         """As the objective does."""
-        return self._inner.machine()
+        return self.inner.machine()
 
 
 class _Recorded(Evaluation):
@@ -106,7 +106,7 @@ class _Recorded(Evaluation):
         epochs: list[dict[str, float]],
         clock: Callable[[], float],
     ) -> None:
-        self._inner = inner
+        self.inner = inner
         self._clock = clock
         self._taken = {*names, *OWN_COLUMNS}
         self._epochs = epochs
@@ -114,10 +114,10 @@ class _Recorded(Evaluation):
 
     def advance(self) -> float:
         started = self._clock()
-        value = self._inner.advance()
-        seconds = self._clock() - started + self._inner.simulated_seconds
-        self.fidelity = self._inner.fidelity
-        measured = self._inner.measurements()
+        value = self.inner.advance()
+        seconds = self._clock() - started + self.inner.simulated_seconds
+        self.fidelity = self.inner.fidelity
+        measured = self.inner.measurements()
         clash = next((name for name in measured if name in self._taken or "@" in name), None)
         if clash is not None:
             raise HpoBenchError(f"the measurement {clash!r} cannot be a column of a table")
@@ -133,5 +133,5 @@ class _Recorded(Evaluation):
         }
 
     def checkpoint(self) -> bytes | None:
-        state = self._inner.checkpoint()
+        state = self.inner.checkpoint()
         return None if state is None else json.dumps(self._epochs).encode() + b"\n" + state
