@@ -182,3 +182,23 @@ def test_an_unfinished_recording_is_not_exported(file, tmp_path):
     assert record(curves, tmp_path / "t.csv", "--seeds", "3").exit_code == 0
     with pytest.raises(HpoBenchError, match="seed-04 is not finished"):
         export(recording(suite.load(str(curves))), tmp_path / "u.csv")
+
+
+@pytest.mark.parametrize(
+    ("low", "on_table", "snapped"),
+    [(1, {"x": 0, "y": 1}, {"x": 1, "y": 1}), (-1, None, {"x": 1, "y": 1})],
+)
+def test_a_table_keeps_the_default_of_what_was_recorded(file, tmp_path, low, on_table, snapped):
+    """Levels of x are low, low + 3, low + 6, of y -1 and 1, and the default has 1 and 1."""
+    table = tmp_path / "curves.csv"
+    changes = {"low = -4, high = 4": f"low = {low}, high = {low + 6}"}
+    assert record(file("has_default = true", **changes), table).exit_code == 0
+    assert read(table)[0].default == {"x": 1, "y": 1}
+    assert Table(table).default == on_table
+    assert Table(table, snap=True).default == snapped
+
+
+def test_a_table_without_a_default_has_none(file, tmp_path):
+    table = tmp_path / "curves.csv"
+    assert record(file(), table).exit_code == 0
+    assert Table(table).default is None
