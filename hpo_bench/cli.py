@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,8 +35,30 @@ StorageOption = Annotated[
     str, typer.Option("--storage", metavar="URL", help="SQLAlchemy URL of the storage.")
 ]
 
+
+def _suites_that_start_so(incomplete: str) -> list[str]:
+    """Complete a suite's name, or a suite file of the working directory, in the shell."""
+    known = [*suite.shipped(), *(file.name for file in Path().glob("*.toml"))]
+    return [name for name in known if name.startswith(incomplete)]
+
+
+def _methods_that_start_so(context: typer.Context, incomplete: str) -> list[str]:
+    """Complete the last of several methods, of the suite that stands before it."""
+    before, comma, last = incomplete.rpartition(",")
+    for word in context.args:
+        with suppress(HpoBenchError):
+            known = suite.load_all(word)[0].methods
+            return [f"{before}{comma}{name}" for name in known if name.startswith(last)]
+    return []
+
+
 SuiteArgument = Annotated[
-    str, typer.Argument(metavar="SUITE", help="A suite's name, or a .toml file.")
+    str,
+    typer.Argument(
+        metavar="SUITE",
+        help="A suite's name, or a .toml file.",
+        autocompletion=_suites_that_start_so,
+    ),
 ]
 SeedsOption = Annotated[
     str | None, typer.Option("--seeds", metavar="LIST", help="Seeds: 0,1,2 or 0-9 or both.")
@@ -113,7 +136,12 @@ def _root(
 def run(
     name: SuiteArgument,
     methods: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Only these methods of the suite.")
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Only these methods of the suite.",
+            autocompletion=_methods_that_start_so,
+        ),
     ] = None,
     objectives: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only these, of a suite with several.")
@@ -479,7 +507,28 @@ def new(
     _console().print(told, highlight=False, markup=False)
 
 
-@app.command()
+@app.command(
+    epilog="""Exit status:  0 suites can run,  1 there is a problem.\n
+    Examples:\n
+    hpo-bench doctor\n
+    hpo-bench doctor --storage postgresql+psycopg://user@host/database --data-dir ~/data"""
+)
+def doctor(storage: StorageOption = DEFAULT_STORAGE, data_dir: DataOption = None) -> None:
+    """Look at what suites need: packages, plugins, storage, data, machine; say what to do."""
+    from hpo_bench.doctor import State, examine
+
+    styles = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "red"}
+    out = _console()
+    states = []
+    for line in examine(storage, data_dir):
+        states.append(line.state)
+        out.print(f"{line.state:9}", style=styles[line.state], end="")
+        told = f"{line.topic:16}{line.text}" + (f"; {line.advice}" if line.advice else "")
+        out.print(told, highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(int(State.PROBLEM in states))
+
+
+@app.command(epilog="Example:  hpo-bench suites")
 def suites() -> None:
     """List the suites that come with the package."""
     listing = Table("suite", "methods", "what it compares", box=None, header_style="bold")
@@ -489,13 +538,13 @@ def suites() -> None:
     _console().print(listing)
 
 
-@app.command()
+@app.command(epilog="Example:  hpo-bench methods")
 def methods() -> None:
     """List the methods that are installed, and where each comes from."""
     _list_plugins("method", plugins.METHODS)
 
 
-@app.command()
+@app.command(epilog="Example:  hpo-bench objectives")
 def objectives() -> None:
     """List the objectives that are installed, and where each comes from."""
     _list_plugins("objective", plugins.OBJECTIVES)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import typer
 
 from hpo_bench import cli
 
@@ -332,3 +333,34 @@ def test_new_writes_a_package(command, tmp_path):
     assert code == 0, errors
     assert "pip install -e '.[test]'" in output
     assert (tmp_path / "my-sampler" / "my_sampler.py").exists()
+
+
+def test_doctor_ends_by_what_it_has_found(command, tmp_path):
+    code, output, errors = command("doctor")
+    assert code == 0, output + errors
+    assert "ok       storage" in output
+    code, output, _ = command("doctor", "--storage", f"sqlite:///{tmp_path / 'nowhere' / 'x.db'}")
+    assert code == 1
+    assert "give another one with --storage" in output
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (("run", "quick"), {"quickstart"}),
+        (("run", "to"), {"toy.toml"}),
+        (("run", "tables", "--methods", "random,b"), {"random,bohb"}),
+        (("record", "nothing-of-this-name"), set()),
+    ],
+)
+def test_the_shell_completes_suites_and_methods(command, monkeypatch, words, completed):
+    monkeypatch.setenv("_HPO_BENCH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", " ".join(("hpo-bench", *words)))
+    monkeypatch.setenv("COMP_CWORD", str(len(words)))
+    _, output, _ = command()
+    assert set(output.split()) == completed
+
+
+def test_every_command_shows_how_it_is_called():
+    for name, one in typer.main.get_command(cli.app).commands.items():
+        assert f"hpo-bench {name}" in (one.epilog or ""), name

@@ -172,6 +172,28 @@ def _cifar10(directory: Path) -> tuple[Any, Any, tuple[str, ...]]:
 _PARTS = ("train", "test")
 
 
+def find_cifar10(directory: Path) -> Literal["whole", "archive", "absent", "damaged"]:
+    """Look for CIFAR-10 in a directory, by the checksums of its files; downloads nothing.
+
+    Returns:
+        `archive` where only what is downloaded is there, still to be unpacked.
+
+    Raises:
+        MissingExtraError: torchvision is not installed.
+    """
+    with needing("lenet5", "data = 'cifar10'"):
+        from torchvision.datasets import CIFAR10
+        from torchvision.datasets.utils import check_integrity
+    archive, folder = directory / CIFAR10.filename, directory / CIFAR10.base_folder
+    if folder.is_dir():
+        files = CIFAR10.train_list + CIFAR10.test_list
+        is_whole = all(check_integrity(folder / name, md5) for name, md5 in files)
+        return "whole" if is_whole else "damaged"
+    if archive.is_file():
+        return "archive" if check_integrity(archive, CIFAR10.tgz_md5) else "damaged"
+    return "absent"
+
+
 def _key(folder: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
