@@ -48,7 +48,10 @@ class MethodSpec(_Table):
     """Import path of an Optuna pruner, `module:object`."""
     pruner_options: dict[str, Any] = {}
     budget_factor: Annotated[int, Field(ge=1)] = 1
-    """How many times the suite's budget it has; with more than one it is a baseline, no rival."""
+    """How many times the suite's budget it has.
+
+    With more than one it is a baseline, no rival, and its name must end so: `random-2x`.
+    """
 
     @model_validator(mode="after")
     def _is_unambiguous(self) -> MethodSpec:
@@ -119,6 +122,17 @@ class Suite(_Table):
                 "batch_size is for one process, workers_per_run and evaluation_timeout are for "
                 "several: expected one or the other"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _says_who_has_more(self) -> Suite:
+        for name, spec in self.methods.items():
+            ending = f"-{spec.budget_factor}x"
+            if spec.budget_factor > 1 and not name.endswith(ending):
+                raise ValueError(
+                    f"methods.{name}: has {spec.budget_factor} times the budget, which every table "
+                    f"must show: expected a name like {name}{ending}"
+                )
         return self
 
     def build_objective(self, seed: int) -> Objective:

@@ -325,7 +325,14 @@ def test_a_method_can_have_a_larger_budget_and_is_labelled(toy_suite, tmp_path):
     one, two = (load_study(storage, f"toy/{name}/seed-00") for name in methods)
     assert [t.params for t in one.trials] == [t.params for t in two.trials[:10]]
     assert two.user_attrs["budget"] == {"epochs": 60}
-    assert "random-2x (2x budget)" in table.to_markdown(collect(storage, "toy"))
+    notes = table.notes(collect(storage, "toy"))
+    assert any(note.startswith("random-2x: has 2 times the budget") for note in notes)
+
+
+def test_a_method_with_a_larger_budget_says_so_by_its_name(toy_suite):
+    methods = {"lucky": {"method": "random", "budget_factor": 3}}
+    with pytest.raises(HpoBenchError, match="expected a name like lucky-3x"):
+        toy_suite(methods=methods)
 
 
 def test_confirming_what_takes_no_seed_is_said_to_be_idle(toy_suite):

@@ -9,9 +9,10 @@ from statistics import fmean
 from optuna.storages import BaseStorage
 
 from hpo_bench.analysis.comparisons import WORSE, Comparison, adjusted, compare, gains
-from hpo_bench.analysis.history import History, by_method, read
+from hpo_bench.analysis.history import History, by_method, history_of
 from hpo_bench.analysis.intervals import TOO_FEW
-from hpo_bench.analysis.results import collect
+from hpo_bench.analysis.results import results_of
+from hpo_bench.analysis.stored import StoredSuite, read_suite
 from hpo_bench.analysis.summary import finished_of, found_by
 from hpo_bench.errors import HpoBenchError
 
@@ -103,8 +104,11 @@ def compare_suites(pairs: Sequence[tuple[Place, Place]], measure: str = "validat
     """
     changes: list[Change] = []
     notes: list[str] = []
+    metrics: set[str] = set()
     for old, new in pairs:
-        found, told = _compare(old, new, measure)
+        before, after = read_suite(*old), read_suite(*new)
+        found, told = _compare(before, after, measure)
+        metrics.add(before.runs[0].metric)
         changes += found
         notes += told if len(pairs) == 1 else [f"{old[1]}: {note}" for note in told]
     if not changes:
@@ -115,17 +119,16 @@ def compare_suites(pairs: Sequence[tuple[Place, Place]], measure: str = "validat
     # All that is judged together is adjusted together: ten objectives are ten chances to err.
     judged = adjusted([change.comparison for change in changes])
     changes = [replace(c, comparison=made) for c, made in zip(changes, judged, strict=True)]
-    metrics = {collect(*old).metric for old, _ in pairs}
     validation = metrics.pop() if len(metrics) == 1 else "validation value"
     metric = validation if measure == "validation" else "test accuracy"
     return Changes(measure, metric, changes, notes)
 
 
-def _compare(old: Place, new: Place, measure: str) -> tuple[list[Change], list[str]]:
+def _compare(old: StoredSuite, new: StoredSuite, measure: str) -> tuple[list[Change], list[str]]:
     """Compare one objective's methods, not adjusted yet; and what must be read beside them."""
-    before, after = read(*old), read(*new)
+    before, after = ([history_of(run) for run in suite.runs] for suite in (old, new))
     _check_comparable(before, after)
-    old_values, new_values = _values(*old, before, measure), _values(*new, after, measure)
+    old_values, new_values = _values(old, before, measure), _values(new, after, measure)
     changes = []
     for name in (name for name in old_values if name in new_values):
         was, now = old_values[name], new_values[name]
@@ -133,14 +136,14 @@ def _compare(old: Place, new: Place, measure: str) -> tuple[list[Change], list[s
         if gain.size:
             seeds = was.keys() & now.keys()
             means = fmean(was[seed] for seed in seeds), fmean(now[seed] for seed in seeds)
-            changes.append(Change(old[1], name, *means, compare("new", "old", gain)))
+            changes.append(Change(old.name, name, *means, compare("new", "old", gain)))
     return changes, _notes(before, after, {change.method for change in changes})
 
 
 def _values(
-    storage: BaseStorage, suite: str, histories: Sequence[History], measure: str
+    suite: StoredSuite, histories: Sequence[History], measure: str
 ) -> dict[str, dict[int, float]]:
-    runs = finished_of(collect(storage, suite).runs, histories)
+    runs = finished_of(results_of(suite).runs, histories)
     return found_by(runs, measure, sorted({run.method for run in runs}))
 
 

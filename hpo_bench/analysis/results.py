@@ -107,16 +107,6 @@ class MethodResult:
     """Of the incumbents trained again: mean over runs of their means."""
     confirmed_test: Spread | None = None
 
-    @property
-    def label(self) -> str:
-        """Its name, which says so where it had more than the suite's budget."""
-        return label(self.method, self.budget_factor)
-
-
-def label(method: str, budget_factor: int) -> str:
-    """Name a method in tables; its larger budget must not be overlooked."""
-    return method if budget_factor == 1 else f"{method} ({budget_factor}x budget)"
-
 
 @dataclass(frozen=True)
 class SuiteResult:

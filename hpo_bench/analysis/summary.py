@@ -9,20 +9,22 @@ from typing import Any
 import numpy as np
 from optuna.storages import BaseStorage
 
-from hpo_bench.analysis import curves, targets
+from hpo_bench.analysis import baselines, curves, targets
+from hpo_bench.analysis.baselines import Confirmed
 from hpo_bench.analysis.comparisons import Comparison, all_pairs
 from hpo_bench.analysis.curves import Curve
-from hpo_bench.analysis.history import History, by_method, read
+from hpo_bench.analysis.history import History, by_method, history_of
 from hpo_bench.analysis.intervals import Estimate, estimate
-from hpo_bench.analysis.results import MethodResult, RunResult, collect, of_method
+from hpo_bench.analysis.results import DEFAULT, MethodResult, RunResult, of_method, results_of
 from hpo_bench.analysis.space import Importances, importances
+from hpo_bench.analysis.stored import read_suite
 from hpo_bench.analysis.targets import Distribution, Reached, is_random
 from hpo_bench.errors import InputError
 
 ACCURACY_ROPE = 0.01
 """One percent more or less: the convention for accuracies."""
 
-MEASURES = ("validation", "test")
+MEASURES = ("validation", "test", "confirmed", "confirmed_test")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ class MethodSummary:
     """Mean incumbent over the part of the budget that all runs have in common."""
     states: dict[str, int]
     """How many of all its runs are finished, partial, failed, empty."""
+    confirmed: Confirmed | None = None
+    """Its incumbents, trained again; None if they were not."""
+    budget_factor: int = 1
+    """How many times the suite's budget it had: with more than one, it is a baseline."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +76,19 @@ class Summary:
     n_targets: int
     """Targets of the distributions."""
     comparisons: dict[str, list[Comparison]]
-    """Measure -> every pair of methods; no entry for what was not measured."""
+    """Measure -> every pair of methods that have the same budget; no entry for what was not
+    measured."""
+    default: MethodSummary | None
+    """The objective's default configuration, trained by the seeds of the runs."""
+    default_runs: list[RunResult]
+    against: list[Comparison]
+    """Every method over every baseline: the default, and methods with a larger budget."""
+    against_by: str
+    """The measure of these."""
     rope: float | None
     random_twice: Estimate | None
     """What random search finds at twice the budget: the better of two of its runs; None without
-    two."""
+    two, and where a method of the suite has it run."""
     importances: Importances | None
 
     def finished(self, method: str) -> list[RunResult]:
@@ -104,8 +118,9 @@ def summarise(
     """
     if rope is not None and not rope > 0:
         raise InputError("rope", rope, "expected a difference above 0")
-    result = collect(storage, suite)
-    groups = by_method(read(storage, suite))
+    stored = read_suite(storage, suite)
+    result = results_of(stored)
+    groups = by_method([history_of(run) for run in stored.runs])
     maximise = next(iter(groups.values()))[0].maximise
     if rope is None and _is_accuracy(result.metric):
         rope = ACCURACY_ROPE * (100 if _is_percent(result.runs) else 1)
@@ -117,6 +132,13 @@ def summarise(
     groups = {method.name: groups[method.name] for method in methods}
     finished = {name: finished[name] for name in groups if finished[name]}
     table_targets, curve_targets = _targets(_flat(finished), given_targets)
+    larger = [method.name for method in methods if method.budget_factor > 1]
+    rivals = [method.name for method in methods if method.budget_factor == 1]
+    against_by, against = baselines.against(
+        rivals, larger, runs, result.defaults, maximise=maximise
+    )
+    random = [run for run in _flat(finished) if is_random(run)]
+    is_random_twice_run = any(run.method in larger for run in random)
     return Summary(
         suite=suite,
         metric=result.metric,
@@ -131,9 +153,13 @@ def summarise(
         reached=[targets.reached(r, t) for t in table_targets for r in finished.values()],
         distributions=targets.distributions(finished, curve_targets),
         n_targets=len(curve_targets),
-        comparisons=_comparisons(runs, list(groups), maximise, rope),
+        comparisons=_comparisons(runs, rivals, maximise, rope),
+        default=_default(result.defaults, result.metric, maximise),
+        default_runs=result.defaults,
+        against=against,
+        against_by=against_by,
         rope=rope,
-        random_twice=estimate(_better_of_two([r for r in _flat(finished) if is_random(r)])),
+        random_twice=None if is_random_twice_run else estimate(_better_of_two(random)),
         importances=importances(_flat(groups)),
     )
 
@@ -151,9 +177,15 @@ def found_by(
     found: dict[str, dict[int, float]] = {method: {} for method in methods}
     for run in runs:
         value = getattr(run, measure)
-        if value is not None:
+        if value is not None and run.method in found:
             found[run.method][run.seed] = value
     return found
+
+
+def _default(defaults: Sequence[RunResult], metric: str, maximise: bool) -> MethodSummary | None:
+    if not defaults:
+        return None
+    return _summed_up(DEFAULT, defaults, metric, maximise, [], ["finished"] * len(defaults))
 
 
 def _comparisons(
@@ -217,19 +249,30 @@ def _method(
     area_range: tuple[float, float] | None,
 ) -> MethodSummary:
     runs = [run for run in finished_runs if run.method == name]
-    validation = [run.validation for run in runs if run.validation is not None]
-    sign = 1 if histories[0].maximise else -1
-    gaps = [
-        sign * (run.validation - run.test)
-        for run in runs
-        if run.validation is not None and run.test is not None
-    ]
     areas = [
         curves.mean_incumbent(history, targets.AXIS, *area_range)
         for history in histories
         if area_range is not None and history.is_finished and history.incumbent is not None
     ]
     states = [history.state for history in histories]
+    return _summed_up(name, runs, metric, histories[0].maximise, areas, states)
+
+
+def _summed_up(
+    name: str,
+    runs: Sequence[RunResult],
+    metric: str,
+    maximise: bool,
+    areas: Sequence[float],
+    states: Sequence[str],
+) -> MethodSummary:
+    validation = [run.validation for run in runs if run.validation is not None]
+    sign = 1 if maximise else -1
+    gaps = [
+        sign * (run.validation - run.test)
+        for run in runs
+        if run.validation is not None and run.test is not None
+    ]
     return MethodSummary(
         name=name,
         means=of_method(name, runs) if runs else None,
@@ -239,6 +282,8 @@ def _method(
         gap=estimate(gaps) if _is_accuracy(metric) else None,
         area=estimate(areas),
         states={state: states.count(state) for state in sorted(set(states))},
+        confirmed=baselines.confirmed(runs, maximise=maximise),
+        budget_factor=max((run.budget_factor for run in runs), default=1),
     )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
+from hpo_bench.analysis.baselines import Again
 from hpo_bench.analysis.comparisons import ALPHA, BETTER, WORSE, Comparison
 from hpo_bench.analysis.history import AXES, History, by_method
-from hpo_bench.analysis.intervals import MIN_SEEDS, TOO_FEW
+from hpo_bench.analysis.intervals import MIN_SEEDS, TOO_FEW, Estimate
 from hpo_bench.analysis.ranks import Ranking
+from hpo_bench.analysis.results import DEFAULT
 from hpo_bench.analysis.summary import MethodSummary, Summary
 from hpo_bench.analysis.targets import Reached
 from hpo_bench.report import figures, space
@@ -27,7 +31,7 @@ from hpo_bench.report.parts import (
     several,
 )
 from hpo_bench.report.repeat import command, suite_file, to_toml
-from hpo_bench.report.table import data_note
+from hpo_bench.report.table import data_note, larger_budget
 
 NO_RANKS = (
     "Ranks and critical differences are left out: they need several objectives, and how methods "
@@ -67,6 +71,7 @@ def sections(summary: Summary, storage: str) -> list[Section]:
         _targets(summary),
         Section("Differences between methods", [*_tests(summary), NO_RANKS]),
         _validation_and_test(summary),
+        _trained_again(summary),
         _times(summary),
         _space(summary),
         _methods(summary),
@@ -83,6 +88,7 @@ def brief(summary: Summary) -> list[Section]:
         _anytime(summary, ("epochs", "wall_seconds")),
         _targets(summary),
         Section("Differences between methods", _tests(summary)),
+        _trained_again(summary),
         _times(summary),
     ]
     return [section for section in made if section.parts]
@@ -109,29 +115,47 @@ def across(summaries: Sequence[Summary], ranking: Ranking) -> Section:
         "Search spaces, validation and test, single runs and what repeats them are in the report "
         "of each suite alone."
     )
+    shown = [*ranking.methods, *_baselines_of_all(summaries)]
     means = Table(
-        ["objective", *ranking.methods],
-        [_means(summary, ranking.methods) for summary in summaries],
-        "Mean validation value with its 95% interval; less is better where it is minimised (min).",
+        ["objective", *shown],
+        [_means(summary, shown) for summary in summaries],
+        "Mean validation value with its 95% interval; less is better where it is minimised (min). "
+        "Baselines, which have no rank, stand last.",
     )
     return Section("Across objectives", [friedman, table, figures.ranks(ranking), means, note])
 
 
+def _with_default(summary: Summary) -> list[MethodSummary]:
+    return summary.methods if summary.default is None else [*summary.methods, summary.default]
+
+
+def _baselines_of_all(summaries: Sequence[Summary]) -> list[str]:
+    """Name the baselines that every suite has."""
+    return [
+        method.name
+        for method in _with_default(summaries[0])
+        if (method.budget_factor > 1 or method.name == DEFAULT)
+        and all(method.name in {m.name for m in _with_default(s)} for s in summaries)
+    ]
+
+
 def _means(summary: Summary, methods: Sequence[str]) -> list[str]:
-    found = {method.name: interval(method.validation) for method in summary.methods}
+    found = {method.name: interval(method.validation) for method in _with_default(summary)}
     name = summary.suite if summary.maximise else f"{summary.suite} (min)"
     return [name, *(found[method] for method in methods)]
 
 
 def results_table(summary: Summary) -> Table:
     """The table that stands first."""
-    has_test = any(method.test for method in summary.methods)
+    methods = _with_default(summary)
+    has_test = any(method.test for method in methods)
     columns: list[tuple[str, Callable[[MethodSummary], str]]] = [
         ("method", lambda m: m.name),
         ("runs", _states),
         (f"{summary.metric} [95%]", lambda m: interval(m.validation)),
         ("median (quartiles)", _quartiles),
         *([("test accuracy [95%]", lambda m: interval(m.test))] if has_test else []),
+        *_confirmed_columns(methods),
         ("mean incumbent [95%]", lambda m: interval(m.area)),
         ("configs", lambda m: count(m.means.configurations) if m.means else NOTHING),
         ("evals", lambda m: count(m.means.evaluations) if m.means else NOTHING),
@@ -149,8 +173,28 @@ def results_table(summary: Summary) -> Table:
             " Mean incumbent: area under the anytime curve, from "
             f"{start:.3g} to {stop:.3g} full evaluations' worth of epochs, divided by that width."
         )
-    rows = [[show(method) for _, show in columns] for method in summary.methods]
+    if summary.default is not None:
+        caption += f" {DEFAULT}: the objective's default configuration, trained once by each seed."
+    for method in summary.methods:
+        if method.budget_factor > 1:
+            caption += f" {larger_budget(method.name, method.budget_factor)}"
+    rows = [[show(method) for _, show in columns] for method in methods]
     return Table([heading for heading, _ in columns], rows, caption)
+
+
+def _confirmed_columns(
+    methods: Sequence[MethodSummary],
+) -> list[tuple[str, Callable[[MethodSummary], str]]]:
+    """Show what is left of the incumbents when they are trained again, where they were."""
+    if not any(method.confirmed for method in methods):
+        return []
+    if any(method.confirmed and method.confirmed.test for method in methods):
+        return [("confirmed test [95%]", lambda m: _again(m.confirmed and m.confirmed.test))]
+    return [("confirmed [95%]", lambda m: _again(m.confirmed and m.confirmed.validation))]
+
+
+def _again(found: Again | None) -> str:
+    return interval(found.mean) if found else NOTHING
 
 
 def pairs_table(comparisons: Sequence[Comparison], measure: str, rope: float | None) -> Table:
@@ -224,7 +268,8 @@ def _verdict(summary: Summary) -> str:
     """The answer in a sentence or two."""
     comparisons = summary.comparisons.get("validation", [])
     different = [c for c in comparisons if c.verdict in (BETTER, WORSE)]
-    best = next((method for method in summary.methods if method.validation), None)
+    rivals = [method for method in summary.methods if method.budget_factor == 1]
+    best = next((method for method in rivals if method.validation), None)
     if best is None:
         return "No finished run has found anything yet."
     told = f"Best mean {summary.metric}: {best.name}, {interval(best.validation)}."
@@ -234,7 +279,7 @@ def _verdict(summary: Summary) -> str:
         return f"{told} Whether methods differ: {TOO_FEW}."
     if not different:
         return f"{told} No two methods are shown to differ."
-    beaten: dict[str, list[str]] = {method.name: [] for method in summary.methods}
+    beaten: dict[str, list[str]] = {method.name: [] for method in rivals}
     for c in different:
         better, worse = (c.first, c.second) if c.verdict == BETTER else (c.second, c.first)
         beaten[better].append(worse)
@@ -289,12 +334,61 @@ def _tests(summary: Summary) -> list[Part]:
     parts: list[Part] = []
     for measure, comparisons in summary.comparisons.items():
         if comparisons:
-            name = summary.metric if measure == "validation" else "test accuracy"
+            name = measure_name(measure, summary.metric)
             parts.append(pairs_table(comparisons, name, summary.rope))
             parts.append(figures.differences(comparisons, name))
-    if not parts:
+    if summary.against:
+        parts += _against(summary)
+    if not summary.comparisons:
         parts.append("No two methods have a seed in common: nothing to compare.")
     return parts
+
+
+def measure_name(measure: str, metric: str) -> str:
+    """Name what methods are compared by."""
+    name = "test accuracy" if measure.endswith("test") else metric
+    return f"{name}, confirmed" if measure.startswith("confirmed") else name
+
+
+def _against(summary: Summary) -> list[Part]:
+    name = measure_name(summary.against_by, summary.metric)
+    table = pairs_table(summary.against, name, None)
+    chosen = (
+        " What a search found was chosen by this very measure, and the default was not: its "
+        "advantage is flattered."
+        if summary.against_by == "validation" and summary.default is not None
+        else ""
+    )
+    caption = f"Against baselines, adjusted for these comparisons. {table.caption}{chosen}"
+    return [replace(table, caption=caption)]
+
+
+def _trained_again(summary: Summary) -> Section:
+    rows = [
+        [f"{method.name}, {name}", str(method.confirmed.trainings), *_again_cells(own, again)]
+        for method in summary.methods
+        if method.confirmed is not None
+        for name, own, again in (
+            (summary.metric, method.validation, method.confirmed.validation),
+            ("test accuracy", method.test, method.confirmed.test),
+        )
+        if again is not None
+    ]
+    if not rows:
+        return Section("Trained again")
+    caption = (
+        "Incumbents trained again by seeds that no run has, on the same split, outside of the "
+        "budget. Found: by the run; confirmed: mean over runs of the means of each one's "
+        "trainings; gap: found less confirmed (turned round where less is better), by which "
+        "having been chosen flatters; spread: standard deviation between trainings of one "
+        "configuration, pooled over runs."
+    )
+    headings = ["method", "trainings", "found [95%]", "confirmed [95%]", "gap [95%]", "spread"]
+    return Section("Trained again", [Table(headings, rows, caption)])
+
+
+def _again_cells(own: Estimate | None, again: Again) -> list[str]:
+    return [interval(own), interval(again.mean), interval(again.gap), number(again.spread)]
 
 
 def _validation_and_test(summary: Summary) -> Section:
@@ -337,7 +431,26 @@ def _times(summary: Summary) -> Section:
         "Means per run. Sampler: the method's own work, asked and told; storage: in the database, "
         "whoever asked; harness: all else, and with several workers in a run also their waiting.",
     )
-    return Section("Where the time goes", [table, *_drawn(figures.times(summary))])
+    told = [table, *_parallelism(summary), *_drawn(figures.times(summary))]
+    return Section("Where the time goes", told)
+
+
+def _parallelism(summary: Summary) -> list[Part]:
+    """Say what several workers within a run were worth."""
+    rows = []
+    for method in summary.methods:
+        runs = [run for run in summary.finished(method.name) if run.workers > 1]
+        if runs:
+            speed_up = fmean(run.train_seconds / run.wall_seconds for run in runs)
+            efficiency = fmean(run.train_seconds / run.wall_seconds / run.workers for run in runs)
+            workers = " or ".join(map(str, sorted({run.workers for run in runs})))
+            rows.append([method.name, workers, f"{speed_up:.2f}", f"{efficiency:.0%}"])
+    caption = (
+        "Several workers within a run. Speed-up: seconds of training for each second on the wall, "
+        "means over runs; efficiency: the same for each worker."
+    )
+    headings = ["method", "workers", "speed-up", "efficiency"]
+    return [Table(headings, rows, caption, wide=False)] if rows else []
 
 
 def _space(summary: Summary) -> Section:
@@ -407,7 +520,8 @@ def _configuration(configuration: dict[str, Any]) -> str:
 
 
 def _manifest(summary: Summary, storage: str) -> Section:
-    text = suite_file(summary.suite, summary.histories)
+    confirm = max((run.confirmations for run in summary.runs), default=0)
+    text = suite_file(summary.suite, summary.histories, confirm=confirm)
     parts: list[Part] = []
     if text is not None:
         parts += [

@@ -63,13 +63,17 @@ def write_figures(
 
 
 def ranking(summaries: Sequence[Summary]) -> Ranking:
-    """Rank the methods of several suites.
+    """Rank the methods of several suites, those that have the same budget.
 
     Raises:
         HpoBenchError: They cannot be ranked; the text says why.
     """
     scores = {
-        summary.suite: {m.name: m.validation.mean for m in summary.methods if m.validation}
+        summary.suite: {
+            method.name: method.validation.mean
+            for method in summary.methods
+            if method.validation and method.budget_factor == 1
+        }
         for summary in summaries
     }
     return rank(scores, maximise={summary.suite: summary.maximise for summary in summaries})
@@ -148,7 +152,11 @@ def _tex_table(summary: Summary) -> str:
 
 def _csv(summaries: Sequence[Summary], _storage: str) -> str:
     return table.records_to_csv(
-        [{"suite": s.suite, **table.flat(asdict(run))} for s in summaries for run in s.runs]
+        [
+            {"suite": s.suite, **table.flat(asdict(run))}
+            for s in summaries
+            for run in (*s.runs, *s.default_runs)
+        ]
     )
 
 

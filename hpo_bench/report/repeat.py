@@ -15,8 +15,14 @@ from hpo_bench.spaces import to_table
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def suite_file(suite: str, histories: Sequence[History]) -> str | None:
-    """Write the suite as TOML from what its studies say; None where they say nothing."""
+def suite_file(suite: str, histories: Sequence[History], *, confirm: int = 0) -> str | None:
+    """Write the suite as TOML from what its studies say; None where they say nothing.
+
+    Args:
+        suite: Its name.
+        histories: Of its runs.
+        confirm: How often incumbents were trained again, which no run's study says.
+    """
     told = [history for history in histories if history.attributes]
     if not told:
         return None
@@ -25,6 +31,7 @@ def suite_file(suite: str, histories: Sequence[History]) -> str | None:
         f"name = {to_toml(suite)}",
         f"seeds = {to_toml(sorted({history.seed for history in histories}))}",
         *(f"{key} = {to_toml(first[key])}" for key in _WORKERS if key in first),
+        *([f"confirm = {confirm}"] if confirm else []),
         "",
         "[objective]",
         f"name = {to_toml(first['objective'])}",
@@ -32,7 +39,7 @@ def suite_file(suite: str, histories: Sequence[History]) -> str | None:
         *_space(first),
         "",
         "[budget]",
-        *(f"{key} = {to_toml(value)}" for key, value in first["budget"].items()),
+        *(f"{key} = {to_toml(value)}" for key, value in _budget(first).items()),
     ]
     methods = {history.method: history.attributes for history in told}
     for name, attributes in methods.items():
@@ -52,6 +59,15 @@ def command(suite: str, storage: str) -> str:
 
 
 _WORKERS = ("workers_per_run", "batch_size", "deterministic")
+
+
+def _budget(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the suite's budget, of which the run may have had a multiple."""
+    factor = attributes.get("budget_factor", 1)
+    return {
+        key: value if key == "target" or factor == 1 else type(value)(value / factor)
+        for key, value in attributes["budget"].items()
+    }
 
 
 def _space(attributes: Mapping[str, Any]) -> list[str]:
@@ -86,6 +102,8 @@ def _method(name: str, attributes: Mapping[str, Any]) -> list[str]:
         lines.append(f"sampler = {to_toml(target)}")
     elif target != name:
         lines.append(f"method = {to_toml(target)}")
+    if attributes.get("budget_factor", 1) > 1:
+        lines.append(f"budget_factor = {attributes['budget_factor']}")
     lines += _entry("options", attributes["method_options"])
     if attributes["pruner"] is not None:
         lines.append(f"pruner = {to_toml(attributes['pruner'])}")

@@ -40,7 +40,7 @@ def _columns(metric: str, methods: Sequence[MethodResult]) -> list[Column]:
         ("confirmed test", lambda m: _spread(m.confirmed_test)),
     ]
     return [
-        ("method", lambda m: m.label),
+        ("method", lambda m: m.method),
         ("seeds", lambda m: str(m.seeds)),
         (metric, lambda m: _spread(m.validation)),
         *((name, show) for name, show in measured if any(show(m) != NOTHING for m in methods)),
@@ -98,8 +98,15 @@ def data_note(data: Mapping[str, Any]) -> str:
     return f"Data: {data.get('data')}{': ' if sizes else ''}{sizes}{digest}."
 
 
+def larger_budget(method: str, factor: int) -> str:
+    """Say that a method has more than the others."""
+    return f"{method}: has {factor} times the budget of the others, to measure them against."
+
+
 def _method_notes(method: MethodResult) -> list[str]:
     found = []
+    if method.budget_factor > 1:
+        found.append(larger_budget(method.method, method.budget_factor))
     if method.unfinished:
         found.append(f"{method.method}: {method.unfinished} of {method.seeds} runs not finished.")
     if method.failed:

@@ -4,7 +4,7 @@ import tomllib
 import optuna
 import plotly.graph_objects
 import pytest
-from written import write_run, write_suite
+from written import write_again, write_default, write_run, write_suite
 
 from hpo_bench import suite
 from hpo_bench.analysis.intervals import Estimate
@@ -219,3 +219,53 @@ def test_numbers_are_short():
     ]
     assert interval(None) == "–"
     assert interval(Estimate(0.5, None, None, 3)) == "0.5000 [–]"
+
+
+def test_baselines_and_what_was_trained_again_stand_in_the_report(storage):
+    write_suite(storage, seeds=7)
+    for seed in range(7):
+        write_default(storage, 0.6123, seed=seed, test=0.6011)
+        write_again(storage, [0.7, 0.72], method="pso", seed=seed, tests=[0.69, 0.71])
+        more = {"attributes": {"method": "random", "budget_factor": 2, "budget": {"epochs": 72}}}
+        write_run(storage, [0.8], method="random-2x", seed=seed, tests=[0.75], **more)
+    sections = sections_of(storage)
+    results = tables_of(sections["Results"])[0]
+    assert [row[0] for row in results.rows] == ["random-2x", "pso", "random", "(default)"]
+    assert results.rows[-1][2].startswith("0.6123 ")
+    assert "random-2x: has 2 times the budget of the others" in results.caption
+    assert results.rows[1][results.headings.index("confirmed test [95%]")].startswith("0.7000 ")
+    (again,) = tables_of(sections["Trained again"])
+    assert [row[:2] for row in again.rows] == [
+        ["pso, validation accuracy", "14"],
+        ["pso, test accuracy", "14"],
+    ]
+    *_, against = tables_of(sections["Differences between methods"])
+    assert [row[0] for row in against.rows] == [
+        "pso over (default)",
+        "random over (default)",
+        "pso over random-2x",
+        "random over random-2x",
+    ]
+    assert words_of(sections["Results"]).startswith("Best mean validation accuracy: pso, ")
+
+
+def test_the_suites_file_tells_the_budget_and_how_often_to_confirm(storage):
+    write_suite(storage, seeds=2)
+    for seed in range(2):
+        write_again(storage, [0.7, 0.72], method="pso", seed=seed)
+        more = {"method": "random", "budget_factor": 2, "budget": {"epochs": 72, "target": 0.9}}
+        write_run(storage, [0.8], method="double-2x", seed=seed, attributes=more)
+    told = sections_of(storage)["Manifest"].parts
+    (text,) = (part.text for part in told if isinstance(part, Code) and part.language == "toml")
+    table = tomllib.loads(text)
+    assert table["confirm"] == 2
+    assert table["budget"] == {"epochs": 36, "target": 0.9}
+    assert table["methods"]["double-2x"] == {"method": "random", "budget_factor": 2}
+    assert table["methods"]["pso"] == {}
+
+
+def test_several_workers_are_told_what_they_were_worth(storage):
+    write_suite(storage, seeds=6, attributes={"workers_per_run": 2})
+    *_, told = tables_of(sections_of(storage)["Where the time goes"])
+    # Of a second of training and one and a half on the wall.
+    assert told.rows == [["pso", "2", "0.67", "33%"], ["random", "2", "0.67", "33%"]]

@@ -8,7 +8,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from hpo_bench.analysis.history import History, Step
-from hpo_bench.records import JobRecord
+from hpo_bench.records import JobRecord, confirmation_name, default_name
 
 SPACE = {"x": FloatDistribution(0.0, 1.0), "y": FloatDistribution(1e-3, 1.0, log=True)}
 
@@ -97,6 +97,36 @@ def write_run(
     if finished:
         study.set_user_attr("finished", finished)
     return study
+
+
+def write_again(storage, values, *, suite="written", method="random", seed=0, tests=None, **told):
+    """Write what became of a run's incumbent when it was trained again."""
+    name = confirmation_name(f"{suite}/{method}/seed-{seed:02d}")
+    _write_trainings(storage, name, values, tests, told.get("direction", "maximize"))
+
+
+def write_default(storage, value, *, suite="written", seed=0, test=None, **told):
+    """Write what the objective's default came to."""
+    tests = None if test is None else [test]
+    name = default_name(suite, seed)
+    _write_trainings(storage, name, [value], tests, told.get("direction", "maximize"))
+
+
+def _write_trainings(storage, name, values, tests, direction):
+    study = optuna.create_study(storage=storage, study_name=name, direction=direction)
+    for place, value in enumerate(values):
+        attrs = {"jobs": [asdict(job(value, epochs=3))], "training_seed": place}
+        if tests is not None:
+            attrs["test_accuracy"] = tests[place]
+        study.add_trial(
+            create_trial(
+                value=value,
+                params={"x": 0.5, "y": 0.5},
+                distributions=SPACE,
+                user_attrs=attrs,
+            )
+        )
+    study.set_user_attr("finished", "evaluations spent")
 
 
 def write_suite(storage, *, suite="written", methods=None, seeds=8, evaluations=12, **options):
