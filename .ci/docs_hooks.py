@@ -1,0 +1,165 @@
+"""What mkdocs does besides: reference pages made of the code, and equations as MathML.
+
+MathML is shown by every current browser, so that no script has to be fetched for it.
+"""
+
+import json
+import re
+
+import griffe
+import typer
+from latex2mathml.converter import convert
+from mkdocs.structure.files import File
+
+from hpo_bench.budget import Budget
+from hpo_bench.cli import app
+from hpo_bench.suite import MethodSpec, ObjectiveSpec, Suite
+
+PYTHON = {
+    "Samplers": [
+        "samplers.GridSampler",
+        "samplers.RandomSampler",
+        "samplers.PSOSampler",
+        "samplers.BOHBSampler",
+    ],
+    "Objectives": [
+        "hpo_bench.objectives.base.Objective",
+        "hpo_bench.objectives.base.Evaluation",
+        "hpo_bench.objectives.lenet5.objective.LeNet5",
+    ],
+    "Methods": [
+        "hpo_bench.search.Search",
+        "hpo_bench.search.Setup",
+        "hpo_bench.search.Job",
+        "hpo_bench.search.Outcome",
+    ],
+    "Suites and runs": [
+        "hpo_bench.suite.load",
+        "hpo_bench.suite.parse",
+        "hpo_bench.suite.Suite",
+        "hpo_bench.runs.Run",
+        "hpo_bench.runs.execute",
+    ],
+    "Conformance": [
+        "hpo_bench.conformance.candidate",
+        "hpo_bench.conformance.examine",
+        "hpo_bench.conformance.Method",
+        "hpo_bench.conformance.ObjectiveType",
+        "hpo_bench.conformance.Finding",
+    ],
+    "Errors": ["hpo_bench.errors"],
+}
+
+
+def on_files(files, config):
+    """Add the pages and the schema that are made of the code."""
+    made = {
+        "reference/suite-file.md": suite_page(),
+        "reference/suite.schema.json": json.dumps(Suite.model_json_schema(), indent=2),
+        "reference/command-line.md": command_page(),
+        "reference/python.md": python_page(),
+    }
+    for path, content in made.items():
+        files.append(File.generated(config, path, content=content))
+    return files
+
+
+def on_page_markdown(markdown, **_):
+    """Turn $...$ and $$...$$ into MathML, outside of code."""
+    parts = re.split(r"(^```.*?^```|`[^`\n]+`)", markdown, flags=re.DOTALL | re.MULTILINE)
+    return "".join(part if part.startswith("`") else _with_mathml(part) for part in parts)
+
+
+def _with_mathml(text):
+    text = re.sub(
+        r"\$\$(.+?)\$\$", lambda m: convert(m[1].strip(), display="block"), text, flags=re.DOTALL
+    )
+    return re.sub(r"\$([^$\n]+)\$", lambda m: convert(m[1]), text)
+
+
+def suite_page():
+    """Every key of a suite file, from the models that validate it."""
+    parts = [
+        "# Suite files",
+        "A suite file is TOML. Its keys, as the models say that validate it; the same as",
+        "[JSON schema](suite.schema.json), for editors that complete TOML. Any other key is",
+        "refused, with the one that was probably meant. A file without `name` has its own.",
+    ]
+    models = {
+        "Top level": Suite,
+        "`[objective]`": ObjectiveSpec,
+        "`[budget]`": Budget,
+        "`[methods.NAME]`": MethodSpec,
+    }
+    for title, model in models.items():
+        parts += [f"\n## {title}\n", _told(model), "", _keys(model)]
+    parts += [
+        "\n## `[space]`\n",
+        "Name of a hyperparameter to a fixed value, or to one of these tables:\n",
+        "| table | meaning |",
+        "| :--- | :--- |",
+        "| `{ low = 4, high = 64 }` | whole numbers, if both are |",
+        "| `{ low = 0.0, high = 0.5, step = 0.1 }` | in steps |",
+        "| `{ low = 1e-4, high = 1e-1, log = true }` | on a log scale |",
+        '| `{ choices = ["relu", "tanh"] }` | one of them |',
+        "\n## `[objectives.NAME]`\n",
+        "Instead of `[objective]`, for several: tables of the same keys.",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _told(model):
+    return griffe.load(f"{model.__module__}.{model.__qualname__}").docstring.value
+
+
+def _keys(model):
+    members = griffe.load(f"{model.__module__}.{model.__qualname__}").members
+    rows = ["| key | type | default | meaning |", "| :--- | :--- | :--- | :--- |"]
+    for name, field in model.model_fields.items():
+        docstring = members[name].docstring
+        meaning = " ".join(docstring.value.split()) if docstring else ""
+        kind = str(members[name].annotation).replace(" | ", " or ").removesuffix(" or None")
+        kind = re.sub(r"Annotated\[(\w[^()]*), Field\(([^)]*)\)\]", r"\1 (\2)", kind)
+        rows.append(f"| `{name}` | `{kind}` | {_default(field)} | {meaning} |")
+    return "\n".join(rows)
+
+
+def _default(field):
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    return "" if value is None else f"`{json.dumps(value)}`"
+
+
+def command_page():
+    """Every command, from the parser that reads it."""
+    group = typer.main.get_command(app)
+    parts = ["# Command line", group.help]
+    for name, command in group.commands.items():
+        own = typer.Context(command, info_name=f"hpo-bench {name}")
+        usage = " ".join(command.collect_usage_pieces(own))
+        parts += [f"\n## {name}\n", command.help, f"\n```text\nhpo-bench {name} {usage}\n```\n"]
+        rows = [_row(parameter, own) for parameter in command.params if not parameter.hidden]
+        parts += ["| parameter | meaning | default |", "| :--- | :--- | :--- |", *rows, ""]
+        epilog = (command.epilog or "").replace("\\n", "")
+        lines = [line.strip() for line in epilog.splitlines() if line.strip()]
+        parts += ["\n```text", *lines, "```"]
+    return "\n".join(parts) + "\n"
+
+
+def _row(parameter, context):
+    names = ", ".join(f"`{name}`" for name in parameter.opts)
+    if parameter.param_type_name == "argument":
+        names = f"`{parameter.metavar or parameter.name.upper()}`"
+    help_text = (getattr(parameter, "help", None) or "").replace("|", "\\|")
+    default = parameter.get_default(context, call=False)
+    shown = "" if default in (None, False, ()) else f"`{getattr(default, 'value', default)}`"
+    return f"| {names} | {help_text} | {shown} |"
+
+
+def python_page():
+    """What may be imported, from its docstrings."""
+    parts = ["# Python", "What other packages may build on. Everything else may change."]
+    for title, names in PYTHON.items():
+        parts += [f"\n## {title}\n", *(f"\n::: {name}\n" for name in names)]
+    return "\n".join(parts)

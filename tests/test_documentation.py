@@ -1,0 +1,159 @@
+"""What the README and the documentation show, executed.
+
+Python is run and suites are built, page by page in a directory of its own; a block whose first line
+names a file (`# first.toml`) is that file for what follows. The commands of the tutorial and of the
+how-to pages are run; those of other pages, which measure for hours or need a server, are parsed. So
+is what follows a comment `<!-- not run: why -->`.
+"""
+
+import configparser
+import contextlib
+import re
+import shlex
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import pytest
+from typer.main import get_command
+
+from hpo_bench import cli, suite
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(
+    r"(?P<mark>^<!-- not run: [^\n]+ -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```",
+    re.MULTILINE | re.DOTALL,
+)
+LEAST = {
+    "name": "page",
+    "objective": {"name": "hpo_bench.conformance.problems:Bowl"},
+    "budget": {"evaluations": 1},
+    "methods": {"random": {}},
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    text: str
+    is_run: bool
+
+    @property
+    def file(self):
+        """The file that its first line names."""
+        found = re.match(r"# (\S+\.(?:py|toml))\b(?!,)", self.text)
+        return found and found[1]
+
+
+def blocks(page):
+    found = (match.groupdict() for match in BLOCK.finditer(page.read_text()))
+    return [Block(b["language"], b["text"], b["mark"] is None) for b in found]
+
+
+def is_guide(page):
+    return page.name == "tutorial.md" or page.parent.name == "how-to"
+
+
+def commands(block):
+    """The commands of a block, each a list of words, without comments."""
+    for line in block.text.replace("\\\n", " ").splitlines():
+        # shlex takes the # within a word for a comment, too.
+        for part in re.sub(r"(^|\s)#.*", "", line).split("&&"):
+            words = shlex.split(part)
+            if words:
+                yield words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_page(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("HPO_BENCH_DATA", str(tmp_path / "data"))
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    before = set(sys.modules)
+    for block in blocks(page):
+        if block.file:
+            Path(block.file).write_text(block.text)
+        {"python": python, "toml": toml, "sh": sh}.get(block.language, lambda *_: None)(
+            block, monkeypatch, is_guide(page)
+        )
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+def python(block, _monkeypatch, _is_guide):
+    code = compile(block.text, block.file or "block", "exec")
+    if block.is_run:
+        exec(code, {"__name__": "block"})
+
+
+def toml(block, _monkeypatch, _is_guide):
+    table = tomllib.loads(block.text)
+    if not set(table) <= {*suite.Suite.model_fields, "objectives"}:
+        return  # of another kind: a part of a pyproject.toml
+    several = table.pop("objectives", {"": table.get("objective", LEAST["objective"])})
+    for objective in several.values():
+        made = suite.parse({**LEAST, **table, "objective": objective})
+        if block.is_run and {"objective", "methods"} <= set(table):
+            made.check()
+
+
+def sh(block, monkeypatch, is_run):
+    for words in commands(block):
+        if words[0] == "hpo-bench":
+            hpo_bench(words[1:], monkeypatch, is_run=is_run and block.is_run)
+        elif words[:3] == ["tox", "run", "-e"]:
+            assert set(words[3].split(",")) <= environments()
+        elif words[:2] == ["python", "-m"] and words[2].startswith("benchmarks"):
+            assert (ROOT / words[2].replace(".", "/")).with_suffix(".py").exists() or (
+                ROOT / words[2].replace(".", "/")
+            ).is_dir()
+        for word in words:
+            for extras in re.findall(r"^(?:\.|hpo-bench)\[([\w,]+)\]$", word):
+                assert set(extras.split(",")) <= extras_there()
+
+
+def hpo_bench(words, monkeypatch, *, is_run):
+    """Run a command in this process, or see that it can be parsed."""
+    if "<" in "".join(words) or not words or words[0].startswith("--"):
+        return
+    words = [word for word in words if word not in (">",)]
+    words = words[: words.index("runs.csv")] if "runs.csv" in words else words
+    if not is_run:
+        one = get_command(cli.app).commands[words[0]]
+        one.make_context(words[0], words[1:]).close()
+        return
+    if words[0] == "run" and "--workers" not in words:
+        words = [*words, "--workers", "1"]  # which changes no result, and starts no process
+    monkeypatch.setattr(sys, "argv", ["hpo-bench", *words])
+    with contextlib.suppress(SystemExit), pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code in (0, None), words
+
+
+def environments():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "tox.ini")
+    named = {name.removeprefix("testenv:") for name in parser.sections()}
+    return named | {name.strip() for name in parser["tox"]["env_list"].split(",")}
+
+
+def extras_there():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return set(project["optional-dependencies"])
+
+
+def test_blocks_are_found_and_run():
+    found = [block for page in PAGES for block in blocks(page)]
+    run = [block for page in PAGES if is_guide(page) for block in blocks(page) if block.is_run]
+    assert len(found) > 40
+    assert sum(block.language == "sh" for block in run) > 8
+
+
+def test_every_shipped_suite_is_listed():
+    text = (ROOT / "README.md").read_text()
+    assert all(f"| `{name}` |" in text for name in suite.shipped())
