@@ -276,10 +276,12 @@ def _execute(chosen: list[Suite], checkpoint_dir: Path | None, *, show: bool = F
 
     out = _console()
     report = run_suites(chosen, checkpoint_dir, _console(stderr=True))
-    held = open_existing(chosen[0].storage)
+    held = open_existing(
+        chosen[0].storage, patience=chosen[0].storage_patience, wait=not report.failures
+    )
     for one in chosen:
         if show and study_names(held, one.name):
-            _print_results(one.storage, one.name, Format.TABLE, out)
+            _print_results(held, one.name, Format.TABLE, out)
     if report.unfinished:
         out.print(f"Stopped: {len(report.unfinished)} runs left. The same command goes on.")
         raise typer.Exit(130)
@@ -300,19 +302,19 @@ def results(
     """Show what a suite found, also while it runs."""
     from hpo_bench.storage import members, open_existing
 
-    names = members(open_existing(storage), name)
+    opened = open_existing(storage)
+    names = members(opened, name)
     if len(names) > 1 and output is not Format.TABLE:
         raise InputError("SUITE", name, f"expected one objective's, for this format: {names}")
     for each in names:
-        _print_results(storage, each, output, _console())
+        _print_results(opened, each, output, _console())
 
 
-def _print_results(url: str, name: str, output: Format, console: Console) -> None:
+def _print_results(storage: BaseStorage, name: str, output: Format, console: Console) -> None:
     from hpo_bench.analysis.results import collect
     from hpo_bench.report import table
-    from hpo_bench.storage import open_existing
 
-    result = collect(open_existing(url), name)
+    result = collect(storage, name)
     if output is Format.TABLE:
         table.print_table(result, console)
         return
@@ -572,7 +574,8 @@ def dashboard(
         from optuna_dashboard import run_server
 
         from hpo_bench.report.notes import write_notes
-    opened = open_existing(storage)
+    # A page that waits is worse than one that fails, and is loaded again.
+    opened = open_existing(storage, patience=0)
     if notes:
         Console().print(f"Notes written: {write_notes(opened)}")
     Console().print(f"http://127.0.0.1:{port}  (Ctrl-C ends it; it has no login of its own)")

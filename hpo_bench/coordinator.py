@@ -40,7 +40,7 @@ def run_suites(
     notices = {suite.name: suite.check() for suite in suites}
     # Opened once before the workers meet there: processes that create the tables at the same
     # time crash each other.
-    storage = open_storage(suites[0].storage)
+    storage = open_storage(suites[0].storage, patience=suites[0].storage_patience)
     directory = checkpoint_directory or default_directory(suites[0].storage)
     make_directory(directory)
     runs = [run for suite in suites for run in runs_of(suite, directory)]

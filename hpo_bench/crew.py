@@ -224,7 +224,7 @@ class _Member(Child):
         self.send(("task", task))
 
     def hear(self, kind: str, content: Any) -> None:
-        """Take in what it says of its task."""
+        """Take in what it says of its task; that may take long where the storage is away."""
         self._heard_at = time.monotonic()
         if kind == "begun":
             self._began_at = self._heard_at
@@ -233,6 +233,7 @@ class _Member(Child):
             self.listener.report(*content)
         elif self.listener is not None and kind == "prune?":
             self.send(("verdict", self.listener.should_prune()))
+        self._heard_at = time.monotonic()
 
     def stop(self) -> None:
         if self.task is not None and not self._told_to_stop:
@@ -241,6 +242,8 @@ class _Member(Child):
 
     def is_overdue(self, timeout: float | None) -> bool:
         if timeout is None or self.task is None or self._began_at is None:
+            return False
+        if self.connection.poll():  # nobody was listening
             return False
         return time.monotonic() - self._heard_at > timeout
 

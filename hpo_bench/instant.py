@@ -6,6 +6,8 @@ or nothing of it.
 
 from __future__ import annotations
 
+from functools import partial
+
 import optuna
 from optuna.storages import InMemoryStorage
 
@@ -32,7 +34,7 @@ def write(study: optuna.Study, storage: MeteredStorage) -> None:
     )
     backend = backend_of(storage)
     assert backend is not None
-    write_study(study, backend, stored._study_id)
+    storage.patience.call(partial(write_study, study, backend, stored._study_id))
 
 
 class InMemoryCheckpoints(Checkpoints):

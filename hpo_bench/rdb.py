@@ -1,29 +1,102 @@
-"""Optuna's relational storage, read and written in bulk.
+"""Optuna's relational storage, read and written in bulk, and written once whatever happens.
 
 Optuna makes an object of every row, and a trial has some thirty: reading a study so takes several
 times as long as its rows do, and writing it, a transaction for every call, some twenty times. The
 tables are Optuna's; the names that are used here are private ones.
+
+A call that fails may have been carried out, if only its answer was lost. Most of Optuna's writes
+give the same when they are made again; those that do not are remembered here until they have
+succeeded, so that the same call, made again, first looks what the one before it has done.
 """
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 from collections import defaultdict
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial, TrialState
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.orm import Session
 
 
 class BulkStorage(RDBStorage):
-    """Optuna's storage, which reads a whole study at once."""
+    """Optuna's storage, which reads a whole study at once, and whose calls can be repeated."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        super().__init__(url, **options)
+        self._in_doubt: dict[object, Any] = {}
+        """Calls that have not succeeded yet -> what tells their traces."""
+
+    def create_new_study(
+        self, directions: Sequence[StudyDirection], study_name: str | None = None
+    ) -> int:
+        """Create a study; made again, find the one that was created."""
+        call = ("study", study_name)
+        is_repeated = call in self._in_doubt
+        self._in_doubt[call] = True
+        try:
+            study_id = super().create_new_study(directions, study_name)
+        except DuplicatedStudyError:
+            if study_name is None or not is_repeated:
+                del self._in_doubt[call]
+                raise
+            study_id = self.get_study_id_from_name(study_name)
+        del self._in_doubt[call]
+        return study_id
+
+    def _create_new_trial(
+        self, study_id: int, template_trial: FrozenTrial | None = None
+    ) -> FrozenTrial:
+        """Create a trial; made again, find the one that was created, by its start.
+
+        Optuna repeats this by itself, and would not see that it had succeeded before.
+        """
+        call = ("trial", study_id, None if template_trial is None else id(template_trial))
+        is_repeated = call in self._in_doubt
+        template = template_trial or self._in_doubt.get(call)
+        template = template or create_trial(state=TrialState.RUNNING)
+        self._in_doubt[call] = template
+        with Session(self.engine) as session, session.begin():
+            # Whoever holds this row is done then, be it a lost try of our own.
+            models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
+            row = _started_at(session, study_id, template) if is_repeated else None
+            row = row or self._get_prepared_new_trial(study_id, template, session)
+            made = copy.deepcopy(template)
+            made.number, made.datetime_start = cast(int, row.number), row.datetime_start
+            made._trial_id = cast(int, row.trial_id)
+        del self._in_doubt[call]
+        return made
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """Settle a trial; made again, see that it is settled so."""
+        call = ("state", trial_id, state)
+        is_repeated = call in self._in_doubt
+        self._in_doubt[call] = True
+        try:
+            is_set = super().set_trial_state_values(trial_id, state, values)
+        except UpdateFinishedTrialError:
+            is_set = is_repeated and self._is_settled(trial_id, state, values)
+            if not is_set:
+                del self._in_doubt[call]
+                raise
+        del self._in_doubt[call]
+        return is_set
+
+    def _is_settled(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
+        trial = self.get_trial(trial_id)
+        return trial.state is state and (values is None or trial.values == list(values))
 
     def _get_trials(
         self,
@@ -43,6 +116,14 @@ class BulkStorage(RDBStorage):
         """The names of all studies, without what else is known of them."""
         with self.engine.connect() as connection:
             return [name for (name,) in connection.execute(select(models.StudyModel.study_name))]
+
+
+def _started_at(session: Session, study_id: int, template: FrozenTrial) -> models.TrialModel | None:
+    """Find the trial that was made from a template, whose start nothing else shares."""
+    at = models.TrialModel(datetime_start=template.datetime_start)._datetime_start_utc
+    trial = models.TrialModel
+    found = select(trial).where(trial.study_id == study_id, trial._datetime_start_utc == at)
+    return session.scalars(found).one_or_none()
 
 
 def _read_trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
@@ -112,13 +193,20 @@ def _local(utc: datetime.datetime | None) -> datetime.datetime | None:
 
 
 def write_study(study: optuna.Study, backend: BulkStorage, study_id: int) -> None:
-    """Write what a study of another storage holds into an empty one: all of it or nothing."""
+    """Write what a study of another storage holds into an empty one: all of it or nothing.
+
+    Made again, it leaves what is there.
+    """
     attributes = {
         models.StudyUserAttributeModel: study.user_attrs,
         models.StudySystemAttributeModel: study._storage.get_study_system_attrs(study._study_id),
     }
     trials = study.get_trials(deepcopy=False)
     with Session(backend.engine) as session, session.begin():
+        models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
+        attribute = models.StudyUserAttributeModel
+        if session.scalars(select(attribute).where(attribute.study_id == study_id)).first():
+            return
         rows = [_trial(trial, study_id) for trial in trials]
         session.add_all(rows)
         session.flush()  # which gives them their ids

@@ -204,7 +204,7 @@ class _Execution:
         notify: Callable[[Status], None],
         should_stop: Callable[[], bool],
     ) -> None:
-        storage = open_storage(run.suite.storage)
+        storage = open_storage(run.suite.storage, patience=run.suite.storage_patience, wait=True)
         self.run = run
         self.worker = worker
         self.notify = notify

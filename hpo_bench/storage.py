@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,10 +21,25 @@ from optuna.storages import BaseStorage, get_storage
 from optuna.trial import TrialState
 
 from hpo_bench.errors import HpoBenchError, InputError
+from hpo_bench.outages import PATIENCE, Patience
 from hpo_bench.rdb import BulkStorage
 
 BUSY_TIMEOUT = 60
 """Seconds that a writer waits for SQLite's lock: far beyond the longest queue that was seen."""
+
+_LIBPQ = {
+    "application_name": "hpo-bench",
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""What a PostgreSQL connection is opened with: one that is cut without a word is noticed in less
+than a minute (the last in ms, the others in s)."""
+
+_MAKERS = 20
+"""Tries to open a new database while others make its tables, of which there are a dozen."""
 
 _COMPATIBLE: set[str] = set()
 """URLs whose tables this process has seen to be of Optuna's version: looking takes longer than a
@@ -31,19 +47,22 @@ short run."""
 
 
 class MeteredStorage(BaseStorage):
-    """An Optuna storage that adds up the time spent in it, whoever calls it."""
+    """An Optuna storage that adds up the time spent in it, and waits where it does not answer."""
 
     seconds: float
-    """Time spent inside the storage since it was opened, in seconds."""
+    """Time spent inside the storage since it was opened, in seconds, outages apart."""
+    patience: Patience
+    """How outages are waited for, and how long they have lasted."""
 
 
 def _metered(name: str) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        started = time.perf_counter()
+        started, waited = time.perf_counter(), self.patience.waited
         try:
-            return getattr(self.inner, name)(*args, **kwargs)
+            return self.patience.call(partial(getattr(self.inner, name), *args, **kwargs))
         finally:
-            self.seconds += time.perf_counter() - started
+            elapsed = time.perf_counter() - started
+            self.seconds += max(0.0, elapsed - (self.patience.waited - waited))
 
     method.__name__ = name
     return method
@@ -57,34 +76,63 @@ _METHODS = {
 _Metered = type("_Metered", (MeteredStorage,), _METHODS)
 
 
-def open_storage(url: str) -> MeteredStorage:
+def open_storage(url: str, *, patience: float = PATIENCE, wait: bool = False) -> MeteredStorage:
     """Open (and on first use create) the storage at a SQLAlchemy URL.
+
+    Args:
+        url: Where it is.
+        patience: Seconds that a later call waits while it does not answer.
+        wait: Wait for it now, too: it has answered before, and is only away.
 
     Raises:
         InputError: The URL is malformed, or nothing that can be used answers there.
+        HpoBenchError: It was waited for in vain.
     """
     parsed = _parse(url)
-    is_sqlite = parsed.get_backend_name() == "sqlite"
-    options: dict[str, Any] = (
-        {"connect_args": {"timeout": BUSY_TIMEOUT}} if is_sqlite else {"pool_pre_ping": True}
-    )
+    waiting = Patience(shown(url), patience)
+    open_now = partial(_open, url, _engine_options(parsed))
     try:
-        backend = BulkStorage(
-            url, engine_kwargs=options, skip_compatibility_check=url in _COMPATIBLE
-        )
+        backend = waiting.call(open_now) if wait else open_now()
+    except HpoBenchError:
+        raise
     except Exception as error:
         raise InputError("storage", shown(url), _why(error)) from error
     _COMPATIBLE.add(url)
-    if is_sqlite:
+    if parsed.get_backend_name() == "sqlite":
         _tune_sqlite(backend.engine)
-    return metered(get_storage(backend))
+    return metered(get_storage(backend), waiting)
 
 
-def metered(inner: BaseStorage) -> MeteredStorage:
-    """Add up the time spent in a storage from now on."""
+def _open(url: str, options: dict[str, Any]) -> BulkStorage:
+    tries = 0
+    while True:
+        try:
+            return BulkStorage(
+                url, engine_kwargs=options, skip_compatibility_check=url in _COMPATIBLE
+            )
+        except sqlalchemy.exc.DBAPIError as error:
+            # Others that open a new database may make a table between our look and our try.
+            is_race = isinstance(error, sqlalchemy.exc.IntegrityError) or "exists" in str(error)
+            tries += 1
+            if not is_race or tries > _MAKERS:
+                raise
+
+
+def _engine_options(url: sqlalchemy.URL) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": BUSY_TIMEOUT}}
+    if url.get_driver_name() not in ("psycopg", "psycopg2"):
+        return {"pool_pre_ping": True}
+    given = {name: value for name, value in _LIBPQ.items() if name not in url.query}
+    return {"pool_pre_ping": True, "connect_args": given}
+
+
+def metered(inner: BaseStorage, patience: Patience | None = None) -> MeteredStorage:
+    """Add up the time spent in a storage from now on, and wait for it as is said."""
     storage = cast(Any, _Metered())
     storage.inner = inner
     storage.seconds = 0.0
+    storage.patience = patience or Patience("in memory", 0.0)
     return cast(MeteredStorage, storage)
 
 
@@ -151,9 +199,9 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study:
 def all_study_names(storage: BaseStorage) -> list[str]:
     """Names of all studies, whoever made them."""
     backend = backend_of(storage)
-    if backend is None:
+    if backend is None or not isinstance(storage, MeteredStorage):
         return [study.study_name for study in storage.get_all_studies()]
-    return backend.study_names()
+    return storage.patience.call(backend.study_names)
 
 
 def study_names(storage: BaseStorage, suite: str | None = None) -> list[str]:
@@ -195,8 +243,8 @@ def unfinished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
 
-def open_existing(url: str) -> MeteredStorage:
-    """Open a storage to read from; unlike `open_storage`, never creates one.
+def open_existing(url: str, *, patience: float = PATIENCE, wait: bool = False) -> MeteredStorage:
+    """Open a storage to read from; as `open_storage`, but never creates one.
 
     Raises:
         InputError: As `open_storage`, or a SQLite file that is not there or holds no studies.
@@ -214,7 +262,7 @@ def open_existing(url: str) -> MeteredStorage:
             raise InputError("storage", url, _why(error)) from error
         if not has_studies:
             raise InputError("storage", url, "this database holds no studies of Optuna")
-    return open_storage(url)
+    return open_storage(url, patience=patience, wait=wait)
 
 
 def iterate_studies(storage: BaseStorage, suite: str) -> Iterator[optuna.Study]:

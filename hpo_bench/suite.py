@@ -16,6 +16,7 @@ from hpo_bench.budget import Budget
 from hpo_bench.errors import HpoBenchError, InputError, one_of
 from hpo_bench.given import FIRST_FRESH_SEED
 from hpo_bench.objectives import Objective
+from hpo_bench.outages import PATIENCE
 from hpo_bench.search import Search, Setup
 
 DEFAULT_STORAGE = "sqlite:///hpo-bench.db"
@@ -89,6 +90,8 @@ class Suite(_Table):
     """One run per method and seed; a number n stands for 0 .. n-1."""
     methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
     storage: str = DEFAULT_STORAGE
+    storage_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = PATIENCE
+    """Seconds that everybody waits for a storage which does not answer any more."""
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Worker processes; auto: one per usable core."""
     workers_per_run: Annotated[int, Field(ge=1)] = 1

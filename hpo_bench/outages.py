@@ -1,0 +1,114 @@
+"""Waiting for a storage that does not answer: restarts, cut connections, locks, full disks.
+
+A call that fails so is made again, the same call, until it succeeds or patience ends. Its first
+try may have been carried out all the same, and its answer lost on the way: that a repeated call
+changes nothing twice is seen to in `rdb`.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import exc
+
+from hpo_bench.errors import HpoBenchError
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 300.0
+"""Seconds: a database server is restarted, or its machine, in less."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+_OF_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")
+
+# Connections; a transaction that others were in the way of; resources; a server that is stopped
+# or starts; a lock; a replica that does not write yet (PostgreSQL's manual, appendix A).
+_OF_POSTGRESQL = ("08", "40", "53", "57P", "55P03", "25006")
+
+_Result = TypeVar("_Result")
+
+
+class Patience:
+    """How long calls wait for one storage.
+
+    Args:
+        place: The storage as it may be shown.
+        seconds: How long an outage may last; 0 to wait for nothing.
+    """
+
+    def __init__(self, place: str, seconds: float) -> None:
+        self._place = place
+        self._seconds = seconds
+        self.waited = 0.0
+        """Seconds that were waited so far."""
+
+    def call(self, call: Callable[[], _Result]) -> _Result:
+        """Make a call, again and again while the storage does not answer.
+
+        Raises:
+            HpoBenchError: It does not for too long.
+        """
+        try:
+            return call()
+        except Exception as error:
+            reason = outage(error)
+            if reason is None or not self._seconds:
+                raise
+        began = time.monotonic()
+        logger.warning(
+            "the storage does not answer (%s): waiting up to %g s for it", reason, self._seconds
+        )
+        try:
+            result = self._repeat(call, until=began + self._seconds)
+        finally:
+            self.waited += time.monotonic() - began
+        logger.warning("the storage answers again: going on")
+        return result
+
+    def _repeat(self, call: Callable[[], _Result], until: float) -> _Result:
+        pause = _FIRST_PAUSE
+        while True:
+            # Not all at once, when a server comes back that has kept many waiting.
+            time.sleep(pause * random.uniform(0.5, 1))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            try:
+                return call()
+            except Exception as error:
+                reason = outage(error)
+                if reason is None:
+                    raise
+                if time.monotonic() > until:
+                    raise HpoBenchError(
+                        f"the storage {self._place} has not answered for {self._seconds:g} s "
+                        f"({reason}); what was recorded is safe, and once the storage is back, "
+                        "the same command goes on"
+                    ) from error
+
+
+def outage(error: BaseException | None) -> str | None:
+    """Why the storage could not answer, in one line; None if it did, and the fault is another."""
+    while error is not None and not isinstance(error, exc.DBAPIError | exc.TimeoutError):
+        error = error.__cause__
+    if isinstance(error, exc.TimeoutError):
+        return "no connection is free"
+    if error is None or not _is_passing(error):
+        return None
+    lines = str(error.orig).strip().splitlines()
+    return lines[0] if lines else type(error.orig).__name__
+
+
+def _is_passing(error: exc.DBAPIError) -> bool:
+    if error.connection_invalidated:
+        return True
+    if not isinstance(error, exc.OperationalError | exc.InterfaceError):
+        return False
+    if (name := getattr(error.orig, "sqlite_errorname", None)) is not None:
+        return str(name).startswith(_OF_SQLITE)
+    # A client that has no connection at all gives no code.
+    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    return code is None or str(code).startswith(_OF_POSTGRESQL)
