@@ -15,7 +15,6 @@ from rich.console import Console
 from hpo_bench.checkpoints import default_directory, make_directory
 from hpo_bench.engines.local import Report, execute_all
 from hpo_bench.errors import HpoBenchError
-from hpo_bench.manifest import usable_cores
 from hpo_bench.objectives import Objective
 from hpo_bench.progress import ProgressDisplay
 from hpo_bench.runs import check_unchanged, runs_of
@@ -63,8 +62,9 @@ def run_suites(
 
 
 def _runs_at_once(suite: Suite, objective: Objective) -> int:
-    workers = usable_cores() if suite.workers == "auto" else suite.workers
-    return workers if objective.is_simulated else max(1, workers // suite.workers_per_run)
+    if objective.is_simulated:
+        return suite.n_workers
+    return max(1, suite.n_workers // suite.workers_per_run)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from optuna.storages import BaseStorage, get_storage
 from optuna.trial import TrialState
 
 from hpo_bench.errors import HpoBenchError, InputError
+from hpo_bench.mounts import network_type
 from hpo_bench.outages import PATIENCE, Patience
 from hpo_bench.rdb import BulkStorage
 
@@ -85,12 +86,26 @@ def open_storage(url: str, *, patience: float = PATIENCE, wait: bool = False) ->
         wait: Wait for it now, too: it has answered before, and is only away.
 
     Raises:
-        InputError: The URL is malformed, or nothing that can be used answers there.
+        InputError: The URL is malformed, nothing that can be used answers there, or it is a
+            SQLite file on a network file system.
         HpoBenchError: It was waited for in vain.
     """
+    file = sqlite_file(url)
+    if file is not None and (kind := network_type(file)) is not None:
+        raise InputError(
+            "storage",
+            url,
+            f"it lies on a network file system ({kind}), where SQLite's locks do not hold and its "
+            "files come to harm; expected a local directory, or a server: "
+            "postgresql+psycopg://user@host/database",
+        )
+    return _opened(url, patience, wait=wait)
+
+
+def _opened(url: str, patience: float, *, wait: bool) -> MeteredStorage:
     parsed = _parse(url)
     waiting = Patience(shown(url), patience)
-    open_now = partial(_open, url, _engine_options(parsed))
+    open_now = partial(_open, url)
     try:
         backend = waiting.call(open_now) if wait else open_now()
     except HpoBenchError:
@@ -103,7 +118,8 @@ def open_storage(url: str, *, patience: float = PATIENCE, wait: bool = False) ->
     return metered(get_storage(backend), waiting)
 
 
-def _open(url: str, options: dict[str, Any]) -> BulkStorage:
+def _open(url: str) -> BulkStorage:
+    options = _engine_options(_parse(url))
     tries = 0
     while True:
         try:
@@ -244,7 +260,7 @@ def unfinished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 
 def open_existing(url: str, *, patience: float = PATIENCE, wait: bool = False) -> MeteredStorage:
-    """Open a storage to read from; as `open_storage`, but never creates one.
+    """Open a storage to read from, wherever it lies; as `open_storage`, but never creates one.
 
     Raises:
         InputError: As `open_storage`, or a SQLite file that is not there or holds no studies.
@@ -262,7 +278,7 @@ def open_existing(url: str, *, patience: float = PATIENCE, wait: bool = False) -
             raise InputError("storage", url, _why(error)) from error
         if not has_studies:
             raise InputError("storage", url, "this database holds no studies of Optuna")
-    return open_storage(url, patience=patience, wait=wait)
+    return _opened(url, patience, wait=wait)
 
 
 def iterate_studies(storage: BaseStorage, suite: str) -> Iterator[optuna.Study]:

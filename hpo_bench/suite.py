@@ -15,11 +15,15 @@ from hpo_bench import methods, objectives
 from hpo_bench.budget import Budget
 from hpo_bench.errors import HpoBenchError, InputError, one_of
 from hpo_bench.given import FIRST_FRESH_SEED
+from hpo_bench.manifest import usable_cores
 from hpo_bench.objectives import Objective
 from hpo_bench.outages import PATIENCE
 from hpo_bench.search import Search, Setup
 
 DEFAULT_STORAGE = "sqlite:///hpo-bench.db"
+
+MAX_SQLITE_WORKERS = 32
+"""Processes that write to one SQLite file before they wait for each other: docs/storage.md."""
 
 NOT_IDENTITY = {"data_dir"}
 """Options of an objective that say where things lie on one machine, not what is measured."""
@@ -138,6 +142,18 @@ class Suite(_Table):
                 )
         return self
 
+    @property
+    def n_workers(self) -> int:
+        """How many worker processes there are on this machine."""
+        if self.workers != "auto":
+            return self.workers
+        cores = usable_cores()
+        return min(cores, MAX_SQLITE_WORKERS) if self._is_sqlite else cores
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self.storage.startswith("sqlite")
+
     def build_objective(self, seed: int) -> Objective:
         """Make the objective of a run; loads no data yet.
 
@@ -203,12 +219,23 @@ class Suite(_Table):
         """
         if len(set(self.seeds)) != len(self.seeds):
             raise InputError("seeds", self.seeds, "expected each seed once")
+        if self._is_sqlite and self.n_workers > MAX_SQLITE_WORKERS:
+            expected = (
+                f"a SQLite file holds {MAX_SQLITE_WORKERS} that write at the same time; expected "
+                "as many at most, or a server: --storage postgresql+psycopg://user@host/database"
+            )
+            raise InputError("workers", self.workers, expected)
         objective = self.build_objective(self.seeds[0])
         if not objective.search_space:
             raise InputError("space", self.space, "nothing is left to search: give a range")
         if objective.is_simulated:
             self._check_simulated()
         notices: list[str] = []
+        if self.workers == "auto" and self.n_workers < usable_cores():
+            notices.append(
+                f"{self.n_workers} workers on {usable_cores()} cores: as many as SQLite holds; a "
+                "PostgreSQL storage holds more"
+            )
         if self.confirm and not objectives.takes_seed(self.objective.name):
             notices.append(
                 f"confirm: {self.objective.name} takes no seed; unless it has noise of its own, "
@@ -292,7 +319,9 @@ def load_all(
     text, default_name = _read(name_or_path)
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise HpoBenchError(f"{name_or_path} cannot be used: it is nested too deeply") from None
+    except ValueError as error:  # also of numbers with too many digits
         raise HpoBenchError(f"{name_or_path} is not valid TOML: {error}") from None
     table.setdefault("name", default_name)
     is_several = "objectives" in table

@@ -1,4 +1,6 @@
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import optuna
@@ -104,3 +106,44 @@ def test_reading_never_creates_a_database(url, tmp_path):
     with pytest.raises(InputError, match="there is no such file"):
         open_existing(url)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("mounts", "refused"),
+    [
+        ("server:/home {root} nfs4 rw 0 0", "nfs4"),
+        ("//server/home {root} cifs rw 0 0", "cifs"),
+        ("me@server: {root} fuse.sshfs rw 0 0", "fuse.sshfs"),
+        ("lustre@tcp:/scratch {parent} lustre rw 0 0", "lustre"),
+        ("server:/ {parent} nfs rw 0 0\n/dev/sda1 {root} ext4 rw 0 0", None),
+        ("/dev/sda1 {root} ext4 rw 0 0\nserver:/ {root} ceph rw 0 0", "ceph"),
+        ("server:/ /elsewhere nfs rw 0 0", None),
+        ("server:/ {root}x nfs rw 0 0", None),
+    ],
+)
+def test_sqlite_on_a_network_file_system_is_refused(tmp_path, monkeypatch, mounts, refused):
+    root = tmp_path / "a directory"
+    root.mkdir()
+    listed = tmp_path / "mounts"
+    places = {"root": str(root).replace(" ", "\\040"), "parent": str(tmp_path)}
+    listed.write_text(f"/dev/vda / ext4 rw 0 0\n{mounts.format(**places)}\n")
+    monkeypatch.setattr("hpo_bench.mounts.MOUNTS", listed)
+    url = f"sqlite:///{root / 'a.db'}"
+    if refused is None:
+        open_storage(url)
+        return
+    with pytest.raises(InputError, match=rf"network file system \({refused}\).*postgresql"):
+        open_storage(url)
+    assert not (root / "a.db").exists()
+
+
+def test_processes_that_meet_at_an_empty_database_do_not_disturb_each_other(any_url):
+    opening = f"from hpo_bench.storage import open_storage; open_storage({any_url!r})"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", opening], stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for process in processes:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    assert optuna.get_all_study_names(any_url) == []

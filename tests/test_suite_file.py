@@ -3,7 +3,7 @@ from copy import deepcopy
 import pytest
 
 from hpo_bench import suite
-from hpo_bench.errors import HpoBenchError
+from hpo_bench.errors import HpoBenchError, InputError
 
 GOOD = {
     "name": "mine",
@@ -237,3 +237,14 @@ def test_where_data_lie_is_no_part_of_what_a_run_is():
     here = suite.parse(changed("objective.options", {"data_dir": "/here"}))
     there = suite.parse(changed("objective.options", {"data_dir": "/there"}))
     assert here.definition("random") == there.definition("random")
+
+
+def test_more_workers_than_sqlite_holds_are_refused(toy_suite, monkeypatch):
+    toy_suite(workers=32).check()
+    with pytest.raises(InputError, match=r"workers: 33 .*SQLite file holds 32.*postgresql"):
+        toy_suite(workers=33).check()
+    toy_suite(workers=33, storage="postgresql+psycopg://me@host/database").check()
+    monkeypatch.setattr("hpo_bench.suite.usable_cores", lambda: 100)
+    suite = toy_suite(workers="auto")
+    assert suite.n_workers == 32
+    assert any("32 workers on 100 cores" in notice for notice in suite.check())
