@@ -84,7 +84,7 @@ def read(path: Path) -> tuple[Card, Columns, str]:
         raise HpoBenchError(f"{path} cannot be read: {error.strerror}") from None
     try:
         card, columns = (_from_parquet if path.suffix == ".parquet" else _from_csv)(path, content)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, NotImplementedError, csv.Error, zlib.error) as error:
         raise HpoBenchError(f"{path} is not a table of trainings: {_first_line(error)}") from None
     missing = [name for name in (*card.space, *OWN_COLUMNS) if name not in columns]
     if missing:
