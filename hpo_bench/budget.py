@@ -62,12 +62,15 @@ class Spent:
     evaluations: int = 0
     seconds: float = 0.0
     best: float | None = None
+    ended: float = 0.0
+    """When the last job was recorded, in seconds since 1970."""
 
     def add(self, job: JobRecord) -> None:
         """Count one more job."""
         self.epochs += job.epochs
         self.evaluations += 1
         self.seconds += job.wall_seconds
+        self.ended = max(self.ended, job.ended or 0.0)
         if job.fidelity >= self.max_fidelity and job.value is not None:
             is_best = self.best is None or self._reaches(job.value, self.best)
             self.best = job.value if is_best else self.best

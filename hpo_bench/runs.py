@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -370,6 +371,8 @@ class _Execution:
             pruned=outcome.pruned,
             epochs=work.epochs,
             train_seconds=work.train_seconds,
+            # A clock may be put back; the order of the jobs must not be.
+            ended=max(time.time(), self.spent.ended),
             **elapsed,
         )
         told = {**work.measurements, "worker": work.worker or self.worker}
