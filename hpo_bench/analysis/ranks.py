@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from math import sqrt
 
 import numpy as np
@@ -28,6 +29,21 @@ class Ranking:
     """Friedman's test that all methods rank alike; None for two methods, which it cannot test."""
     critical_difference: float
     """Nemenyi: mean ranks that are closer than this do not differ at the 5% level."""
+
+    @property
+    def differing(self) -> list[tuple[str, str]]:
+        """Pairs that differ by Nemenyi's test, the better one first.
+
+        None where Friedman's test does not say that there is any difference: it comes first.
+        """
+        if self.p is not None and self.p > ALPHA:
+            return []
+        placed = list(zip(self.methods, self.mean_ranks, strict=True))
+        return [
+            (better, worse)
+            for (better, low), (worse, high) in combinations(placed, 2)
+            if high - low > self.critical_difference
+        ]
 
 
 def rank(scores: Mapping[str, Mapping[str, float]], *, maximise: Mapping[str, bool]) -> Ranking:

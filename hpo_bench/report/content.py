@@ -122,7 +122,12 @@ def across(summaries: Sequence[Summary], ranking: Ranking) -> Section:
         "Mean validation value with its 95% interval; less is better where it is minimised (min). "
         "Baselines, which have no rank, stand last.",
     )
-    return Section("Across objectives", [friedman, table, figures.ranks(ranking), means, note])
+    differing = "; ".join(f"{better} before {worse}" for better, worse in ranking.differing)
+    told = (
+        f"Differ by Nemenyi's test: {differing}." if differing else "No two methods differ by rank."
+    )
+    parts: list[Part] = [f"{friedman} {told}", table, figures.ranks(ranking), means, note]
+    return Section("Across objectives", parts)
 
 
 def _with_default(summary: Summary) -> list[MethodSummary]:

@@ -222,33 +222,26 @@ def time_parts(summary: Summary) -> dict[str, tuple[float, float, float, float]]
 
 
 def ranks(ranking: Ranking) -> Figure:
-    """Critical-difference diagram: mean ranks, with a bar of the length that matters."""
-    best = min(ranking.mean_ranks)
+    """Critical-difference diagram: mean ranks, each with half of the difference that matters."""
     layout = named_rows("mean rank (1 is best)")
-    layout["shapes"] = [
-        {
-            "type": "rect",
-            "xref": "x",
-            "yref": "paper",
-            "x0": best,
-            "x1": best + ranking.critical_difference,
-            "y0": 0,
-            "y1": 1,
-            "line": {"width": 0},
-            "fillcolor": _rgba(COLOURS[2], 0.15),
-        }
-    ]
+    half = ranking.critical_difference / 2
     return Figure(
         "ranks",
         "Critical difference",
-        "Mean ranks over objectives; what stands in the shaded range does not differ from the "
-        "best at the 5% level (Nemenyi).",
+        "Mean ranks over objectives, with half of the critical difference to each side: methods "
+        "whose bars do not overlap differ at the 5% level (Nemenyi).",
         [
             {
                 "type": "scatter",
                 "mode": "markers",
                 "x": ranking.mean_ranks,
                 "y": ranking.methods,
+                "error_x": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [half] * len(ranking.methods),
+                    "arrayminus": [half] * len(ranking.methods),
+                },
                 "marker": {"color": COLOURS[0], "size": 11},
                 "showlegend": False,
             }

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from written import history
 
 from hpo_bench.analysis import curves
@@ -38,6 +40,19 @@ def test_the_area_is_that_under_the_steps():
     # 0.2 from 1 to 2, 0.6 from 2 to 4
     assert curves.mean_incumbent(run, "evaluations", 1, 4) == pytest.approx((0.2 + 1.2) / 3)
     assert curves.mean_incumbent(run, "evaluations", 1.5, 2.5) == pytest.approx(0.4)
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=3, max_size=8),
+    st.floats(1, 1.9),
+    st.floats(2, 3),
+)
+def test_the_area_is_the_mean_over_moments(values, start, stop):
+    run = history(values)
+    moments = np.linspace(start, stop, 20_001)
+    expected = curves.incumbents_at(run, "evaluations", moments).mean()
+    found = curves.mean_incumbent(run, "evaluations", start, stop)
+    assert found == pytest.approx(expected, abs=1e-3)
 
 
 def test_areas_are_taken_where_all_runs_are_at_work():

@@ -15,6 +15,27 @@ def test_the_interval_is_scipys_bca():
     assert made.n == 8
 
 
+def test_the_interval_is_efrons_by_its_definition():
+    """Bias correction from the resampled means, acceleration from the jackknife; skewed values."""
+    values = np.random.default_rng(3).gamma(0.5, size=12)
+    n = len(values)
+    draws = np.random.default_rng(1).integers(n, size=(200_000, n))
+    means = values[draws].mean(axis=1)
+    correction = stats.norm.ppf(np.mean(means < values.mean()))
+    jackknife = np.array([np.delete(values, i).mean() for i in range(n)])
+    apart = jackknife.mean() - jackknife
+    acceleration = np.sum(apart**3) / (6 * np.sum(apart**2) ** 1.5)
+    ends = []
+    for z in stats.norm.ppf([0.025, 0.975]):
+        moved = correction + (correction + z) / (1 - acceleration * (correction + z))
+        ends.append(np.quantile(means, stats.norm.cdf(moved)))
+    made = estimate(values.tolist())
+    width = ends[1] - ends[0]
+    assert (made.low, made.high) == pytest.approx(ends, abs=0.03 * width)
+    # It is not the percentile interval, which is off by more on the skewed side.
+    assert abs(np.quantile(means, 0.975) - ends[1]) > 0.05 * width
+
+
 def test_too_few_replicates_have_no_interval():
     assert estimate([0.5] * (MIN_SEEDS - 1)) == Estimate(0.5, None, None, 5)
     assert estimate([]) is None

@@ -21,6 +21,17 @@ def test_a_target_that_is_never_reached_has_no_expected_running_time():
     assert (found.low, found.high) == (expected.low, expected.high)
 
 
+def test_the_success_rate_has_wilsons_interval():
+    """With no success in n it ends at z^2 / (n + z^2), by hand."""
+    found = targets.reached([history([0.1])] * 6, 0.9)
+    z = stats.norm.ppf(0.975)
+    assert found.low == pytest.approx(0, abs=1e-12)
+    assert found.high == pytest.approx(z**2 / (6 + z**2))
+    found = targets.reached([history([0.9])] * 4 + [history([0.1])] * 4, 0.9)
+    half = z / 2 * np.sqrt(1 / (8 + z**2))
+    assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
+
+
 def test_less_is_better_where_it_is_minimised():
     assert targets.cost_of(history([3.0, 1.0], maximise=False), 2.0) == 2
     assert targets.cost_of(history([3.0, 1.0], maximise=True), 2.0) == 1
@@ -33,6 +44,20 @@ def test_the_distribution_is_the_share_of_runs_and_targets_reached():
     # after one: the second run has one of two targets; after two: one and two of two
     assert made.share.tolist() == [0.0, 0.25, 0.75]
     assert made.low is None
+
+
+def test_the_distribution_is_scipys_of_all_costs():
+    rng = np.random.default_rng(2)
+    runs = [history(rng.uniform(size=15).tolist(), seed=seed) for seed in range(8)]
+    aims, x = [0.6, 0.9, 0.99], np.arange(16.0)
+    costs = np.array([targets.cost_of(run, aim) for run in runs for aim in aims])
+    assert np.isinf(costs).any()
+    # Those that were never reached are censored at the end.
+    sample = stats.CensoredData(
+        costs[np.isfinite(costs)], right=[15.5] * int(np.isinf(costs).sum())
+    )
+    expected = stats.ecdf(sample).cdf.evaluate(x)
+    np.testing.assert_allclose(targets.distribution(runs, aims, x).share, expected, atol=1e-12)
 
 
 def test_the_band_is_around_the_distribution():

@@ -1,0 +1,158 @@
+"""How often `compare` finds a regression that was planted, and raises an alarm where there is none.
+
+Random search on the recorded table `lenet5-shapes`, before and after a change of the training that
+makes every accuracy worse by the same share, or does nothing. What else differs is what differs
+between two runs of anything: which configurations the method draws, and which of the recorded
+trainings answers for each (the seeds of a table's trainings are dealt out anew). A repetition draws
+all of it again, before and after.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import optuna
+import typer
+from rich.console import Console
+from rich.progress import track
+from scipy import stats
+
+import hpo_bench
+from hpo_bench import suite
+from hpo_bench.analysis.change import compare_suites
+from hpo_bench.objectives.table.files import Columns, read, write
+from hpo_bench.runs import execute, runs_of
+from hpo_bench.storage import open_storage
+from samplers import RandomSampler
+
+from .markdown import rows
+
+TABLE = Path(hpo_bench.__file__).parent / "tables" / "lenet5-shapes.csv.gz"
+
+KINDS = {
+    "nothing, drawn again": (False, True),
+    "worse, drawn again": (True, True),
+    "worse, same draws": (True, False),
+}
+"""What is changed -> whether training is worse, whether all is drawn again."""
+
+Verdicts = dict[tuple[str, int], tuple[str, float]]
+"""(what was changed, seeds) -> verdict, gain."""
+
+
+class Redrawn(RandomSampler):
+    """Random search that draws otherwise from the same seed."""
+
+    def __init__(self, *, seed: int, draw: int) -> None:
+        super().__init__(seed=int(np.random.SeedSequence([seed, draw]).generate_state(1)[0]))
+
+
+def dealt_anew(columns: Columns, draw: int, share: float) -> Columns:
+    """Deal a table's trainings out to other seeds, each value less by a share."""
+    rng = np.random.default_rng(draw)
+    names = [name for name in columns if name in ("c1", "c3", "c5")]
+    points = list(zip(*(columns[name] for name in names), strict=True))
+    seeds = sorted(set(columns["seed"]))
+    dealt = {
+        point: dict(zip(seeds, rng.permutation(seeds), strict=True))
+        for point in sorted(set(points))
+    }
+    made: dict[str, Sequence[Any]] = {
+        **columns,
+        "seed": [int(dealt[p][s]) for p, s in zip(points, columns["seed"], strict=True)],
+        "value": [(1 - share) * float(value) for value in columns["value"]],
+    }
+    # A table's trainings are told apart by the order in which they stand.
+    order = sorted(range(len(points)), key=lambda i: (points[i], made["seed"][i], i))
+    return {name: [values[i] for i in order] for name, values in made.items()}
+
+
+def run(folder: Path, name: str, draw: int, share: float, seeds: int, evaluations: int) -> None:
+    """Run the suite on a table of its own; again with more seeds, it goes on."""
+    place = folder / name
+    if not place.exists():
+        place.mkdir()
+        card, columns, _ = read(TABLE)
+        write(place / "table.csv", card, dealt_anew(columns, draw, share))
+    made = suite.parse(
+        {
+            "name": "planted",
+            "objective": {
+                "name": "table",
+                "options": {"table": "table.csv", "data_dir": str(place)},
+            },
+            "budget": {"evaluations": evaluations},
+            "seeds": seeds,
+            "methods": {
+                "search": {
+                    "sampler": "benchmarks.planted_regression:Redrawn",
+                    "options": {"draw": draw},
+                }
+            },
+            "storage": f"sqlite:///{place}/runs.db",
+        }
+    )
+    for one in runs_of(made, place):
+        execute(one)
+
+
+def repetition(number: int, counts: Sequence[int], evaluations: int, share: float) -> Verdicts:
+    """Compare one run before with each kind of change after it, with more and more seeds."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    found: Verdicts = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for n in counts:
+            run(folder, "before", 2 * number, 0.0, n, evaluations)
+            before = open_storage(f"sqlite:///{folder}/before/runs.db")
+            for kind, (is_worse, is_redrawn) in KINDS.items():
+                draw = 2 * number + is_redrawn
+                run(folder, kind, draw, share if is_worse else 0.0, n, evaluations)
+                after = open_storage(f"sqlite:///{folder}/{kind}/runs.db")
+                changes = compare_suites([((before, "planted"), (after, "planted"))])
+                (change,) = changes.methods
+                found[kind, n] = change.verdict, change.comparison.gain.mean
+    return found
+
+
+def main(
+    repetitions: Annotated[int, typer.Option(min=1)] = 20,
+    seeds: Annotated[str, typer.Option(help="Runs before, and as many after.")] = "6,10,20,30",
+    evaluations: Annotated[int, typer.Option(help="Of each run; the table has 48.")] = 20,
+    regression: Annotated[float, typer.Option(help="Share of the accuracy that is lost.")] = 0.01,
+    processes: Annotated[int, typer.Option(help="At the same time.")] = os.cpu_count() or 1,
+) -> None:
+    """Print a Markdown table of how often the change was called worse, with its 95% interval."""
+    counts = [int(n) for n in seeds.split(",")]
+    work = partial(repetition, counts=counts, evaluations=evaluations, share=regression)
+    with ProcessPoolExecutor(processes) as pool:
+        results = pool.map(work, range(repetitions))
+        console = Console(stderr=True)
+        found = list(track(results, "repetitions", total=repetitions, console=console))
+    body = []
+    for kind in KINDS:
+        cells = []
+        for n in counts:
+            verdicts = Counter(one[kind, n][0] for one in found)
+            interval = stats.binomtest(verdicts["worse"], repetitions).proportion_ci(
+                method="wilson"
+            )
+            better = f", {verdicts['better']} better" if verdicts["better"] else ""
+            rate = f"{verdicts['worse']} [{interval.low:.0%}, {interval.high:.0%}]"
+            spread = np.std([one[kind, n][1] for one in found], ddof=1)
+            cells.append(f"{rate}{better}; ±{spread:.4f}")
+        body.append([kind, *cells])
+    print(f"Called worse, of {repetitions}; planted: {regression:.1%}. ±: of the mean gain.\n")
+    print("\n".join(rows(["changed", *(f"{n} seeds" for n in counts)], body)))
+
+
+if __name__ == "__main__":
+    typer.run(main)
