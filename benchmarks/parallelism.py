@@ -1,0 +1,145 @@
+"""What several workers within a run are worth, and what they cost the search that they speed up.
+
+Every method searches recorded tables in simulated time, with the same budget on 1, 2, 4, ...
+simulated workers. Speed-up: seconds of training for each second of the run. Regret: of what was
+found, 0 for the best training on the table and 1 for the median one. With more workers a method
+knows less when it is asked; the paired difference of regrets is what that costs it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, Any
+
+import numpy as np
+import optuna
+import typer
+from optuna.study import StudyDirection
+from rich.console import Console
+from rich.progress import track
+
+from hpo_bench import suite
+from hpo_bench.analysis.intervals import Estimate, estimate
+from hpo_bench.analysis.results import collect
+from hpo_bench.objectives.table.replay import Replay
+from hpo_bench.runs import execute, runs_of
+from hpo_bench.storage import open_storage
+
+from .markdown import rows
+
+TABLES: dict[str, dict[str, Any]] = {
+    "hpobench-phoneme": {"name": "hpobench", "options": {"dataset": "phoneme"}},
+    "hpolib-protein": {"name": "hpolib", "options": {"dataset": "protein_structure"}},
+    "nasbench201-cifar10": {"name": "nasbench201", "options": {"dataset": "cifar10"}},
+    "lenet5-shapes": {"name": "table", "options": {"table": "lenet5-shapes"}},
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "random": {},
+    "pso": {},
+    "bohb": {},
+    "tpe": {"sampler": "optuna.samplers:TPESampler"},
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one run has come to."""
+
+    speed_up: float
+    regret: float
+
+
+def search(cell: tuple[str, str, int, int], evaluations: int) -> Found:
+    """Run one method once: (method, table, seed, workers)."""
+    method, table, seed, workers = cell
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        spec = TABLES[table]
+        made = suite.parse(
+            {
+                "name": "parallel",
+                "objective": {**spec, "options": {**spec["options"], "clock": "simulated"}},
+                "budget": {"epochs": 1},
+                "seeds": [seed],
+                "methods": {method: METHODS[method]},
+                "workers_per_run": workers,
+                "storage": f"sqlite:///{folder}/runs.db",
+            }
+        )
+        objective = made.build_objective(seed)
+        assert isinstance(objective, Replay)
+        budget = made.budget.model_copy(update={"epochs": evaluations * objective.max_fidelity})
+        made = made.model_copy(update={"budget": budget})
+        for run in runs_of(made, Path(folder)):
+            execute(run)
+        (result,) = collect(open_storage(made.storage), "parallel").runs
+    assert result.validation is not None
+    last = objective.trainings.values[:, :, -1]
+    maximise = objective.directions[0] is StudyDirection.MAXIMIZE
+    best, median = (np.nanmax if maximise else np.nanmin)(last), np.nanmedian(last)
+    regret = (result.validation - best) / (median - best)
+    return Found(result.train_seconds / result.wall_seconds, float(regret))
+
+
+def main(
+    workers: Annotated[str, typer.Option(help="Simulated ones.")] = "1,2,4,8,16",
+    seeds: Annotated[int, typer.Option(min=6, help="Runs of each method on each table.")] = 20,
+    evaluations: Annotated[int, typer.Option(help="The budget, in full evaluations.")] = 64,
+    processes: Annotated[int, typer.Option(help="Real ones.")] = os.cpu_count() or 1,
+) -> None:
+    """Print Markdown tables: speed-up, regret, and what more than one worker costs in regret."""
+    counts = [int(n) for n in workers.split(",")]
+    cells = list(product(METHODS, TABLES, range(seeds), counts))
+    with ProcessPoolExecutor(processes) as pool:
+        done = pool.map(partial(search, evaluations=evaluations), cells, chunksize=4)
+        found = dict(
+            zip(cells, track(done, total=len(cells), console=Console(stderr=True)), strict=True)
+        )
+
+    def over_seeds(method: str, n: int, measure: str) -> list[float]:
+        """Mean over the tables, seed by seed: a replicate."""
+        return [
+            fmean(getattr(found[method, table, seed, n], measure) for table in TABLES)
+            for seed in range(seeds)
+        ]
+
+    speed_ups, regrets, costs = [], [], []
+    for method in METHODS:
+        alone = over_seeds(method, counts[0], "regret")
+        speed_ups.append(
+            [method, *(_told(over_seeds(method, n, "speed_up"), ".2f") for n in counts)]
+        )
+        regrets.append([method, *(_told(over_seeds(method, n, "regret"), ".4f") for n in counts)])
+        lost = [
+            [more - one for more, one in zip(over_seeds(method, n, "regret"), alone, strict=True)]
+            for n in counts[1:]
+        ]
+        costs.append([method, *(_told(each, "+.4f") for each in lost)])
+    print(f"{len(TABLES)} tables, {seeds} seeds, {evaluations} full evaluations; means over tables")
+    print("with 95% BCa intervals over seeds.")
+    _print("Speed-up", counts, speed_ups)
+    _print("Regret", counts, regrets)
+    _print(f"Regret beyond that with {counts[0]}, paired by seed", counts[1:], costs)
+
+
+def _told(values: Sequence[float], form: str) -> str:
+    made = estimate(values)
+    assert isinstance(made, Estimate)
+    return f"{made.mean:{form}} [{made.low:{form}}, {made.high:{form}}]"
+
+
+def _print(title: str, counts: Sequence[int], body: Sequence[Sequence[str]]) -> None:
+    print(f"\n**{title}**\n")
+    print("\n".join(rows(["method", *(f"{n} workers" for n in counts)], body)))
+
+
+if __name__ == "__main__":
+    typer.run(main)
