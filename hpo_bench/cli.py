@@ -564,7 +564,8 @@ def dashboard(
     storage: StorageOption = DEFAULT_STORAGE,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8080,
     notes: Annotated[
-        bool, typer.Option("--notes", help="First write a note on every study: how it stands.")
+        bool,
+        typer.Option("--notes", help="First write on every study how it stands, with pictures."),
     ] = False,
 ) -> None:
     """Open optuna-dashboard on the storage; it listens on this machine only."""
@@ -577,6 +578,12 @@ def dashboard(
     # A page that waits is worse than one that fails, and is loaded again.
     opened = open_existing(storage, patience=0)
     if notes:
-        Console().print(f"Notes written: {write_notes(opened)}")
+        with needing("report", "the pictures of a comparison"):
+            from hpo_bench.report.dashboard import write_figures
+        noted = write_notes(opened)
+        drawn, left_out = write_figures(opened)
+        Console().print(f"Written: {noted} notes, pictures on {drawn} studies")
+        for name in left_out:
+            Console().print(f"{name}: no pictures, it has too many studies")
     Console().print(f"http://127.0.0.1:{port}  (Ctrl-C ends it; it has no login of its own)")
     run_server(opened, host="127.0.0.1", port=port)
