@@ -9,6 +9,7 @@ import re
 import griffe
 import typer
 from latex2mathml.converter import convert
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 from hpo_bench.budget import Budget
@@ -71,10 +72,15 @@ def on_page_markdown(markdown, **_):
 
 
 def _with_mathml(text):
-    text = re.sub(
-        r"\$\$(.+?)\$\$", lambda m: convert(m[1].strip(), display="block"), text, flags=re.DOTALL
-    )
-    return re.sub(r"\$([^$\n]+)\$", lambda m: convert(m[1]), text)
+    text = re.sub(r"\$\$(.+?)\$\$", lambda m: _mathml(m[1], "block"), text, flags=re.DOTALL)
+    return re.sub(r"\$([^$\n]+)\$", lambda m: _mathml(m[1], "inline"), text)
+
+
+def _mathml(equation, display):
+    made = convert(equation.strip(), display=display)
+    if "\\" in made:
+        raise PluginError(f"the converter does not know a command of this equation: {equation}")
+    return made
 
 
 def suite_page():

@@ -85,15 +85,21 @@ class Suite(_Table):
     """Objective x methods x seeds, under one budget."""
 
     name: Name
+    """Of its studies; by default that of the file."""
     description: str = ""
+    """What it compares, for people."""
     objective: ObjectiveSpec
+    """What is searched."""
     space: dict[str, Any] | str | None = None
     """What to search: name -> fixed value or range; None for the objective's default."""
     budget: Budget
+    """What each run may spend."""
     seeds: Annotated[Seeds, Field(min_length=1)] = [0, 1, 2]
     """One run per method and seed; a number n stands for 0 .. n-1."""
     methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
+    """How it is searched: name -> method."""
     storage: str = DEFAULT_STORAGE
+    """SQLAlchemy URL of the database that holds the studies."""
     storage_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = PATIENCE
     """Seconds that everybody waits for a storage which does not answer any more."""
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
