@@ -385,6 +385,8 @@ class Measure(StrEnum):
 
     VALIDATION = "validation"
     TEST = "test"
+    CONFIRMED = "confirmed"
+    CONFIRMED_TEST = "confirmed_test"
 
 
 @app.command(
@@ -401,7 +403,8 @@ def compare(
     new: Annotated[str, typer.Argument(metavar="NEW", help="The same after a change.")],
     storage: StorageOption = DEFAULT_STORAGE,
     measure: Annotated[
-        Measure, typer.Option(help="Of the incumbents: what methods search by, or the test.")
+        Measure,
+        typer.Option(help="Of incumbents: what is searched by, the test, or trained again."),
     ] = Measure.VALIDATION,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:

@@ -13,7 +13,7 @@ from hpo_bench.analysis.history import History, by_method, history_of
 from hpo_bench.analysis.intervals import TOO_FEW
 from hpo_bench.analysis.results import results_of
 from hpo_bench.analysis.stored import StoredSuite, read_suite
-from hpo_bench.analysis.summary import finished_of, found_by
+from hpo_bench.analysis.summary import finished_of, found_by, measure_name
 from hpo_bench.errors import HpoBenchError
 
 _SAME = (
@@ -76,7 +76,7 @@ class Changes:
     """What became of the methods of a suite, or of several that were compared together."""
 
     measure: str
-    """`validation` or `test`."""
+    """One of `analysis.summary.MEASURES`."""
     metric: str
     methods: list[Change]
     notes: list[str]
@@ -96,7 +96,7 @@ def compare_suites(pairs: Sequence[tuple[Place, Place]], measure: str = "validat
 
     Args:
         pairs: For each objective, storage and suite before the change, and after it; one at least.
-        measure: `validation` (of the incumbents, by which a method searches) or `test`.
+        measure: One of `analysis.summary.MEASURES`: `validation` is what methods search by.
 
     Raises:
         HpoBenchError: They are not of the same objective, space and budget, or have no finished
@@ -120,8 +120,7 @@ def compare_suites(pairs: Sequence[tuple[Place, Place]], measure: str = "validat
     judged = adjusted([change.comparison for change in changes])
     changes = [replace(c, comparison=made) for c, made in zip(changes, judged, strict=True)]
     validation = metrics.pop() if len(metrics) == 1 else "validation value"
-    metric = validation if measure == "validation" else "test accuracy"
-    return Changes(measure, metric, changes, notes)
+    return Changes(measure, measure_name(measure, validation), changes, notes)
 
 
 def _compare(old: StoredSuite, new: StoredSuite, measure: str) -> tuple[list[Change], list[str]]:

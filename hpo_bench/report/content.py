@@ -13,7 +13,7 @@ from hpo_bench.analysis.history import AXES, History, by_method
 from hpo_bench.analysis.intervals import MIN_SEEDS, TOO_FEW, Estimate
 from hpo_bench.analysis.ranks import Ranking
 from hpo_bench.analysis.results import DEFAULT
-from hpo_bench.analysis.summary import MethodSummary, Summary
+from hpo_bench.analysis.summary import MethodSummary, Summary, measure_name
 from hpo_bench.analysis.targets import Reached
 from hpo_bench.report import figures, space
 from hpo_bench.report.parts import (
@@ -347,12 +347,6 @@ def _tests(summary: Summary) -> list[Part]:
     if not summary.comparisons:
         parts.append("No two methods have a seed in common: nothing to compare.")
     return parts
-
-
-def measure_name(measure: str, metric: str) -> str:
-    """Name what methods are compared by."""
-    name = "test accuracy" if measure.endswith("test") else metric
-    return f"{name}, confirmed" if measure.startswith("confirmed") else name
 
 
 def _against(summary: Summary) -> list[Part]:

@@ -1,7 +1,7 @@
 import numpy as np
 import optuna
 import pytest
-from written import write_run
+from written import write_again, write_run
 
 from hpo_bench.analysis.change import compare_suites
 from hpo_bench.errors import HpoBenchError
@@ -88,6 +88,17 @@ def test_the_test_values_can_be_compared():
         write_run(new, [0.5], seed=seed, tests=[0.8])
     assert verdict_of(old, new) == "no difference shown"
     assert verdict_of(old, new, "test") == "worse"
+
+
+def test_what_was_trained_again_can_be_compared():
+    old, new = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
+    for seed in range(8):
+        for storage, again in ((old, 0.7 + 0.001 * seed), (new, 0.6)):
+            write_run(storage, [0.9], seed=seed)
+            write_again(storage, [again, again], seed=seed)
+    assert verdict_of(old, new) == "no difference shown"
+    assert verdict_of(old, new, "confirmed") == "worse"
+    assert compared(old, new, "confirmed").metric == "validation accuracy, confirmed"
 
 
 @pytest.mark.parametrize(
