@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -148,6 +149,30 @@ def dynamic_spaces(method: Method) -> str | None:
     return None
 
 
+def several_threads(method: Method) -> str | None:
+    """A study that several threads optimise at once ends as it should (`n_jobs`)."""
+    sampler = method.sampler()
+    if sampler is None:
+        return "does not apply: it must be told the space beforehand"
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(_conditional, n_trials=N_TRIALS, n_jobs=4)
+    assert [trial.number for trial in study.trials] == list(range(N_TRIALS))
+    assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
+    return None
+
+
+def pickled(method: Method) -> str | None:
+    """A copy that went through pickle proposes, as one that is sent to another process."""
+    sampler = method.sampler()
+    if sampler is None:
+        return "does not apply: it must be told the space beforehand"
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(_conditional, n_trials=5)
+    study.sampler = pickle.loads(pickle.dumps(sampler))
+    study.optimize(_conditional, n_trials=5)
+    return None
+
+
 def restart_in_a_fresh_process(method: Method) -> str | None:
     """A run that is killed and resumed repeats nothing, and ends as an undisturbed one if it can.
 
@@ -208,6 +233,8 @@ METHOD_CHECKS: tuple[Callable[[Method], str | None], ...] = (
     ask_and_tell,
     several_workers,
     dynamic_spaces,
+    several_threads,
+    pickled,
     restart_in_a_fresh_process,
 )
 """What a method's own tests should hold it to; each takes a `Method`."""
