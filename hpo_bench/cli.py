@@ -8,7 +8,7 @@ import tomllib
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import optuna
 import typer
@@ -398,7 +398,8 @@ class Measure(StrEnum):
 )
 def compare(
     old: Annotated[
-        str, typer.Argument(metavar="OLD", help="A suite in the storage, or STORAGE#SUITE.")
+        str,
+        typer.Argument(metavar="OLD", help="A suite in the storage, or STORAGE#SUITE; or a JSON."),
     ],
     new: Annotated[str, typer.Argument(metavar="NEW", help="The same after a change.")],
     storage: StorageOption = DEFAULT_STORAGE,
@@ -408,7 +409,12 @@ def compare(
     ] = Measure.VALIDATION,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
-    """Say for each method whether a change has made it better or worse; for CI by exit status."""
+    """Say for each method whether a change has made it better or worse; for CI by exit status.
+
+    Two JSON files of pytest-benchmark are compared by their times.
+    """
+    if old.endswith(".json") and new.endswith(".json"):
+        _compare_benchmarks(Path(old), Path(new), output)
     with needing("report", "the comparison"):
         from hpo_bench.analysis.change import compare_suites
     from hpo_bench.report import change
@@ -425,6 +431,24 @@ def compare(
         }[output](found)
         print(made)  # noqa: T201
     raise typer.Exit(found.exit_status)
+
+
+def _compare_benchmarks(old: Path, new: Path, output: Format) -> NoReturn:
+    with needing("report", "the comparison"):
+        from hpo_bench.analysis.timings import compare_timings, exit_status
+    from hpo_bench.report import change, markdown, table, timings
+
+    found = compare_timings(old, new)
+    status, made = exit_status(found), timings.to_table(found)
+    if output is Format.TABLE:
+        change.print_made(made, [], _console())
+    elif output is Format.MARKDOWN:
+        print(markdown.table(made))  # noqa: T201
+    elif output is Format.CSV:
+        print(table.records_to_csv(timings.to_records(found)))  # noqa: T201
+    else:
+        print(timings.to_json(found, status))  # noqa: T201
+    raise typer.Exit(status)
 
 
 def _pairs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
@@ -45,14 +46,18 @@ def to_table(changes: Changes) -> Table:
 
 def print_table(changes: Changes, console: Console) -> None:
     """Print for people."""
-    made = to_table(changes)
+    print_made(to_table(changes), changes.notes, console)
+
+
+def print_made(made: Table, notes: Sequence[str], console: Console) -> None:
+    """Print a table with what must be read beside it."""
     table = TerminalTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for place, heading in enumerate(made.headings):
         table.add_column(escape(heading), justify="right" if place else "left")
     for row in made.rows:
         table.add_row(*map(escape, row))
     console.print(table)
-    for note in (made.caption, *changes.notes):
+    for note in (made.caption, *notes):
         console.print(note, style="dim", highlight=False, markup=False)
 
 
