@@ -122,8 +122,12 @@ def costs_until(histories: Sequence[History]) -> Array:
 
 
 def _random_values(histories: Sequence[History]) -> Array:
-    """Full evaluations of random search, the failed ones left out."""
-    runs = [h.values for h in histories if is_random(h)]
+    """Full evaluations of random search, the failed ones left out.
+
+    Those with a larger budget begin with the same draws, which must not count twice.
+    """
+    usual = [h for h in histories if h.attributes.get("budget_factor", 1) == 1]
+    runs = [h.values for h in usual if is_random(h)]
     values = np.concatenate(runs) if runs else np.empty(0)
     return values[~np.isnan(values)]
 

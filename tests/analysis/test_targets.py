@@ -88,6 +88,12 @@ def test_few_evaluations_tell_few_targets():
     assert targets.spread_from_random([history([0.1])]) == []
 
 
+def test_random_search_with_a_larger_budget_does_not_count_twice():
+    run = history(np.arange(1.0, 101.0).tolist())
+    larger = history([*range(1, 101), *[1000.0] * 100], attributes={"budget_factor": 2})
+    assert targets.from_random([run, larger]) == targets.from_random([run])
+
+
 def test_random_search_is_known_by_what_it_is():
     sampler = {"method": "optuna.samplers:RandomSampler"}
     assert targets.is_random(history([], method="baseline", attributes=sampler))
