@@ -10,6 +10,7 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.storage import sqlite_file
@@ -75,7 +76,8 @@ class Checkpoints:
             "sha256": hashlib.sha256(state).hexdigest(),
         }
         path = self._path(number)
-        partial = path.with_suffix(".partial")
+        # A name of its own: who has lost the run, and does not know it yet, may write, too.
+        partial = path.with_suffix(f".{uuid4().hex}")
         try:
             with partial.open("wb") as file:
                 file.write(json.dumps(header).encode() + b"\n" + state)
@@ -83,6 +85,7 @@ class Checkpoints:
                 os.fsync(file.fileno())
             partial.replace(path)
         except OSError as error:
+            partial.unlink(missing_ok=True)
             raise HpoBenchError(f"{path} cannot be written: {error.strerror}") from error
 
     def load(self, number: int) -> tuple[Progress, bytes] | None:

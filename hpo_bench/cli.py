@@ -78,6 +78,17 @@ CheckpointOption = Annotated[
     Path | None,
     typer.Option("--checkpoint-dir", metavar="DIR", help="Where evaluations under way are kept."),
 ]
+MethodsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B",
+        help="Only these methods of the suite.",
+        autocompletion=_methods_that_start_so,
+    ),
+]
+ObjectivesOption = Annotated[
+    str | None, typer.Option(metavar="A,B", help="Only these, of a suite with several.")
+]
 SettingsOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any key of the suite, dotted."),
@@ -135,17 +146,8 @@ def _root(
 )
 def run(
     name: SuiteArgument,
-    methods: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A,B",
-            help="Only these methods of the suite.",
-            autocompletion=_methods_that_start_so,
-        ),
-    ] = None,
-    objectives: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Only these, of a suite with several.")
-    ] = None,
+    methods: MethodsOption = None,
+    objectives: ObjectivesOption = None,
     seeds: SeedsOption = None,
     storage: OtherStorageOption = None,
     workers: WorkersOption = None,
@@ -153,13 +155,65 @@ def run(
     checkpoint_dir: CheckpointOption = None,
     settings: SettingsOption = None,
 ) -> None:
-    """Run a suite, or go on with it: the same command resumes where it stopped."""
+    """Run a suite, or go on with it: the same command resumes where it stopped.
+
+    Where other processes work on the same suite, the runs are shared.
+    """
     overrides = _overrides(settings, seeds, storage, workers, data_dir)
-    only = None if objectives is None else objectives.split(",")
-    chosen = suite.load_all(name, overrides, only)
-    if methods is not None:
-        chosen = [_only(one, methods.split(",")) for one in chosen]
-    _run(chosen, checkpoint_dir)
+    _run(_chosen(name, overrides, methods, objectives), checkpoint_dir)
+
+
+@app.command(
+    epilog="""Examples:\n
+    hpo-bench worker my-suite.toml --storage postgresql+psycopg://user@host/database\n
+    hpo-bench worker quickstart --storage $URL --workers 1 --checkpoint-dir /shared/dir"""
+)
+def worker(
+    name: SuiteArgument,
+    methods: MethodsOption = None,
+    objectives: ObjectivesOption = None,
+    seeds: SeedsOption = None,
+    storage: OtherStorageOption = None,
+    workers: WorkersOption = None,
+    data_dir: DataOption = None,
+    checkpoint_dir: CheckpointOption = None,
+    settings: SettingsOption = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Stay until all runs are finished, to take over if need be."),
+    ] = False,
+) -> None:
+    """Join a suite from any machine that reaches its storage; leave when no run is free.
+
+    SIGTERM saves what is under way and leaves; whoever comes next goes on with it.
+    """
+    overrides = _overrides(settings, seeds, storage, workers, data_dir)
+    chosen = _chosen(name, overrides, methods, objectives)
+    _execute(chosen, checkpoint_dir, wait=wait)
+
+
+@app.command(epilog="Example:  hpo-bench status quickstart")
+def status(
+    name: SuiteArgument,
+    methods: MethodsOption = None,
+    objectives: ObjectivesOption = None,
+    seeds: SeedsOption = None,
+    storage: OtherStorageOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Show how the runs of a suite stand, and who works on them."""
+    from hpo_bench.standing import standing
+
+    overrides = _overrides(settings, seeds, storage, None, None)
+    listing = Table("run", "spent", "evaluations", "best", "state", box=None, header_style="bold")
+    for each in standing(_chosen(name, overrides, methods, objectives)):
+        found = each.status
+        figures = ["–", "0", "–"]
+        if found is not None:
+            best = "–" if found.incumbent is None else f"{found.incumbent:.4f}"
+            figures = [f"{found.share:.0%}", str(found.evaluations), best]
+        listing.add_row(each.run.study_name, *figures, each.state)
+    _console().print(listing)
 
 
 @app.command(
@@ -196,6 +250,15 @@ def record(
     _execute([made], checkpoint_dir)
     rows = recording.export(made, output)
     _console().print(f"{output}: {rows} rows. Replay them with the objective 'table'.")
+
+
+def _chosen(
+    name: str, overrides: dict[str, Any], methods: str | None, objectives: str | None
+) -> list[Suite]:
+    """Read a suite, or as much of it as was asked for."""
+    only = None if objectives is None else objectives.split(",")
+    chosen = suite.load_all(name, overrides, only)
+    return chosen if methods is None else [_only(one, methods.split(",")) for one in chosen]
 
 
 def _overrides(
@@ -269,20 +332,24 @@ def _run(chosen: list[Suite], checkpoint_dir: Path | None) -> None:
     _console().print(f"Look at every study with:  hpo-bench dashboard{where}", highlight=False)
 
 
-def _execute(chosen: list[Suite], checkpoint_dir: Path | None, *, show: bool = False) -> None:
+def _execute(
+    chosen: list[Suite], checkpoint_dir: Path | None, *, show: bool = False, wait: bool = True
+) -> None:
     """Run suites; leave the program with a status of its own if that did not finish."""
     from hpo_bench.coordinator import run_suites
     from hpo_bench.storage import open_existing, study_names
 
     out = _console()
-    report = run_suites(chosen, checkpoint_dir, _console(stderr=True))
+    report = run_suites(chosen, checkpoint_dir, _console(stderr=True), wait=wait)
     held = open_existing(
         chosen[0].storage, patience=chosen[0].storage_patience, wait=not report.failures
     )
     for one in chosen:
         if show and study_names(held, one.name):
             _print_results(held, one.name, Format.TABLE, out)
-    if report.unfinished:
+    for why in report.taken.values():
+        out.print(f"Left to others: {why}", highlight=False, markup=False)
+    if report.unfinished or (wait and report.taken):
         out.print(f"Stopped: {len(report.unfinished)} runs left. The same command goes on.")
         raise typer.Exit(130)
     if report.failures:

@@ -1,40 +1,42 @@
-"""Suites from start to end: checked, locked, executed, watched."""
+"""Suites from start to end: checked, executed, watched."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from hpo_bench.checkpoints import default_directory, make_directory
 from hpo_bench.engines.local import Report, execute_all
-from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives import Objective
 from hpo_bench.progress import ProgressDisplay
 from hpo_bench.runs import check_unchanged, runs_of
-from hpo_bench.storage import all_study_names, open_storage, shown, sqlite_file
+from hpo_bench.storage import all_study_names, open_storage
 from hpo_bench.suite import Suite
 
 
 def run_suites(
-    suites: Sequence[Suite], checkpoint_directory: Path | None, console: Console
+    suites: Sequence[Suite],
+    checkpoint_directory: Path | None,
+    console: Console,
+    *,
+    wait: bool = True,
 ) -> Report:
     """Run suites, or go on with them, with the same worker processes.
+
+    Any number of processes may do so at the same time, on any machines that reach the storage:
+    each run is worked on by one of them.
 
     Args:
         suites: What to compare; all in one storage and with as many workers.
         checkpoint_directory: Where evaluations under way are kept; None for the default place.
         console: Where progress and notices are shown.
+        wait: Stay until the runs that others work on are finished, too.
 
     Raises:
-        HpoBenchError: Before any work: something in a suite cannot be used, what an objective
-            needs is not there, or another process is at work on the same suite.
+        HpoBenchError: Before any work: something in a suite cannot be used, or what an objective
+            needs is not there.
     """
     notices = {suite.name: suite.check() for suite in suites}
     # Opened once before the workers meet there: processes that create the tables at the same
@@ -43,49 +45,22 @@ def run_suites(
     directory = checkpoint_directory or default_directory(suites[0].storage)
     make_directory(directory)
     runs = [run for suite in suites for run in runs_of(suite, directory)]
-    with ExitStack() as locks:
-        for suite in suites:
-            locks.enter_context(_alone(suite))
-        held = set(all_study_names(storage))
-        for run in runs:
-            if run.study_name in held:
-                check_unchanged(run, storage)
-        objectives = [suite.build_objective(suite.seeds[0]) for suite in suites]
-        for objective in objectives:
-            objective.provide()
-        for name, told in notices.items():
-            for notice in told:
-                text = notice if len(suites) == 1 else f"{name}: {notice}"
-                console.print(f"note: {text}", style="yellow", highlight=False, markup=False)
-        with ProgressDisplay(runs, console) as display:
-            return execute_all(runs, _runs_at_once(suites[0], objectives[0]), display)
+    held = set(storage.patience.call(lambda: all_study_names(storage)))
+    for run in runs:
+        if run.study_name in held:
+            check_unchanged(run, storage)
+    objectives = [suite.build_objective(suite.seeds[0]) for suite in suites]
+    for objective in objectives:
+        objective.provide()
+    for name, told in notices.items():
+        for notice in told:
+            text = notice if len(suites) == 1 else f"{name}: {notice}"
+            console.print(f"note: {text}", style="yellow", highlight=False, markup=False)
+    with ProgressDisplay(runs, console) as display:
+        return execute_all(runs, _runs_at_once(suites[0], objectives[0]), display, wait=wait)
 
 
 def _runs_at_once(suite: Suite, objective: Objective) -> int:
     if objective.is_simulated:
         return suite.n_workers
     return max(1, suite.n_workers // suite.workers_per_run)
-
-
-@contextmanager
-def _alone(suite: Suite) -> Iterator[None]:
-    """Hold a lock on the suite in its storage: two coordinators would work on the same trials.
-
-    Raises:
-        HpoBenchError: Another process of this machine holds it.
-    """
-    file = sqlite_file(suite.storage)
-    place = shown(suite.storage) if file is None else str(file.resolve())
-    key = hashlib.sha256(f"{place}\n{suite.name}".encode()).hexdigest()[:16]
-    lock = FileLock(Path(tempfile.gettempdir()) / f"hpo-bench-{os.getuid()}-{key}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise HpoBenchError(
-            f"another process is running suite {suite.name!r} in this storage "
-            f"(it holds {lock.lock_file})"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

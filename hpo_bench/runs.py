@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +23,13 @@ from hpo_bench.crew import Alone, Crew, Post, Processes
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.evaluator import Evaluator, Task, Work
 from hpo_bench.given import Given, Seeded, fresh_seeds
+from hpo_bench.leases import holding
 from hpo_bench.manifest import manifest
 from hpo_bench.objectives import Objective
 from hpo_bench.search import Job, Search, Setup
 from hpo_bench.simulation import Simulated
 from hpo_bench.spaces import Configuration, to_table
-from hpo_bench.storage import load_study, open_storage, recorded, unfinished
+from hpo_bench.storage import MeteredStorage, load_study, open_storage, recorded, unfinished
 from hpo_bench.suite import Suite
 
 MAX_FAILURES = 5
@@ -166,6 +168,8 @@ def execute(
         processes: Who evaluates where the suite asks for workers within a run; None starts them.
 
     Raises:
+        TakenError: Another process works on it.
+        LeaseLostError: Another process has taken it over from this one.
         HpoBenchError: The storage holds a study of that name that was made otherwise, or too
             many evaluations failed in a row.
     """
@@ -174,14 +178,25 @@ def execute(
             return execute(
                 run, worker=worker, notify=notify, should_stop=should_stop, processes=own
             )
-    execution = _Execution(run, worker, notify, should_stop)
-    status = execution.execute(processes)
+    with _storage_of(run) as storage:
+        execution = _Execution(run, storage, worker, notify, should_stop)
+        status = execution.execute(processes)
     again = execution.confirmation() if status.finished else None
     if again is None:
         return status
     unfinished = replace(status, finished=None)
-    confirming = _Execution(again, worker, lambda _: notify(unfinished), should_stop)
-    return status if confirming.execute(processes).finished else unfinished
+    with _storage_of(again) as storage:
+        confirming = _Execution(again, storage, worker, lambda _: notify(unfinished), should_stop)
+        return status if confirming.execute(processes).finished else unfinished
+
+
+@contextmanager
+def _storage_of(run: Run) -> Iterator[MeteredStorage]:
+    """Open the storage for one run, and hold that run's lease unless it has ended."""
+    storage = open_storage(run.suite.storage, patience=run.suite.storage_patience, wait=True)
+    lease = holding(storage, run.study_name, run.suite.lease_seconds)
+    with nullcontext() if has_ended(run, storage) else lease:
+        yield storage
 
 
 @dataclass
@@ -201,11 +216,11 @@ class _Execution:
     def __init__(
         self,
         run: Run,
+        storage: MeteredStorage,
         worker: str,
         notify: Callable[[Status], None],
         should_stop: Callable[[], bool],
     ) -> None:
-        storage = open_storage(run.suite.storage, patience=run.suite.storage_patience, wait=True)
         self.run = run
         self.worker = worker
         self.notify = notify
@@ -424,6 +439,27 @@ class _Follower:
     def should_prune(self) -> bool:
         with self._execution.clock.sampling():
             return self._under_way.job.trial.should_prune()
+
+
+def observe(run: Run, storage: optuna.storages.BaseStorage) -> Status | None:
+    """Say how a run stands by what its storage holds; None if it has not been begun.
+
+    What an evaluation under way has spent is counted once it is done.
+    """
+    try:
+        study = load_study(storage, run.study_name)
+    except KeyError:
+        return None
+    spent = spent_by(run.build_objective(), study.get_trials(deepcopy=False))
+    return Status(spent.share(run.budget), spent.evaluations, spent.best, run.ended(study))
+
+
+def has_ended(run: Run, storage: optuna.storages.BaseStorage) -> bool:
+    """Whether nothing is left to do for a run."""
+    try:
+        return run.ended(load_study(storage, run.study_name)) is not None
+    except KeyError:
+        return False
 
 
 def is_stored(run: Run, storage: optuna.storages.BaseStorage) -> bool:

@@ -127,6 +127,8 @@ class Suite(_Table):
 
     By seeds that no run has, at full fidelity, outside of the budget; the method is not told.
     """
+    lease_seconds: Annotated[float, Field(ge=2)] = 120.0
+    """Seconds without a sign of life after which another process may take a run over."""
 
     @model_validator(mode="after")
     def _is_one_or_the_other(self) -> Suite:

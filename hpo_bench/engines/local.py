@@ -15,11 +15,15 @@ from typing import Any, Protocol
 
 from hpo_bench.crew import Processes
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.leases import LeaseLostError, TakenError
 from hpo_bench.processes import SIGNALS, Child, Tell, settle_in, speaking, use_one_thread_each
 from hpo_bench.runs import Run, Status, execute
 
 MAX_DEATHS = 3
 """Workers that may die over one run before it is given up."""
+
+RETRY_SECONDS = 5.0
+"""How often it is seen whether a run that somebody else works on is free."""
 
 LEAVING_SECONDS = 10.0
 """Time for a worker that has nothing to do to end by itself."""
@@ -43,10 +47,16 @@ class Report:
     """Left in the middle, because of a stop; executing them again goes on."""
     failures: dict[str, str]
     """Study name -> why its run could not go on."""
+    taken: dict[str, str]
+    """Study name -> who works on it, not known to have finished it."""
 
 
-def execute_all(runs: Sequence[Run], workers: int, watcher: Watcher) -> Report:
+def execute_all(
+    runs: Sequence[Run], workers: int, watcher: Watcher, *, wait: bool = True
+) -> Report:
     """Execute runs in worker processes until all are finished, or until asked to stop.
+
+    Runs that others work on are left to them, and gone on with if they leave them.
 
     The first SIGINT or SIGTERM lets every worker save its evaluation and leave; a second one
     kills them (what they had under way is repeated from its last checkpoint). A worker that dies
@@ -56,15 +66,17 @@ def execute_all(runs: Sequence[Run], workers: int, watcher: Watcher) -> Report:
         runs: What to execute; any order gives the same results.
         workers: How many processes at most.
         watcher: Told what happens, in this process.
+        wait: Stay until the runs of others are finished, too, instead of leaving once there is
+            nothing to take.
     """
     use_one_thread_each()
-    pool = _Pool(runs, min(workers, len(runs)), watcher)
+    pool = _Pool(runs, min(workers, len(runs)), watcher, wait=wait)
     with _signals(pool):
         try:
             pool.run()
         finally:
             pool.kill()
-    return Report([*pool.left, *pool.pending], pool.failures)
+    return Report([*pool.left, *pool.pending], pool.failures, pool.taken)
 
 
 @contextmanager
@@ -100,10 +112,13 @@ class _Worker(Child):
 class _Pool:
     """The workers, and the runs that wait for one."""
 
-    def __init__(self, runs: Sequence[Run], size: int, watcher: Watcher) -> None:
+    def __init__(self, runs: Sequence[Run], size: int, watcher: Watcher, *, wait: bool) -> None:
         self.pending = deque(runs)
         self.left: list[Run] = []
         self.failures: dict[str, str] = {}
+        self._wait = wait
+        self._put_off: deque[tuple[float, Run, str]] = deque()  # until when, and why
+        self._has_said_that_it_waits = False
         self._size = size
         self._watcher = watcher
         self._workers: list[_Worker] = []
@@ -112,6 +127,11 @@ class _Pool:
         self._interrupts = 0
         self._told_to_stop = False
 
+    @property
+    def taken(self) -> dict[str, str]:
+        """Study name -> who works on it, of the runs that are left to others."""
+        return {run.study_name: why for _, run, why in self._put_off}
+
     def interrupt(self) -> None:
         """Ask to stop; called by a signal handler, so it only takes note."""
         self._interrupts += 1
@@ -119,7 +139,7 @@ class _Pool:
     def run(self) -> None:
         """Execute until nothing is pending and nobody is busy."""
         self._assign()
-        while any(worker.run for worker in self._workers):
+        while self._is_busy() or self._waits():
             # The timeout lets a signal that arrived meanwhile be seen.
             for worker in speaking(self._workers, timeout=0.2):
                 self._hear(worker)
@@ -127,6 +147,7 @@ class _Pool:
                 break
             if self._interrupts and not self._told_to_stop:
                 self._stop()
+            self._take_up()
             self._assign()
         for worker in self._workers:
             worker.stop()
@@ -139,6 +160,25 @@ class _Pool:
             worker.kill()
             if worker.run is not None:
                 self.left.append(worker.run)
+
+    def _is_busy(self) -> bool:
+        return any(worker.run for worker in self._workers)
+
+    def _waits(self) -> bool:
+        """Whether there is nothing to do but to see what becomes of the runs of others."""
+        waits = self._wait and bool(self._put_off) and not self._told_to_stop
+        if waits and not self._is_busy() and not self._has_said_that_it_waits:
+            self._has_said_that_it_waits = True
+            self._watcher.notice(
+                f"nothing else is left: waiting for {len(self._put_off)} runs that others work on. "
+                f"{self._put_off[0][2]}"
+            )
+        return waits
+
+    def _take_up(self) -> None:
+        """Try the runs of others again."""
+        while self._put_off and self._put_off[0][0] <= time.monotonic():
+            self.pending.append(self._put_off.popleft()[1])
 
     def _wait_for(self, worker: _Worker) -> None:
         """Let an idle worker leave; one that does not (a thread holds it up) is killed later."""
@@ -182,6 +222,10 @@ class _Pool:
         if kind == "failure":
             self.failures[run.study_name] = content
             self._watcher.notice(f"{run.study_name} failed: {content}")
+        elif kind in ("taken", "lost"):
+            self._put_off.append((time.monotonic() + RETRY_SECONDS, run, content))
+            if kind == "lost":
+                self._watcher.notice(content)
         elif content.finished is None:
             self.left.append(run)
         else:
@@ -232,6 +276,10 @@ def _result(
             should_stop=connection.poll,
             processes=crew,
         )
+    except TakenError as error:
+        return "taken", str(error)
+    except LeaseLostError as error:
+        return "lost", str(error)
     except HpoBenchError as error:
         return "failure", str(error)
     except Exception as error:

@@ -192,18 +192,6 @@ def test_asked_twice_it_stops_at_once_and_still_goes_on_later(tmp_path, undistur
     assert command.told() == undisturbed
 
 
-def test_a_second_command_on_the_same_suite_is_refused(tmp_path):
-    command = Command(tmp_path, workers=1)
-    first = command.start()
-    command.wait_for_units(1)
-    second = command.start()
-    output, _ = second.communicate(timeout=60)
-    assert second.returncode == 2
-    assert "another process is running suite 'toy'" in output
-    first.kill()
-    first.communicate()
-
-
 def test_a_finished_suite_trains_nothing_again(tmp_path):
     command = Command(tmp_path, workers=2)
     command.finish()
