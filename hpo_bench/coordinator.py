@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from hpo_bench.checkpoints import default_directory, make_directory
-from hpo_bench.engines.local import Report, execute_all
+from hpo_bench.engines.base import Report
+from hpo_bench.engines.local import execute_all
 from hpo_bench.objectives import Objective
 from hpo_bench.progress import ProgressDisplay
 from hpo_bench.runs import check_unchanged, runs_of

@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-import threading
 import time
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from typing import Any
 
 from hpo_bench.crew import Processes
-from hpo_bench.errors import HpoBenchError
-from hpo_bench.leases import LeaseLostError, TakenError
-from hpo_bench.processes import SIGNALS, Child, Tell, settle_in, speaking, use_one_thread_each
-from hpo_bench.runs import Run, Status, execute
+from hpo_bench.engines.base import Books, Report, Watcher, attempt, interruptible
+from hpo_bench.processes import Child, Tell, settle_in, speaking, use_one_thread_each
+from hpo_bench.runs import Run
 
 MAX_DEATHS = 3
 """Workers that may die over one run before it is given up."""
 
-RETRY_SECONDS = 5.0
-"""How often it is seen whether a run that somebody else works on is free."""
-
 LEAVING_SECONDS = 10.0
 """Time for a worker that has nothing to do to end by itself."""
-
-
-class Watcher(Protocol):
-    """Who is told what happens."""
-
-    def status(self, run: Run, status: Status) -> None:
-        """A run has come a step further, or has ended."""
-
-    def notice(self, text: str) -> None:
-        """Something happened that a person should know."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What became of all runs."""
-
-    unfinished: list[Run]
-    """Left in the middle, because of a stop; executing them again goes on."""
-    failures: dict[str, str]
-    """Study name -> why its run could not go on."""
-    taken: dict[str, str]
-    """Study name -> who works on it, not known to have finished it."""
 
 
 def execute_all(
@@ -70,28 +39,14 @@ def execute_all(
             nothing to take.
     """
     use_one_thread_each()
-    pool = _Pool(runs, min(workers, len(runs)), watcher, wait=wait)
-    with _signals(pool):
+    books = Books(runs, watcher, wait=wait)
+    pool = _Pool(books, min(workers, len(runs)), watcher)
+    with interruptible(pool.interrupt):
         try:
             pool.run()
         finally:
             pool.kill()
-    return Report([*pool.left, *pool.pending], pool.failures, pool.taken)
-
-
-@contextmanager
-def _signals(pool: _Pool) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number in SIGNALS:
-        signal.signal(number, lambda *_: pool.interrupt())
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return books.report()
 
 
 class _Worker(Child):
@@ -112,13 +67,8 @@ class _Worker(Child):
 class _Pool:
     """The workers, and the runs that wait for one."""
 
-    def __init__(self, runs: Sequence[Run], size: int, watcher: Watcher, *, wait: bool) -> None:
-        self.pending = deque(runs)
-        self.left: list[Run] = []
-        self.failures: dict[str, str] = {}
-        self._wait = wait
-        self._put_off: deque[tuple[float, Run, str]] = deque()  # until when, and why
-        self._has_said_that_it_waits = False
+    def __init__(self, books: Books, size: int, watcher: Watcher) -> None:
+        self._books = books
         self._size = size
         self._watcher = watcher
         self._workers: list[_Worker] = []
@@ -126,11 +76,6 @@ class _Pool:
         self._deaths: Counter[str] = Counter()
         self._interrupts = 0
         self._told_to_stop = False
-
-    @property
-    def taken(self) -> dict[str, str]:
-        """Study name -> who works on it, of the runs that are left to others."""
-        return {run.study_name: why for _, run, why in self._put_off}
 
     def interrupt(self) -> None:
         """Ask to stop; called by a signal handler, so it only takes note."""
@@ -147,7 +92,7 @@ class _Pool:
                 break
             if self._interrupts and not self._told_to_stop:
                 self._stop()
-            self._take_up()
+            self._books.try_again()
             self._assign()
         for worker in self._workers:
             worker.stop()
@@ -159,26 +104,13 @@ class _Pool:
         for worker in self._workers:
             worker.kill()
             if worker.run is not None:
-                self.left.append(worker.run)
+                self._books.leave(worker.run)
 
     def _is_busy(self) -> bool:
         return any(worker.run for worker in self._workers)
 
     def _waits(self) -> bool:
-        """Whether there is nothing to do but to see what becomes of the runs of others."""
-        waits = self._wait and bool(self._put_off) and not self._told_to_stop
-        if waits and not self._is_busy() and not self._has_said_that_it_waits:
-            self._has_said_that_it_waits = True
-            self._watcher.notice(
-                f"nothing else is left: waiting for {len(self._put_off)} runs that others work on. "
-                f"{self._put_off[0][2]}"
-            )
-        return waits
-
-    def _take_up(self) -> None:
-        """Try the runs of others again."""
-        while self._put_off and self._put_off[0][0] <= time.monotonic():
-            self.pending.append(self._put_off.popleft()[1])
+        return not self._told_to_stop and self._books.is_waiting(is_busy=self._is_busy())
 
     def _wait_for(self, worker: _Worker) -> None:
         """Let an idle worker leave; one that does not (a thread holds it up) is killed later."""
@@ -190,12 +122,12 @@ class _Pool:
         if self._told_to_stop:
             return
         for worker in self._workers:
-            if worker.run is None and self.pending:
-                worker.give(self.pending.popleft())
-        while self.pending and len(self._workers) < self._size:
+            if worker.run is None and self._books.pending:
+                worker.give(self._books.pending.popleft())
+        while self._books.pending and len(self._workers) < self._size:
             self._started += 1
             self._workers.append(_Worker(self._started))
-            self._workers[-1].give(self.pending.popleft())
+            self._workers[-1].give(self._books.pending.popleft())
 
     def _stop(self) -> None:
         self._told_to_stop = True
@@ -216,20 +148,7 @@ class _Pool:
             self._watcher.status(run, content)
         elif run is not None:
             worker.run = None
-            self._end(run, kind, content)
-
-    def _end(self, run: Run, kind: str, content: Any) -> None:
-        if kind == "failure":
-            self.failures[run.study_name] = content
-            self._watcher.notice(f"{run.study_name} failed: {content}")
-        elif kind in ("taken", "lost"):
-            self._put_off.append((time.monotonic() + RETRY_SECONDS, run, content))
-            if kind == "lost":
-                self._watcher.notice(content)
-        elif content.finished is None:
-            self.left.append(run)
-        else:
-            self._watcher.status(run, content)
+            self._books.end(run, kind, content)
 
     def _bury(self, worker: _Worker) -> None:
         self._workers.remove(worker)
@@ -240,11 +159,10 @@ class _Pool:
         self._deaths[run.study_name] += 1
         died = f"the worker of {run.study_name} died (exit code {worker.process.exitcode})"
         if self._deaths[run.study_name] >= MAX_DEATHS:
-            self.failures[run.study_name] = died
-            self._watcher.notice(f"{died}, for the third time: giving this run up")
+            self._books.end(run, "failure", f"{died}, for the third time")
         else:
             self._watcher.notice(f"{died}: another one goes on with it")
-            self.pending.appendleft(run)
+            self._books.pending.appendleft(run)
 
 
 def _work(connection: Connection[Any, Any], name: str) -> None:
@@ -262,27 +180,12 @@ def _serve(connection: Connection[Any, Any], name: str, tell: Tell, crew: Proces
             return
         if run is None:
             return
-        tell(*_result(run, name, connection, tell, crew))
-
-
-def _result(
-    run: Run, name: str, connection: Connection[Any, Any], tell: Tell, crew: Processes
-) -> tuple[str, Any]:
-    try:
-        status = execute(
-            run,
-            worker=name,
-            notify=lambda status: tell("status", status),
-            should_stop=connection.poll,
-            processes=crew,
+        tell(
+            *attempt(
+                run,
+                worker=name,
+                notify=lambda status: tell("status", status),
+                should_stop=connection.poll,
+                processes=crew,
+            )
         )
-    except TakenError as error:
-        return "taken", str(error)
-    except LeaseLostError as error:
-        return "lost", str(error)
-    except HpoBenchError as error:
-        return "failure", str(error)
-    except Exception as error:
-        logging.getLogger("hpo_bench").exception("%s ended unexpectedly", run.study_name)
-        return "failure", f"{type(error).__name__}: {error}"
-    return "end", status
