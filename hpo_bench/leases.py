@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import sqlalchemy
 from optuna.storages import BaseStorage
@@ -26,7 +27,7 @@ from sqlalchemy import Column, Connection, Engine, Float, Integer, String, Table
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from hpo_bench.errors import HpoBenchError
-from hpo_bench.storage import backend_of
+from hpo_bench.storage import MeteredStorage, backend_of
 
 logger = logging.getLogger(__name__)
 
@@ -59,12 +60,14 @@ class Owner:
     """Which start of which machine, and which of its process namespaces; empty if not known."""
     started: str
     """When the process was started, by that machine's clock ticks."""
+    taking: str
+    """Tells what this process takes at the same time apart."""
 
     @classmethod
     def here(cls) -> Owner:
-        """This process."""
+        """This process, about to take a lease."""
         pid = os.getpid()
-        return cls(socket.gethostname(), pid, _kernel(), _started(pid) or "")
+        return cls(socket.gethostname(), pid, _kernel(), _started(pid) or "", uuid4().hex)
 
     def is_dead(self) -> bool:
         """Whether it is known to be dead: only a process of the same machine can know that."""
@@ -136,7 +139,7 @@ class LeaseLostError(HpoBenchError):
 
 
 @contextmanager
-def holding(storage: BaseStorage, study_name: str, seconds: float) -> Iterator[None]:
+def holding(storage: MeteredStorage, study_name: str, seconds: float) -> Iterator[None]:
     """Be the only one to work on a run, and to write to it through this storage.
 
     Args:
@@ -151,9 +154,10 @@ def holding(storage: BaseStorage, study_name: str, seconds: float) -> Iterator[N
     backend = backend_of(storage)
     assert backend is not None
     engine = backend.engine
-    _create_table(engine)
-    token = _take(engine, study_name, seconds)
+    owner = Owner.here()
+    token = storage.patience.call(lambda: _take(engine, study_name, owner, seconds))
     _fence(engine, study_name, token)
+    _let_go_when_frozen(engine, seconds)
     ended = threading.Event()
     alive = threading.Thread(
         target=_give_signs_of_life,
@@ -210,13 +214,16 @@ def _create_table(engine: Engine) -> None:
             raise
 
 
-def _take(engine: Engine, study_name: str, seconds: float) -> int:
-    """Take a lease that is free; give its token."""
-    mine = {"owner": json.dumps(asdict(Owner.here())), "beat": _NOW, "seconds": seconds}
+def _take(engine: Engine, study_name: str, owner: Owner, seconds: float) -> int:
+    """Take a lease that is free, or was taken by a try whose answer was lost; give its token."""
+    _create_table(engine)
+    mine = {"owner": json.dumps(asdict(owner)), "beat": _NOW, "seconds": seconds}
     while True:
         with engine.connect() as connection:
             found = connection.execute(_query().where(_COLUMNS.study_name == study_name)).first()
         lease = None if found is None else _lease(list(found[1:]))
+        if lease is not None and lease.owner == owner:
+            return lease.token
         if lease is not None and not lease.is_free:
             raise TakenError(study_name, lease)
         token = 1 if lease is None else lease.token + 1
@@ -268,6 +275,23 @@ def _fence(engine: Engine, study_name: str, token: int) -> None:
     @event.listens_for(engine, "rollback")
     def _on_rollback(connection: Connection) -> None:
         connection.info.pop("has_written", None)
+
+
+def _let_go_when_frozen(engine: Engine, seconds: float) -> None:
+    """Have PostgreSQL end a transaction whose process does not go on with it.
+
+    Its locks would keep everybody else from taking the lease. (SQLite's are held by the process.)
+    """
+    if engine.dialect.name != "postgresql":
+        return
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET idle_in_transaction_session_timeout = {seconds * 1000:.0f}")
+        connection.commit()
+
+    engine.dispose()
 
 
 def _give_signs_of_life(

@@ -1,8 +1,10 @@
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict
 
 import optuna
@@ -41,7 +43,7 @@ def give_to_another_machine(storage):
     """Let a process hold the lease of which nothing is known but its signs of life."""
     with holding(storage, RUN, 60):
         pass
-    far = Owner(host="far", pid=1, kernel="another", started="1")
+    far = Owner(host="far", pid=1, kernel="another", started="1", taking="")
     change(storage, owner=json.dumps(asdict(far)))
 
 
@@ -79,14 +81,14 @@ def test_another_machines_lease_is_free_only_when_it_has_run_out(storage, url):
         holding(open_storage(url), RUN, 1).__enter__()
     change(storage, beat=leases(storage)[RUN].beat - 10)
     with holding(open_storage(url), RUN, 60):
-        assert leases(storage)[RUN].owner == Owner.here()
+        assert leases(storage)[RUN].owner.pid == os.getpid()
 
 
 def test_a_sign_of_life_from_far_in_the_future_does_not_hold_for_ever(storage, url):
     give_to_another_machine(storage)
     change(storage, beat=leases(storage)[RUN].beat + 3600)
     with holding(open_storage(url), RUN, 60):
-        assert leases(storage)[RUN].owner == Owner.here()
+        assert leases(storage)[RUN].owner.pid == os.getpid()
 
 
 def test_signs_of_life_keep_a_lease(storage, url):
@@ -178,3 +180,18 @@ def test_what_goes_wrong_while_the_lease_is_held_is_told_as_it_is(storage):
     with pytest.raises(ValueError, match="no good"), holding(storage, RUN, 60):
         raise ValueError("no good")
     assert leases(storage)[RUN].is_free
+
+
+def test_who_is_frozen_within_a_transaction_holds_nobody_up(postgres_url):
+    storage, other = open_storage(postgres_url), open_storage(postgres_url)
+    with holding(storage, RUN, 2):
+        frozen = backend_of(storage).engine.connect()
+        frozen.execute(sqlalchemy.text("SELECT * FROM hpo_bench_leases FOR SHARE"))
+        started = time.monotonic()
+        change(other, token=7)  # what a taking does
+        assert time.monotonic() - started < 20
+        with pytest.raises(sqlalchemy.exc.SQLAlchemyError):
+            frozen.execute(sqlalchemy.text("SELECT 1"))
+        with suppress(sqlalchemy.exc.SQLAlchemyError):
+            frozen.close()
+    assert leases(other)[RUN].token == 7
