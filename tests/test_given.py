@@ -308,15 +308,6 @@ def test_a_default_outside_of_its_space_is_an_error(toy_suite):
         toy_suite(objective={"name": "toy:Curve", "options": options}, space=space).check()
 
 
-def test_lenet5_has_its_classic_widths_where_they_are_searched():
-    pytest.importorskip("torch")
-    from hpo_bench.objectives.lenet5 import LeNet5
-
-    assert LeNet5().default == {"c1": 6, "c3": 16, "c5": 120, "f6": 84}
-    assert LeNet5({"c1": {"low": 8, "high": 16}}).default is None
-    assert LeNet5({"f6": {"low": 8, "high": 99}, "c1": 7}).default == {"f6": 84}
-
-
 def test_a_method_can_have_a_larger_budget_and_is_labelled(toy_suite, tmp_path):
     methods = {"random": {}, "random-2x": {"method": "random", "budget_factor": 2}}
     made = toy_suite(methods=methods)

@@ -12,7 +12,7 @@ from hpo_bench.analysis.comparisons import ALPHA, BETTER, WORSE, Comparison
 from hpo_bench.analysis.history import AXES, History, by_method
 from hpo_bench.analysis.intervals import MIN_SEEDS, TOO_FEW, Estimate
 from hpo_bench.analysis.ranks import Ranking
-from hpo_bench.analysis.results import DEFAULT
+from hpo_bench.analysis.results import DEFAULT, RunResult
 from hpo_bench.analysis.summary import MethodSummary, Summary, measure_name
 from hpo_bench.analysis.targets import Reached
 from hpo_bench.report import figures, space
@@ -489,6 +489,7 @@ def _options(options: dict[str, Any] | None) -> str:
 
 def _runs(summary: Summary) -> Section:
     found = {(run.method, run.seed): run for run in summary.runs}
+    is_confirmed = any(run.confirmations for run in summary.runs)
     rows = []
     for history in summary.histories:
         run = found[history.method, history.seed]
@@ -499,15 +500,30 @@ def _runs(summary: Summary) -> Section:
                 history.reason or NOTHING,
                 number(run.validation),
                 number(run.test),
+                *(_confirmed_cells(run) if is_confirmed else []),
                 str(run.evaluations),
                 str(run.epochs),
                 seconds(run.wall_seconds),
                 _configuration(run.incumbent),
             ]
         )
-    headings = ["run", "state", "because", summary.metric, "test", "evals", "epochs", "wall s"]
-    table = Table([*headings, "incumbent"], rows, folded=several(len(rows), "run"), is_text=True)
+    again = ["confirmed", "confirmed test"] if is_confirmed else []
+    headings = ["run", "state", "because", summary.metric, "test", *again]
+    headings += ["evals", "epochs", "wall s", "incumbent"]
+    table = Table(headings, rows, folded=several(len(rows), "run"), is_text=True)
     return Section("Runs", [table])
+
+
+def _confirmed_cells(run: RunResult) -> list[str]:
+    """Mean and standard deviation of a run's incumbent trained again."""
+    found = (
+        (run.confirmed, run.confirmed_deviation),
+        (run.confirmed_test, run.confirmed_test_deviation),
+    )
+    return [
+        number(mean) if deviation is None else f"{number(mean)} ± {number(deviation)}"
+        for mean, deviation in found
+    ]
 
 
 def _configuration(configuration: dict[str, Any]) -> str:

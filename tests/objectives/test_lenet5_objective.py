@@ -190,3 +190,9 @@ def test_it_goes_to_another_process_without_its_images():
     sent = pickle.dumps(objective)
     assert len(sent) < 10_000
     assert pickle.loads(sent).describe() == objective.describe()
+
+
+def test_the_default_is_the_classic_widths_where_they_are_searched():
+    assert LeNet5().default == {"c1": 6, "c3": 16, "c5": 120, "f6": 84}
+    assert LeNet5({"c1": {"low": 8, "high": 16}}).default is None
+    assert LeNet5({"f6": {"low": 8, "high": 99}, "c1": 7}).default == {"f6": 84}

@@ -239,6 +239,9 @@ def test_baselines_and_what_was_trained_again_stand_in_the_report(storage):
         ["pso, validation accuracy", "14"],
         ["pso, test accuracy", "14"],
     ]
+    (runs,) = tables_of(sections["Runs"])
+    (told,) = (row for row in runs.rows if row[0] == "pso / 3")
+    assert told[runs.headings.index("confirmed test")] == "0.7000 ± 0.0141"
     *_, against = tables_of(sections["Differences between methods"])
     assert [row[0] for row in against.rows] == [
         "pso over (default)",
