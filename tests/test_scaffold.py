@@ -35,6 +35,7 @@ def test_a_new_package_installs_is_found_and_passes(tmp_path, kind, name, listin
     assert f"{name} 0.1.0" in python("hpo_bench", listing, cwd=tmp_path, site=site)
     run = ("run", str(package / "suite.toml"), "--seeds", "0", "--set", "budget.evaluations=4")
     assert "random" in python("hpo_bench", *run, cwd=tmp_path, site=site)
+    assert "random" in python("hpo_bench", "results", name, cwd=tmp_path, site=site)
     passed = python("pytest", "-q", "-p", "no:cacheprovider", ".", cwd=package, site=site)
     assert " passed" in passed
     assert "failed" not in passed
