@@ -95,6 +95,13 @@ SettingsOption = Annotated[
 ]
 
 
+class Engine(StrEnum):
+    """Where runs are executed."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 class Format(StrEnum):
     """How results are printed."""
 
@@ -154,13 +161,24 @@ def run(
     data_dir: DataOption = None,
     checkpoint_dir: CheckpointOption = None,
     settings: SettingsOption = None,
+    engine: Annotated[
+        Engine | None, typer.Option(help="Where runs are executed; by default as the suite says.")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Of a Ray cluster; without it one on this machine is started."
+        ),
+    ] = None,
 ) -> None:
     """Run a suite, or go on with it: the same command resumes where it stopped.
 
     Where other processes work on the same suite, the runs are shared.
     """
     overrides = _overrides(settings, seeds, storage, workers, data_dir)
-    _run(_chosen(name, overrides, methods, objectives), checkpoint_dir)
+    if engine is not None:
+        overrides["engine"] = engine.value
+    _run(_chosen(name, overrides, methods, objectives), checkpoint_dir, address)
 
 
 @app.command(
@@ -323,24 +341,32 @@ def _only(chosen: Suite, names: list[str]) -> Suite:
     return chosen.model_copy(update={"methods": {n: chosen.methods[n] for n in names}})
 
 
-def _run(chosen: list[Suite], checkpoint_dir: Path | None) -> None:
+def _run(chosen: list[Suite], checkpoint_dir: Path | None, address: str | None) -> None:
     from hpo_bench.storage import shown
 
     url = chosen[0].storage
-    _execute(chosen, checkpoint_dir, show=True)
+    if address is not None and chosen[0].engine != "ray":
+        raise InputError("--address", address, "expected with --engine ray only")
+    _execute(chosen, checkpoint_dir, show=True, address=address)
     where = "" if url == DEFAULT_STORAGE else f" --storage {shown(url)}"
     _console().print(f"Look at every study with:  hpo-bench dashboard{where}", highlight=False)
 
 
 def _execute(
-    chosen: list[Suite], checkpoint_dir: Path | None, *, show: bool = False, wait: bool = True
+    chosen: list[Suite],
+    checkpoint_dir: Path | None,
+    *,
+    show: bool = False,
+    wait: bool = True,
+    address: str | None = None,
 ) -> None:
     """Run suites; leave the program with a status of its own if that did not finish."""
     from hpo_bench.coordinator import run_suites
     from hpo_bench.storage import open_existing, study_names
 
     out = _console()
-    report = run_suites(chosen, checkpoint_dir, _console(stderr=True), wait=wait)
+    console = _console(stderr=True)
+    report = run_suites(chosen, checkpoint_dir, console, wait=wait, address=address)
     held = open_existing(
         chosen[0].storage, patience=chosen[0].storage_patience, wait=not report.failures
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from hpo_bench.checkpoints import default_directory, make_directory
+from hpo_bench.engines import local, ray
 from hpo_bench.engines.base import Report
-from hpo_bench.engines.local import execute_all
 from hpo_bench.objectives import Objective
 from hpo_bench.progress import ProgressDisplay
 from hpo_bench.runs import check_unchanged, runs_of
@@ -23,6 +23,7 @@ def run_suites(
     console: Console,
     *,
     wait: bool = True,
+    address: str | None = None,
 ) -> Report:
     """Run suites, or go on with them, with the same worker processes.
 
@@ -34,6 +35,7 @@ def run_suites(
         checkpoint_directory: Where evaluations under way are kept; None for the default place.
         console: Where progress and notices are shown.
         wait: Stay until the runs that others work on are finished, too.
+        address: Of a Ray cluster, where the engine is Ray; None starts one on this machine.
 
     Raises:
         HpoBenchError: Before any work: something in a suite cannot be used, or what an objective
@@ -58,7 +60,11 @@ def run_suites(
             text = notice if len(suites) == 1 else f"{name}: {notice}"
             console.print(f"note: {text}", style="yellow", highlight=False, markup=False)
     with ProgressDisplay(runs, console) as display:
-        return execute_all(runs, _runs_at_once(suites[0], objectives[0]), display, wait=wait)
+        if suites[0].engine == "ray":
+            workers = suites[0].n_workers
+            return ray.execute_all(runs, workers, display, address=address, wait=wait)
+        at_once = _runs_at_once(suites[0], objectives[0])
+        return local.execute_all(runs, at_once, display, wait=wait)
 
 
 def _runs_at_once(suite: Suite, objective: Objective) -> int:

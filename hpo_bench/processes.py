@@ -16,6 +16,10 @@ import optuna
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+"""Set before a process imports torch. Several OpenMP teams that spin while they wait slow each
+other down many times over as soon as there are more threads than idle cores."""
+
 _context = get_context("spawn")
 
 Tell = Callable[[str, Any], None]
@@ -87,12 +91,9 @@ def settle_in(connection: Connection[Any, Any]) -> Tell:
 
 
 def use_one_thread_each() -> None:
-    """Let processes started from now on compute with one thread."""
-    # Set before any of them imports torch. Several OpenMP teams that spin while they wait slow
-    # each other down many times over as soon as there are more threads than idle cores.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("MKL_NUM_THREADS", "1")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    """Let processes started from now on compute with one thread, unless the user says otherwise."""
+    for name, value in THREADS.items():
+        os.environ.setdefault(name, value)
 
 
 @contextmanager

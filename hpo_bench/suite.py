@@ -127,7 +127,11 @@ class Suite(_Table):
 
     By seeds that no run has, at full fidelity, outside of the budget; the method is not told.
     """
-    lease_seconds: Annotated[float, Field(ge=2)] = 120.0
+    engine: Literal["local", "ray"] = "local"
+    """Where runs are executed: in processes of this machine, or as tasks of a Ray cluster."""
+    gpus_per_run: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Graphics cards that Ray keeps for a run; several runs share one that each have a part of."""
+    lease_seconds: Annotated[float, Field(ge=2, allow_inf_nan=False)] = 120.0
     """Seconds without a sign of life after which another process may take a run over."""
 
     @model_validator(mode="after")
@@ -161,6 +165,12 @@ class Suite(_Table):
     @property
     def _is_sqlite(self) -> bool:
         return self.storage.startswith("sqlite")
+
+    @model_validator(mode="after")
+    def _has_gpus_to_give(self) -> Suite:
+        if self.gpus_per_run and self.engine != "ray":
+            raise ValueError("gpus_per_run are given out by the engine ray: expected engine ray")
+        return self
 
     def build_objective(self, seed: int) -> Objective:
         """Make the objective of a run; loads no data yet.

@@ -248,3 +248,14 @@ def test_more_workers_than_sqlite_holds_are_refused(toy_suite, monkeypatch):
     suite = toy_suite(workers="auto")
     assert suite.n_workers == 32
     assert any("32 workers on 100 cores" in notice for notice in suite.check())
+
+
+def test_parts_of_a_graphics_card_are_given_out_by_ray_alone(toy_suite):
+    assert toy_suite(engine="ray", gpus_per_run=0.5).gpus_per_run == 0.5
+    with pytest.raises(HpoBenchError, match="gpus_per_run are given out by the engine ray"):
+        toy_suite(gpus_per_run=0.5)
+
+
+def test_who_executes_a_run_is_no_part_of_what_it_is(toy_suite):
+    ray = toy_suite(engine="ray", gpus_per_run=0.5, lease_seconds=10.0)
+    assert ray.definition("random") == toy_suite().definition("random")

@@ -1,0 +1,80 @@
+"""The engine Ray: on a cluster of several nodes, one of which is killed, and on one of its own."""
+
+import os
+import signal
+from types import SimpleNamespace
+
+import pytest
+from sharing import SUPPORT, Suite, trained
+from sockets import listening
+
+from hpo_bench.engines import ray as engine
+from hpo_bench.errors import InputError
+
+pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    with Suite(tmp_path_factory.mktemp("undisturbed")) as suite:
+        suite.finish(suite.start("run", "--workers", "2"))
+        return suite.told()
+
+
+@pytest.fixture
+def suite(tmp_path):
+    with Suite(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """A cluster whose nodes are processes of this machine; its head executes nothing."""
+    for name, value in {**engine.LOOPBACK, "PYTHONPATH": str(SUPPORT)}.items():
+        monkeypatch.setenv(name, value)
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    yield made
+    made.shutdown()
+
+
+def test_a_node_that_is_killed_loses_nothing_and_nothing_is_counted_twice(
+    suite, undisturbed, cluster
+):
+    node = cluster.add_node(num_cpus=1)
+    process = suite.start("run", "--engine", "ray", "--address", cluster.address)
+    suite.wait_for_units(12)
+    cluster.remove_node(node, allow_graceful=False)
+    cluster.add_node(num_cpus=1)
+    output = suite.finish(process)
+    assert all(f"{name}: best" in output for name in undisturbed)
+    assert suite.told() == undisturbed
+
+
+def test_a_cluster_of_its_own_listens_here_alone_and_what_it_leaves_goes_on_without_it(
+    suite, undisturbed
+):
+    process = suite.start("run", "--engine", "ray", "--workers", "2")
+    suite.wait_for_units(12)
+    heard_on = listening(process.pid)
+    assert len(heard_on) > 2  # there is something to hear
+    assert all(address.is_loopback for address in heard_on), heard_on
+    os.kill(process.pid, signal.SIGTERM)
+    assert "The same command goes on" in suite.finish(process, status=130)
+    assert suite.holders() == {}
+    suite.finish(suite.start("run"))
+    assert suite.told() == undisturbed
+    assert len(suite.units()) == trained(undisturbed)
+
+
+def test_a_file_is_refused_where_the_cluster_has_several_machines():
+    nodes = [{"NodeManagerAddress": f"10.0.0.{n}", "Alive": True} for n in (1, 2)]
+    ray = SimpleNamespace(
+        nodes=lambda: nodes, util=SimpleNamespace(get_node_ip_address=lambda: "10.0.0.1")
+    )
+    with pytest.raises(InputError, match="has 2 machines, which cannot share a file"):
+        engine._check_storage(ray, "sqlite:///a.db")
+    engine._check_storage(ray, "postgresql+psycopg://user@host/name")
+    nodes[1]["Alive"] = False
+    engine._check_storage(ray, "sqlite:///a.db")
