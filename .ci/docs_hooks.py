@@ -5,6 +5,7 @@ MathML is shown by every current browser, so that no script has to be fetched fo
 
 import json
 import re
+from pathlib import Path
 
 import griffe
 import typer
@@ -50,6 +51,16 @@ PYTHON = {
     ],
     "Errors": ["hpo_bench.errors"],
 }
+
+
+def on_config(config):
+    """Put pages that the navigation does not name under "How to", so that none is unreachable."""
+    folder = Path(config.docs_dir)
+    named = set(re.findall(r"[\w/-]+\.md", json.dumps(config.nav)))
+    there = {str(page.relative_to(folder)) for page in folder.rglob("*.md")}
+    (guides,) = [entry["How to"] for entry in config.nav if "How to" in entry]
+    guides += sorted(there - named)
+    return config
 
 
 def on_files(files, config):
