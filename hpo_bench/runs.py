@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,11 @@ class Run:
     method: str
     seed: int
     checkpoint_directory: Path
+    apart: bool = field(default=False, kw_only=True)
+    """Evaluate in a process of its own even what is evaluated one at a time.
+
+    It takes longer to start; but a configuration whose training kills its process fails alone.
+    """
 
     @property
     def study_name(self) -> str:
@@ -292,7 +297,8 @@ class _Execution:
         """Whether evaluations are done in this process."""
         suite = self.run.suite
         is_alone = suite.workers_per_run == 1 and suite.evaluation_timeout is None
-        return is_alone or self.objective.is_simulated
+        is_apart = self.run.apart and suite.batch_size == 1
+        return (is_alone and not is_apart) or self.objective.is_simulated
 
     def hand_out(self, search: Search, crew: Crew) -> str:
         """Give everybody who is free a job, while there may be another; say why there is none."""

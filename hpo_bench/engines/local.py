@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -162,7 +163,9 @@ class _Pool:
             self._books.end(run, "failure", f"{died}, for the third time")
         else:
             self._watcher.notice(f"{died}: another one goes on with it")
-            self._books.pending.appendleft(run)
+            # Twice may be chance; or it is the training, which then is not to take the run along.
+            is_suspect = self._deaths[run.study_name] == MAX_DEATHS - 1
+            self._books.pending.appendleft(replace(run, apart=True) if is_suspect else run)
 
 
 def _work(connection: Connection[Any, Any], name: str) -> None:

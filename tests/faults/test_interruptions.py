@@ -1,117 +1,29 @@
 """Real processes, really killed: whatever happens, the same command goes on to the same end."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
-
-from hpo_bench.storage import load_study, open_storage, study_names
-
-SUITE = """
-name = "toy"
-seeds = [0, 1]
-workers = {workers}
-[objective]
-name = "toy:Curve"
-options = {{ unit_seconds = 0.02, epochs = 9, log = "{log}" }}
-[budget]
-epochs = 45
-[methods]
-random = {{}}
-bohb = {{}}
-"""
-SUPPORT = Path(__file__).parents[1] / "support"
-
-
-class Command:
-    """`hpo-bench run` in a directory of its own."""
-
-    def __init__(self, directory: Path, workers: int, settings: str = "") -> None:
-        self.directory = directory
-        self.log = directory / "log"
-        suite = SUITE.format(workers=workers, log=self.log)
-        (directory / "toy.toml").write_text(settings + suite)
-
-    def start(self) -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, "-m", "hpo_bench", "run", "toy.toml"],
-            cwd=self.directory,
-            env={**os.environ, "PYTHONPATH": str(SUPPORT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def finish(self) -> str:
-        process = self.start()
-        output, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, output
-        return output
-
-    def units(self) -> list[dict]:
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [json.loads(line) for line in lines]
-
-    def wait_for_units(self, count: int) -> None:
-        deadline = time.monotonic() + 60
-        while len(self.units()) < count:
-            assert time.monotonic() < deadline, "the command does not get going"
-            time.sleep(0.02)
-
-    def told(self) -> dict:
-        """Everything found, without its times."""
-        storage = open_storage(f"sqlite:///{self.directory / 'hpo-bench.db'}")
-        return {
-            name: [
-                (t.number, t.state, t.params, t.intermediate_values, t.user_attrs["epochs"])
-                for t in load_study(storage, name).get_trials()
-            ]
-            for name in study_names(storage)
-        }
-
-    def children(self, process: subprocess.Popen) -> list[int]:
-        """Worker processes; multiprocessing's resource tracker is none."""
-        path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        return [
-            int(pid)
-            for pid in path.read_text().split()
-            if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
-        ]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    command = Command(tmp_path_factory.mktemp("undisturbed"), workers=1)
-    command.finish()
-    return command.told()
+from command import Command, descendants, wait, wait_until_gone, workers_of
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_killed_coordinator(tmp_path, undisturbed, workers):
+def test_killed_coordinator(tmp_path, undisturbed, survived, workers):
     command = Command(tmp_path, workers)
     for units in (20, 60):
         process = command.start()
         command.wait_for_units(units)
-        workers_before = command.children(process)
+        workers_before = workers_of(process)
         process.kill()
         process.communicate()
-        deadline = time.monotonic() + 10
-        while any(Path(f"/proc/{pid}").exists() for pid in workers_before):
-            assert time.monotonic() < deadline, "orphaned workers go on"
-            time.sleep(0.05)
-    command.finish()
-    assert command.told() == undisturbed
-
-
-def descendants(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [p for child in children for p in (int(child), *descendants(int(child)))]
+        wait_until_gone(workers_before)
+    process = command.start()
+    seconds = command.seconds_to_the_next_unit()
+    wait(process)
+    fault = f"kill -9 of the command, {workers} workers; started again"
+    survived(fault, command, undisturbed.evaluations, injected=2, seconds=seconds)
+    assert command.told() == undisturbed.told
 
 
 def test_a_killed_coordinator_of_runs_with_several_workers(tmp_path, undisturbed):
@@ -122,44 +34,51 @@ def test_a_killed_coordinator_of_runs_with_several_workers(tmp_path, undisturbed
     assert len(started) >= 3
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in started):
-        assert time.monotonic() < deadline, "orphaned workers go on"
-        time.sleep(0.05)
+    wait_until_gone(started)
     command.finish()
     for name, trials in command.told().items():
         assert all(state.is_finished() for _, state, *_ in trials)
         assert sum(epochs for *_, epochs in trials) in range(45, 54)
         if "random" in name:  # what bohb proposes depends on what it knew when it was asked
-            assert trials == undisturbed[name]
+            assert trials == undisturbed.told[name]
 
 
-def test_killed_workers_are_replaced(tmp_path, undisturbed):
+def test_killed_workers_are_replaced(tmp_path, undisturbed, survived):
     command = Command(tmp_path, workers=2)
     process = command.start()
     command.wait_for_units(30)
-    for pid in command.children(process):
+    killed = workers_of(process)
+    for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
-    assert "another one goes on with it" in output
-    assert command.told() == undisturbed
+    seconds = command.seconds_to_the_next_unit()
+    assert "another one goes on with it" in wait(process)
+    survived(
+        "kill -9 of all workers in the middle of an epoch",
+        command,
+        undisturbed.evaluations,
+        injected=len(killed),
+        seconds=seconds,
+    )
+    assert command.told() == undisturbed.told
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_stop(tmp_path, undisturbed, number):
+@pytest.mark.parametrize(
+    ("number", "fault"), [(signal.SIGINT, "Ctrl-C once"), (signal.SIGTERM, "SIGTERM")]
+)
+def test_asked_to_stop(tmp_path, undisturbed, survived, number, fault):
     command = Command(tmp_path, workers=2)
     process = command.start()
     command.wait_for_units(30)
     os.killpg(process.pid, number)  # as a terminal does: to every process
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
-    assert "The same command goes on" in output
+    assert "The same command goes on" in wait(process, status=130)
     trained = len(command.units())
-    command.finish()
-    assert command.told() == undisturbed
+    process = command.start()
+    seconds = command.seconds_to_the_next_unit()
+    wait(process)
+    survived(f"{fault}; started again", command, undisturbed.evaluations, seconds=seconds)
+    assert command.told() == undisturbed.told
     # What was under way was saved: not one unit is trained twice.
-    total = sum(epochs for trials in undisturbed.values() for *_, epochs in trials)
+    total = sum(epochs for trials in undisturbed.told.values() for *_, epochs in trials)
     assert trained < len(command.units()) == total
 
 
@@ -167,29 +86,65 @@ def test_asked_to_stop_while_the_workers_still_start(tmp_path, undisturbed):
     command = Command(tmp_path, workers=2)
     process = command.start()
     deadline = time.monotonic() + 60
-    while not command.children(process):
+    while not workers_of(process):
         assert time.monotonic() < deadline
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
+    output = wait(process, status=130)
     assert "Traceback" not in output
     assert "died" not in output
     assert "The same command goes on" in output
     command.finish()
-    assert command.told() == undisturbed
+    assert command.told() == undisturbed.told
 
 
-def test_asked_twice_it_stops_at_once_and_still_goes_on_later(tmp_path, undisturbed):
+def test_asked_twice_it_stops_at_once_and_still_goes_on_later(tmp_path, undisturbed, survived):
     command = Command(tmp_path, workers=2)
     process = command.start()
     command.wait_for_units(30)
     os.kill(process.pid, signal.SIGINT)
     os.kill(process.pid, signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode == 130
-    command.finish()
-    assert command.told() == undisturbed
+    wait(process, status=130)
+    process = command.start()
+    seconds = command.seconds_to_the_next_unit()
+    wait(process)
+    survived("Ctrl-C twice; started again", command, undisturbed.evaluations, seconds=seconds)
+    assert command.told() == undisturbed.told
+
+
+def test_a_frozen_worker_goes_on_when_it_thaws(tmp_path, undisturbed, survived, outage_seconds):
+    command = Command(tmp_path)
+    process = command.start()
+    command.wait_for_units(30)
+    (worker,) = workers_of(process)
+    os.kill(worker, signal.SIGSTOP)
+    before = len(command.units())
+    time.sleep(outage_seconds)
+    assert len(command.units()) <= before + 1
+    os.kill(worker, signal.SIGCONT)
+    seconds = command.seconds_to_the_next_unit()
+    wait(process)
+    survived("a worker frozen and thawed", command, undisturbed.evaluations, seconds=seconds)
+    assert command.told() == undisturbed.told
+
+
+def test_an_evaluator_that_is_frozen_for_too_long_is_replaced(tmp_path, undisturbed):
+    command = Command(tmp_path, settings="evaluation_timeout = 1.0", methods="random = {}")
+    process = command.start()
+    command.wait_for_units(20)
+    (worker,) = workers_of(process)
+    (evaluator,) = workers_of(worker)
+    os.kill(evaluator, signal.SIGSTOP)
+    command.seconds_to_the_next_unit()
+    with pytest.raises(ProcessLookupError):
+        os.kill(evaluator, signal.SIGCONT)
+    output = wait(process)
+    assert "no sign of life for 1 s" in output
+    trials = [trial for study in command.studies() for trial in study.get_trials()]
+    failed = [trial for trial in trials if "error" in trial.user_attrs]
+    assert len(failed) == 1
+    assert all(trial.state.is_finished() for trial in trials)
+    assert sum(t.user_attrs["epochs"] for t in trials if t not in failed) >= 2 * 45 - 9
 
 
 def test_a_finished_suite_trains_nothing_again(tmp_path):

@@ -13,6 +13,14 @@ from optuna.study import StudyDirection
 from hpo_bench.objectives import Evaluation, Objective
 from hpo_bench.spaces import Parameter, resolve
 
+if "TOY_CLOCK_BACK" in os.environ:
+    _true_time, _seconds = time.time, float(os.environ["TOY_CLOCK_BACK"])
+    time.time = lambda: _true_time() - _seconds
+
+if "TOY_CLOCK_BACK" in os.environ:
+    _true_time, _seconds = time.time, float(os.environ["TOY_CLOCK_BACK"])
+    time.time = lambda: _true_time() - _seconds
+
 PARAMETERS = {
     "x": Parameter(0, IntDistribution(-100, 100)),
     "y": Parameter(0.0, FloatDistribution(-100, 100)),
@@ -37,6 +45,8 @@ class Curve(Objective):
         flavour="plain",
         hang_at=None,
         die_at=None,
+        nan_at=None,
+        exhaust_at=None,
         uneven=False,
         noise=0.0,
         has_default=False,
@@ -50,6 +60,8 @@ class Curve(Objective):
         self.flavour = flavour
         self.hang_at = hang_at
         self.die_at = die_at
+        self.nan_at = nan_at
+        self.exhaust_at = exhaust_at
         self.uneven = uneven
         self.noise = noise
         self.has_default = has_default
@@ -102,12 +114,16 @@ class _Climb(Evaluation):
             os._exit(7)
         if self.curve.fail_at is not None and x == self.curve.fail_at:
             raise RuntimeError("this x always fails")
+        if self.curve.exhaust_at is not None and x == self.curve.exhaust_at:
+            bytearray(1 << 48)
         self.fidelity += 1
         if self.curve.log is not None:
             with Path(self.curve.log).open("a") as file:
                 entry = {"seed": self.curve.seed, "x": x, "y": y, "fidelity": self.fidelity}
                 file.write(json.dumps(entry) + "\n")
         noise = random.Random(f"{self.curve.seed}/{x}/{y}").gauss(0, self.curve.noise)
+        if self.curve.nan_at is not None and x == self.curve.nan_at:
+            return float("nan")
         return -(x**2 + y**2) - 10.0 / self.fidelity + noise
 
     def measurements(self):

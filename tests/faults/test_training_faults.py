@@ -1,0 +1,146 @@
+"""Training that fails, damaged files, wrong clocks: recorded, or refused; all else goes on."""
+
+import os
+import signal
+import sqlite3
+from contextlib import closing
+
+import optuna
+import pytest
+from command import Command, wait
+from optuna.trial import TrialState
+
+from hpo_bench.records import jobs_of
+from hpo_bench.storage import load_study, open_storage
+
+SPACE = "\n[space]\nx = { low = -2, high = 2 }\ny = 0.0\n"
+
+
+@pytest.mark.parametrize(
+    ("fault", "option", "told"),
+    [
+        ("training that raises", "fail_at", "RuntimeError: this x always fails"),
+        ("training that diverges (NaN)", "nan_at", "the value is nan after epoch 1"),
+        ("training that runs out of memory", "exhaust_at", "MemoryError"),
+        ("training that kills its process", "die_at", "died (exit code 7), for the third time"),
+    ],
+)
+def test_one_configuration_that_cannot_be_trained(tmp_path, record_fault, fault, option, told):
+    command = Command(
+        tmp_path,
+        workers=2,
+        options=f"{option} = 1{SPACE}",
+        methods="grid = {}",
+        budget="evaluations = 5",
+    )
+    assert "grid: 2 evaluations failed" in command.finish()
+    found = [
+        (study.study_name, trial.params["x"], trial.state, trial.user_attrs.get("error", ""))
+        for study in command.studies()
+        for trial in study.get_trials()
+    ]
+    record_fault(fault, injected=2, expected=10, found=len(found))
+    assert len(found) == len({(name, x) for name, x, _, _ in found}) == 10
+    for _, x, state, error in found:
+        assert state is (TrialState.FAIL if x == 1 else TrialState.COMPLETE)
+        assert (told in error) is (x == 1)
+
+
+def stopped(command):
+    """Stop the command while evaluations are under way; what they had is saved."""
+    process = command.start()
+    command.wait_for_units(30)
+    os.kill(process.pid, signal.SIGTERM)
+    wait(process, status=130)
+
+
+def test_damaged_checkpoints(tmp_path, undisturbed, survived):
+    command = Command(tmp_path, workers=2)
+    stopped(command)
+    saved = list((tmp_path / "hpo-bench.db.checkpoints").rglob("trial-*.checkpoint"))
+    assert saved
+    for path in saved:
+        path.write_bytes(path.read_bytes()[:-3])
+    process = command.start()
+    seconds = command.seconds_to_the_next_unit()
+    output = wait(process)
+    assert "is damaged; the evaluation starts again" in output
+    survived(
+        "damaged checkpoints",
+        command,
+        undisturbed.evaluations,
+        injected=len(saved),
+        seconds=seconds,
+    )
+    assert command.told() == undisturbed.told
+
+
+def test_a_damaged_suite_file(tmp_path, undisturbed, survived):
+    command = Command(tmp_path, workers=2)
+    stopped(command)
+    good = command.file.read_text()
+    command.file.write_text(good.replace("epochs = 45", "epochs = 45 45"))
+    output = wait(command.start(), status=2)
+    assert "toy.toml is not valid TOML" in output
+    assert "Traceback" not in output
+    command.file.write_text(good)
+    process = command.start()
+    seconds = command.seconds_to_the_next_unit()
+    wait(process)
+    survived("a damaged suite file; repaired", command, undisturbed.evaluations, seconds=seconds)
+
+
+def test_a_clock_that_is_put_back(tmp_path, undisturbed, survived):
+    command = Command(tmp_path, workers=2)
+    stopped(command)
+    # An hour earlier, for everything in the process: as after a wrong clock was set right.
+    process = command.start(environment={"TOY_CLOCK_BACK": "3600"})
+    seconds = command.seconds_to_the_next_unit()
+    wait(process)
+    survived("a clock put back by an hour", command, undisturbed.evaluations, seconds=seconds)
+    assert command.told() == undisturbed.told
+    for study in command.studies():
+        ended = [job.ended for trial in study.get_trials() for job in jobs_of(trial)]
+        if "random" in study.study_name:  # one after another
+            assert ended == sorted(ended)
+
+
+@pytest.mark.parametrize(
+    ("revision", "advice"), [("v2.6.0.a", "storage upgrade"), ("v99.0", "pip install -U optuna")]
+)
+def test_a_database_of_another_version_is_refused_and_left_alone(
+    tmp_path, undisturbed, survived, revision, advice
+):
+    command = Command(tmp_path, workers=2)
+    stopped(command)
+    with closing(sqlite3.connect(tmp_path / "hpo-bench.db")) as database:
+        (current,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
+        set_version = "UPDATE alembic_version SET version_num = ?"
+        database.execute(set_version, [revision])
+        database.commit()
+        output = wait(command.start(), status=2)
+        assert advice in " ".join(output.split())
+        assert "Traceback" not in output
+        database.execute(set_version, [current])
+        database.commit()
+    process = command.start()
+    seconds = command.seconds_to_the_next_unit()
+    wait(process)
+    age = "older" if revision == "v2.6.0.a" else "newer"
+    fault = f"a database of an {age} Optuna; put right"
+    survived(fault, command, undisturbed.evaluations, seconds=seconds)
+
+
+def test_a_study_of_the_same_name_by_somebody_else_is_left_alone(tmp_path, record_fault):
+    command = Command(tmp_path)
+    theirs = optuna.create_study(
+        storage=open_storage(command.storage), study_name="toy/random/seed-00"
+    )
+    theirs.optimize(lambda trial: trial.suggest_float("z", 0, 1), n_trials=3)
+    output = wait(command.start(), status=2)
+    assert "made otherwise" in output
+    assert "another name" in output
+    kept = load_study(open_storage(command.storage), "toy/random/seed-00").trials
+    record_fault("a study of that name by somebody else: refused", expected=3, found=len(kept))
+    assert [trial.params for trial in kept] == [trial.params for trial in theirs.trials]
+    assert command.units() == []
