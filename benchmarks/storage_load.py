@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import resource
 import subprocess
 import sys
 import tempfile
@@ -149,15 +150,22 @@ pso = {{}}
 """
 
 
+def cpu_seconds() -> float:
+    """What the commands so far have computed, with their workers."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
 def read(kind: str, trials: int) -> Iterator[tuple[str, ...]]:
     """Record a suite of so many trials, and time what reads it; give rows of the table."""
     with tempfile.TemporaryDirectory() as place, storage_at(kind, Path(place)) as url:
 
         def timed(what: str, *arguments: str) -> tuple[str, ...]:
             command = [sys.executable, "-m", "hpo_bench", *arguments]
-            began = time.perf_counter()
+            began, computed = time.perf_counter(), cpu_seconds()
             subprocess.run(command, check=True, capture_output=True)
-            return kind, str(trials), what, f"{time.perf_counter() - began:.1f}"
+            seconds = (time.perf_counter() - began, cpu_seconds() - computed)
+            return kind, str(trials), what, *(f"{each:.1f}" for each in seconds)
 
         suite = Path(place) / "load.toml"
         seeds = max(1, trials // (2 * RUN_TRIALS))
@@ -183,7 +191,7 @@ def main() -> None:
     console = Console(width=120)
     storages: list[str] = asked.storage or ["sqlite", "postgresql"]
     if asked.command == "read":
-        table = Table("storage", "trials", "what", "s")
+        table = Table("storage", "trials", "what", "s", "CPU s")
         for kind in storages:
             for row in read(kind, asked.trials):
                 table.add_row(*row)

@@ -9,10 +9,12 @@ import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.outages import PATIENCE, Patience
 from hpo_bench.storage import sqlite_file
 
 
@@ -54,6 +56,7 @@ class Checkpoints:
     def __init__(self, directory: Path, study_name: str, run_id: str) -> None:
         """Keep them under a directory that no other run shares, whatever its study is called."""
         self.directory = directory / study_name / run_id
+        self._patience = Patience(str(directory), PATIENCE, "there is no room for a checkpoint")
         self._parents = list(self.directory.parents)[: study_name.count("/") + 2]
 
     def prepare(self) -> None:
@@ -68,7 +71,7 @@ class Checkpoints:
         """Write the checkpoint of a trial; after a crash the old or the new one is there.
 
         Raises:
-            HpoBenchError: The disk is full, say.
+            HpoBenchError: The disk is full for too long, say.
         """
         header = {
             "values": progress.values,
@@ -76,16 +79,10 @@ class Checkpoints:
             "sha256": hashlib.sha256(state).hexdigest(),
         }
         path = self._path(number)
-        # A name of its own: who has lost the run, and does not know it yet, may write, too.
-        partial = path.with_suffix(f".{uuid4().hex}")
+        content = json.dumps(header).encode() + b"\n" + state
         try:
-            with partial.open("wb") as file:
-                file.write(json.dumps(header).encode() + b"\n" + state)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+            self._patience.call(partial(_replace, path, content))
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise HpoBenchError(f"{path} cannot be written: {error.strerror}") from error
 
     def load(self, number: int) -> tuple[Progress, bytes] | None:
@@ -127,3 +124,17 @@ class Checkpoints:
 
     def _path(self, number: int) -> Path:
         return self.directory / f"trial-{number:05d}.checkpoint"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    # A name of its own: who has lost the run, and does not know it yet, may write, too.
+    unfinished = path.with_suffix(f".{uuid4().hex}")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise

@@ -1,4 +1,4 @@
-"""Waiting for a storage that does not answer: restarts, cut connections, locks, full disks.
+"""Waiting for a storage that does not answer, and for room on a disk.
 
 A call that fails so is made again, the same call, until it succeeds or patience ends. Its first
 try may have been carried out all the same, and its answer lost on the way: that a repeated call
@@ -7,6 +7,7 @@ changes nothing twice is seen to in `rdb`.
 
 from __future__ import annotations
 
+import errno
 import logging
 import random
 import time
@@ -34,16 +35,20 @@ _Result = TypeVar("_Result")
 
 
 class Patience:
-    """How long calls wait for one storage.
+    """How long calls wait for one place.
 
     Args:
-        place: The storage as it may be shown.
+        place: As it may be shown.
         seconds: How long an outage may last; 0 to wait for nothing.
+        complaint: What is the matter with it then.
     """
 
-    def __init__(self, place: str, seconds: float) -> None:
+    def __init__(
+        self, place: str, seconds: float, complaint: str = "the storage does not answer"
+    ) -> None:
         self._place = place
         self._seconds = seconds
+        self._complaint = complaint
         self.waited = 0.0
         """Seconds that were waited so far."""
 
@@ -60,14 +65,12 @@ class Patience:
             if reason is None or not self._seconds:
                 raise
         began = time.monotonic()
-        logger.warning(
-            "the storage does not answer (%s): waiting up to %g s for it", reason, self._seconds
-        )
+        logger.warning("%s (%s): waiting up to %g s", self._complaint, reason, self._seconds)
         try:
             result = self._repeat(call, until=began + self._seconds)
         finally:
             self.waited += time.monotonic() - began
-        logger.warning("the storage answers again: going on")
+        logger.warning("it was %.1f s until that was over: going on", time.monotonic() - began)
         return result
 
     def _repeat(self, call: Callable[[], _Result], until: float) -> _Result:
@@ -84,14 +87,16 @@ class Patience:
                     raise
                 if time.monotonic() > until:
                     raise HpoBenchError(
-                        f"the storage {self._place} has not answered for {self._seconds:g} s "
-                        f"({reason}); what was recorded is safe, and once the storage is back, "
+                        f"{self._complaint}, for {self._seconds:g} s now ({reason}): "
+                        f"{self._place}; what was recorded is safe, and once this is put right, "
                         "the same command goes on"
                     ) from error
 
 
 def outage(error: BaseException | None) -> str | None:
-    """Why the storage could not answer, in one line; None if it did, and the fault is another."""
+    """Why there was no answer or no room, in one line; None if the fault is another."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return error.strerror
     while error is not None and not isinstance(error, exc.DBAPIError | exc.TimeoutError):
         error = error.__cause__
     if isinstance(error, exc.TimeoutError):

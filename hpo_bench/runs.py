@@ -542,7 +542,7 @@ def check_unchanged(run: Run, storage: optuna.storages.BaseStorage) -> None:
         study = load_study(storage, run.study_name)
     except KeyError:
         return
-    if records.CREATED in study.user_attrs:
+    if records.CREATED in study.user_attrs or study.get_trials(deepcopy=False):
         _check_same(run, study, json.loads(json.dumps(run.definition())))
 
 

@@ -19,7 +19,7 @@ def test_killed_coordinator(tmp_path, undisturbed, survived, workers):
         process.communicate()
         wait_until_gone(workers_before)
     process = command.start()
-    seconds = command.seconds_to_the_next_unit()
+    seconds = command.seconds_to_the_next_unit(process)
     wait(process)
     fault = f"kill -9 of the command, {workers} workers; started again"
     survived(fault, command, undisturbed.evaluations, injected=2, seconds=seconds)
@@ -50,7 +50,7 @@ def test_killed_workers_are_replaced(tmp_path, undisturbed, survived):
     killed = workers_of(process)
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    seconds = command.seconds_to_the_next_unit()
+    seconds = command.seconds_to_the_next_unit(process)
     assert "another one goes on with it" in wait(process)
     survived(
         "kill -9 of all workers in the middle of an epoch",
@@ -73,7 +73,7 @@ def test_asked_to_stop(tmp_path, undisturbed, survived, number, fault):
     assert "The same command goes on" in wait(process, status=130)
     trained = len(command.units())
     process = command.start()
-    seconds = command.seconds_to_the_next_unit()
+    seconds = command.seconds_to_the_next_unit(process)
     wait(process)
     survived(f"{fault}; started again", command, undisturbed.evaluations, seconds=seconds)
     assert command.told() == undisturbed.told
@@ -106,7 +106,7 @@ def test_asked_twice_it_stops_at_once_and_still_goes_on_later(tmp_path, undistur
     os.kill(process.pid, signal.SIGINT)
     wait(process, status=130)
     process = command.start()
-    seconds = command.seconds_to_the_next_unit()
+    seconds = command.seconds_to_the_next_unit(process)
     wait(process)
     survived("Ctrl-C twice; started again", command, undisturbed.evaluations, seconds=seconds)
     assert command.told() == undisturbed.told
@@ -122,7 +122,7 @@ def test_a_frozen_worker_goes_on_when_it_thaws(tmp_path, undisturbed, survived, 
     time.sleep(outage_seconds)
     assert len(command.units()) <= before + 1
     os.kill(worker, signal.SIGCONT)
-    seconds = command.seconds_to_the_next_unit()
+    seconds = command.seconds_to_the_next_unit(process)
     wait(process)
     survived("a worker frozen and thawed", command, undisturbed.evaluations, seconds=seconds)
     assert command.told() == undisturbed.told
@@ -135,7 +135,7 @@ def test_an_evaluator_that_is_frozen_for_too_long_is_replaced(tmp_path, undistur
     (worker,) = workers_of(process)
     (evaluator,) = workers_of(worker)
     os.kill(evaluator, signal.SIGSTOP)
-    command.seconds_to_the_next_unit()
+    command.seconds_to_the_next_unit(process)
     with pytest.raises(ProcessLookupError):
         os.kill(evaluator, signal.SIGCONT)
     output = wait(process)
