@@ -274,7 +274,8 @@ def _fence(engine: Engine, study_name: str, token: int) -> None:
 
     @event.listens_for(engine, "rollback")
     def _on_rollback(connection: Connection) -> None:
-        connection.info.pop("has_written", None)
+        if not connection.invalidated:  # what was known of one that is cut is gone with it
+            connection.info.pop("has_written", None)
 
 
 def _let_go_when_frozen(engine: Engine, seconds: float) -> None:

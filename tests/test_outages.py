@@ -6,14 +6,16 @@ import time
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.trial import TrialState
 from several import METHODS, told
 from sqlalchemy.engine.default import DefaultDialect
 
 from hpo_bench import outages
 from hpo_bench.errors import HpoBenchError, InputError
+from hpo_bench.leases import holding
 from hpo_bench.runs import Run, execute
-from hpo_bench.storage import open_existing, open_storage, reopen, unfinished
+from hpo_bench.storage import backend_of, open_existing, open_storage, reopen, unfinished
 
 
 @pytest.fixture
@@ -151,6 +153,22 @@ def test_cut_connections_are_made_again(postgres, postgres_url):
         assert postgres.cut_connections(postgres_url) > 0
         study.tell(trial, number)
     assert [t.value for t in study.trials] == [0, 1, 2]
+
+
+def test_a_connection_may_be_cut_in_the_middle_of_a_transaction(postgres, postgres_url):
+    storage = open_storage(postgres_url)
+    study = optuna.create_study(storage=storage, study_name="s")
+    cuts = iter([None])
+
+    @sqlalchemy.event.listens_for(backend_of(storage).engine, "before_cursor_execute")
+    def cut(connection, cursor, statement, *_):
+        if statement.startswith("UPDATE trials") and next(cuts, "done") is None:
+            assert postgres.cut_connections(postgres_url) > 0
+
+    with holding(storage, "s", 60):
+        study.tell(study.ask(), 1.0)
+    assert next(cuts, "done") == "done"
+    assert [(t.number, t.value) for t in study.trials] == [(0, 1.0)]
 
 
 @pytest.mark.parametrize("stop", ["stop", "crash", "freeze"])
