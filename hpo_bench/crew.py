@@ -250,6 +250,7 @@ class _Member(Child):
     def failed(self, reason: str) -> Work:
         """Give what its task has come to if nobody goes on with it."""
         assert self.task is not None
+        logger.warning("trial %d failed: %s", self.task.number, reason)
         begun = time.monotonic() if self._began_at is None else self._began_at
         return Work(
             Outcome(self._reached, None),

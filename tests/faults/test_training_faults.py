@@ -33,7 +33,9 @@ def test_one_configuration_that_cannot_be_trained(tmp_path, record_fault, fault,
         methods="grid = {}",
         budget="evaluations = 5",
     )
-    assert "grid: 2 evaluations failed" in command.finish()
+    output = " ".join(command.finish().split())
+    assert told in output
+    assert "grid: 2 evaluations failed" in output
     found = [
         (study.study_name, trial.params["x"], trial.state, trial.user_attrs.get("error", ""))
         for study in command.studies()
