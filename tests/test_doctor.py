@@ -1,6 +1,8 @@
 """What `hpo-bench doctor` sees of a machine."""
 
 import shutil
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -29,18 +31,10 @@ def test_a_machine_on_which_the_tests_run_has_no_problem(looked):
 
 
 def test_every_extra_for_users_is_looked_at(looked):
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    for_users = set(project["optional-dependencies"]) - {"all", "bench", "dev", "docs"}
     assert {topic for topic in looked() if topic.startswith("extra ")} == {
-        f"extra {name}"
-        for name in (
-            "bohb",
-            "check",
-            "dashboard",
-            "lenet5",
-            "parquet",
-            "postgres",
-            "report",
-            "tables",
-        )
+        f"extra {name}" for name in for_users
     }
 
 
