@@ -137,7 +137,7 @@ def _told(values: Sequence[float], form: str) -> str:
 
 def _print(title: str, counts: Sequence[int], body: Sequence[Sequence[str]]) -> None:
     print(f"\n**{title}**\n")
-    print("\n".join(rows(["method", *(f"{n} workers" for n in counts)], body)))
+    print("\n".join(rows(["method", *(f"{n} worker{'s' * (n > 1)}" for n in counts)], body)))
 
 
 if __name__ == "__main__":
