@@ -123,7 +123,7 @@ def main() -> None:
     """Run the command line; what the user can put right is told without a traceback."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        app()
+        app(prog_name="hpo-bench")  # also as `python -m hpo_bench`; completion goes by it
     except HpoBenchError as error:
         Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False)
         sys.exit(2)
