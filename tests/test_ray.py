@@ -78,3 +78,13 @@ def test_a_file_is_refused_where_the_cluster_has_several_machines():
     engine._check_storage(ray, "postgresql+psycopg://user@host/name")
     nodes[1]["Alive"] = False
     engine._check_storage(ray, "sqlite:///a.db")
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [("127.0.0.1:1", "nothing answers there"), ("somewhere", "expected host:port")],
+)
+def test_an_address_where_nothing_answers_is_told_at_once(suite, address, told):
+    output = suite.finish(suite.start("run", "--engine", "ray", "--address", address), status=2)
+    assert f"--address: '{address}' cannot be used" in output
+    assert told in output

@@ -82,6 +82,8 @@ def _connected(address: str | None, workers: int) -> Iterator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None:
         os.environ.update(LOOPBACK)  # read when Ray is imported
+    else:
+        _knock(address)
     with needing("ray", "the engine ray"):
         import ray
     own: dict[str, Any] = {"address": "local", "num_cpus": workers, "include_dashboard": False}
@@ -100,6 +102,23 @@ def _connected(address: str | None, workers: int) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """See that something answers at an address: Ray itself tries for minutes.
+
+    Raises:
+        InputError: Nothing does.
+    """
+    if address == "auto":
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError("--address", address, "expected host:port, or auto")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise InputError("--address", address, f"nothing answers there: {error}") from None
 
 
 def _check_storage(ray: Any, url: str) -> None:

@@ -1,0 +1,117 @@
+"""How many evaluations a storage takes a second, and so how many workers it serves.
+
+Worker processes execute runs of random search on an objective that costs nothing: all that is left
+is what a run writes and reads. Each evaluation reports EPOCHS values, as a training would.
+
+Usage: python -m benchmarks.worker_load [--storage URL] [--workers 1,2,4] [--seconds 15]
+"""
+
+import argparse
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+from uuid import uuid4
+
+from optuna.distributions import FloatDistribution
+from optuna.study import StudyDirection
+
+from benchmarks.markdown import rows
+from hpo_bench import suite
+from hpo_bench.analysis.results import collect
+from hpo_bench.engines.local import execute_all
+from hpo_bench.objectives import Evaluation, Objective
+from hpo_bench.runs import Run, Status, runs_of
+from hpo_bench.spaces import Configuration, Space
+from hpo_bench.storage import open_storage, shown
+
+EPOCHS = 9
+
+
+class Nothing(Objective):
+    """Four hyperparameters that make no difference, evaluated in no time."""
+
+    max_fidelity = EPOCHS
+
+    def __init__(self, space: Mapping[str, Any] | None = None, seed: int = 0) -> None:
+        pass
+
+    @property
+    def search_space(self) -> Space:
+        """Four numbers."""
+        return {name: FloatDistribution(0, 1) for name in "abcd"}
+
+    @property
+    def directions(self) -> list[StudyDirection]:
+        """One, for there is one value."""
+        return [StudyDirection.MAXIMIZE]
+
+    def start(self, configuration: Configuration) -> Evaluation:  # noqa: ARG002
+        """Begin."""
+        return _NoTraining()
+
+
+class _NoTraining(Evaluation):
+    def advance(self) -> float:
+        self.fidelity += 1
+        return 0.0
+
+
+class _Deaf:
+    """Listens to nothing."""
+
+    def status(self, run: Run, status: Status) -> None:
+        """Say nothing."""
+
+    def notice(self, text: str) -> None:
+        """Say what is out of the ordinary."""
+        print(text)
+
+
+def measure(url: str, workers: int, seconds: float, place: Path) -> tuple[float, float]:
+    """Give evaluations a second of all workers, and seconds in the storage for each."""
+    chosen = suite.parse(
+        {
+            "name": f"load-{uuid4().hex[:8]}",
+            "objective": {"name": "benchmarks.worker_load:Nothing"},
+            "budget": {"seconds": seconds},
+            "seeds": workers,
+            "methods": {"random": {}},
+            "storage": url,
+        }
+    )
+    report = execute_all(runs_of(chosen, place), workers, _Deaf())
+    assert not report.failures, report.failures
+    found = collect(open_storage(url), chosen.name).runs
+    rate = sum(run.evaluations / run.wall_seconds for run in found)
+    return rate, fmean(run.storage_seconds / run.evaluations for run in found)
+
+
+def main() -> None:
+    """Measure, and say what follows."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--storage", help="by default a SQLite file of its own")
+    parser.add_argument("--workers", default="1,2,4", help="how many at a time (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=15.0, help="for each (%(default)s)")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        url = asked.storage or f"sqlite:///{place}/load.db"
+        open_storage(url)
+        table, best = [], 0.0
+        for workers in map(int, asked.workers.split(",")):
+            rate, each = measure(url, workers, asked.seconds, Path(place))
+            best = max(best, rate)
+            table.append([str(workers), f"{rate:.1f}", f"{1000 * each:.0f}"])
+    print(f"{shown(url)}, {EPOCHS} reports an evaluation\n")
+    print("\n".join(rows(["workers", "evaluations/s", "storage, ms each"], table)))
+    print()
+    for training in (1, 10, 60, 600):
+        # Half of what it can take: beyond that, queues grow long.
+        print(f"evaluations of {training} s: half of that serves {best * training / 2:.0f} workers")
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        main()
