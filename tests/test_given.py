@@ -256,7 +256,11 @@ def test_a_training_that_fails_is_recorded_and_not_counted(toy_suite, tmp_path, 
     run_all(made, tmp_path)
     failed = again_of(made).trials[1]
     assert failed.user_attrs["error"] == "RuntimeError: it diverges"
-    assert collect(open_storage(made.storage), "toy").runs[0].confirmations == 2
+    result = collect(open_storage(made.storage), "toy")
+    (run,) = result.runs
+    assert (run.confirmations, run.unconfirmed) == (2, 1)
+    told = "1 training of incumbents by fresh seeds failed: left out of what is confirmed."
+    assert told in table.notes(result)
 
 
 def test_results_say_what_it_came_to(toy_suite, tmp_path):

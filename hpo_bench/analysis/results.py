@@ -53,8 +53,10 @@ class RunResult:
     """How many times the suite's budget it had."""
     confirmations: int = 0
     """How often its incumbent was trained again, by fresh seeds."""
+    unconfirmed: int = 0
+    """How often training it again failed: it found something that does not always train."""
     confirmed: float | None = None
-    """Mean validation value of those."""
+    """Mean validation value of those that did not fail."""
     confirmed_deviation: float | None = None
     """Sample standard deviation between them; None of a single one."""
     confirmed_test: float | None = None
@@ -179,6 +181,7 @@ def _confirmed(run: RunResult, again: Stored | None) -> RunResult:
     return replace(
         run,
         confirmations=len(values),
+        unconfirmed=sum(trial.state is TrialState.FAIL for trial in trials),
         confirmed=None if value is None else value.mean,
         confirmed_deviation=None if value is None else value.deviation,
         confirmed_test=None if test is None else test.mean,

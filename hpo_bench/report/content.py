@@ -31,7 +31,7 @@ from hpo_bench.report.parts import (
     several,
 )
 from hpo_bench.report.repeat import command, suite_file, to_toml
-from hpo_bench.report.table import data_note, larger_budget
+from hpo_bench.report.table import data_note, failed_again, larger_budget
 
 NO_RANKS = (
     "Ranks and critical differences are left out: they need several objectives, and how methods "
@@ -373,8 +373,10 @@ def _trained_again(summary: Summary) -> Section:
         )
         if again is not None
     ]
+    failed = sum(run.unconfirmed for run in summary.runs)
+    told: list[Part] = [failed_again(failed)] if failed else []
     if not rows:
-        return Section("Trained again")
+        return Section("Trained again", told)
     caption = (
         "Incumbents trained again by seeds that no run has, on the same split, outside of the "
         "budget. Found: by the run; confirmed: mean over runs of the means of each one's "
@@ -383,7 +385,7 @@ def _trained_again(summary: Summary) -> Section:
         "configuration, pooled over runs."
     )
     headings = ["method", "trainings", "found [95%]", "confirmed [95%]", "gap [95%]", "spread"]
-    return Section("Trained again", [Table(headings, rows, caption)])
+    return Section("Trained again", [*told, Table(headings, rows, caption)])
 
 
 def _again_cells(own: Estimate | None, again: Again) -> list[str]:

@@ -77,6 +77,9 @@ def notes(result: SuiteResult) -> list[str]:
             f"Confirmed: the incumbent trained again, {' or '.join(map(str, times))} times, by "
             "seeds that no run has; the mean of each run, mean ± standard deviation over seeds."
         )
+    failed = sum(run.unconfirmed for run in result.runs)
+    if failed:
+        found.append(failed_again(failed))
     if result.defaults:
         found.append(
             f"{DEFAULT}: the objective's default configuration, trained once by each seed, nothing "
@@ -96,6 +99,12 @@ def data_note(data: Mapping[str, Any]) -> str:
     )
     digest = f"; sha256 {data['data_sha256'][:12]}" if "data_sha256" in data else ""
     return f"Data: {data.get('data')}{': ' if sizes else ''}{sizes}{digest}."
+
+
+def failed_again(trainings: int) -> str:
+    """Say that incumbents did not train again."""
+    times = parts.several(trainings, "training")
+    return f"{times} of incumbents by fresh seeds failed: left out of what is confirmed."
 
 
 def larger_budget(method: str, factor: int) -> str:

@@ -267,6 +267,12 @@ def test_the_suites_file_tells_the_budget_and_how_often_to_confirm(storage):
     assert table["methods"]["pso"] == {}
 
 
+def test_incumbents_that_do_not_train_again_are_told(storage):
+    write_suite(storage, seeds=2)
+    write_again(storage, [None, None], method="pso", seed=0)
+    assert words_of(sections_of(storage)["Trained again"]).startswith("2 trainings of incumbents")
+
+
 def test_several_workers_are_told_what_they_were_worth(storage):
     write_suite(storage, seeds=6, attributes={"workers_per_run": 2})
     *_, told = tables_of(sections_of(storage)["Where the time goes"])

@@ -120,6 +120,7 @@ def _write_trainings(storage, name, values, tests, direction):
             attrs["test_accuracy"] = tests[place]
         study.add_trial(
             create_trial(
+                state=TrialState.FAIL if value is None else TrialState.COMPLETE,
                 value=value,
                 params={"x": 0.5, "y": 0.5},
                 distributions=SPACE,
