@@ -13,6 +13,14 @@ IS_LONG = bool(os.environ.get("HPO_BENCH_LONG"))
 """Whether faults last as long as real ones do; CI has less time."""
 
 
+def pytest_collection_modifyitems(config, items):
+    if IS_LONG:
+        return
+    left = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
+
+
 @dataclass
 class Row:
     """What became of the evaluations of a suite in which a fault was injected."""

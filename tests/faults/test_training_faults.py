@@ -19,9 +19,15 @@ SPACE = "\n[space]\nx = { low = -2, high = 2 }\ny = 0.0\n"
 @pytest.mark.parametrize(
     ("fault", "option", "told"),
     [
-        ("training that raises", "fail_at", "RuntimeError: this x always fails"),
+        pytest.param(
+            *("training that raises", "fail_at", "RuntimeError: this x always fails"),
+            marks=pytest.mark.long,
+        ),
         ("training that diverges (NaN)", "nan_at", "the value is nan after epoch 1"),
-        ("training that runs out of memory", "exhaust_at", "MemoryError"),
+        pytest.param(
+            *("training that runs out of memory", "exhaust_at", "MemoryError"),
+            marks=pytest.mark.long,
+        ),
         ("training that kills its process", "die_at", "died (exit code 7), for the third time"),
     ],
 )
@@ -77,6 +83,7 @@ def test_damaged_checkpoints(tmp_path, undisturbed, survived):
     assert command.told() == undisturbed.told
 
 
+@pytest.mark.long
 def test_a_damaged_suite_file(tmp_path, undisturbed, survived):
     command = Command(tmp_path, workers=2)
     stopped(command)
@@ -108,7 +115,11 @@ def test_a_clock_that_is_put_back(tmp_path, undisturbed, survived):
 
 
 @pytest.mark.parametrize(
-    ("revision", "advice"), [("v2.6.0.a", "storage upgrade"), ("v99.0", "pip install -U optuna")]
+    ("revision", "advice"),
+    [
+        ("v2.6.0.a", "storage upgrade"),
+        pytest.param("v99.0", "pip install -U optuna", marks=pytest.mark.long),
+    ],
 )
 def test_a_database_of_another_version_is_refused_and_left_alone(
     tmp_path, undisturbed, survived, revision, advice
