@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
@@ -87,15 +88,21 @@ def storage_at(kind: str, directory: Path) -> Iterator[str]:
         yield kind
 
 
-def work(url: str, number: int, until: float) -> tuple[list[float], list[float], int]:
-    """Ask and tell until a time; give how long each took, and how many failed."""
+def meet(all_of_them: Barrier) -> None:
+    """Wait until every worker is there, with all that it imports."""
+    all_of_them.wait()
+
+
+def work(url: str, number: int, seconds: float) -> tuple[list[float], list[float], int]:
+    """Ask and tell for some seconds; give how long each took, and how many failed."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = RandomSampler(seed=number, search_space=SPACE)
     study = optuna.create_study(
         storage=open_storage(url), study_name=f"load-{number}", sampler=sampler
     )
     asks, tells, errors = [], [], 0
-    while time.time() < until:
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
         began = time.perf_counter()
         try:
             trial = study.ask(SPACE)
@@ -113,10 +120,10 @@ def write(kind: str, workers: int, seconds: float) -> tuple[str, ...]:
     """Let workers write at the same time; give a row of the table."""
     with tempfile.TemporaryDirectory() as place, storage_at(kind, Path(place)) as url:
         open_storage(url)
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            list(pool.map(time.sleep, [0.1] * workers))  # all of them are there
-            until = time.time() + seconds
-            done = list(pool.map(work, [url] * workers, range(workers), [until] * workers))
+        context = get_context("spawn")
+        met = (context.Barrier(workers),)
+        with ProcessPoolExecutor(workers, context, initializer=meet, initargs=met) as pool:
+            done = list(pool.map(work, [url] * workers, range(workers), [seconds] * workers))
         told = [len(tells) for _, tells, _ in done]
         storage = open_storage(url)
         lost = twice = 0

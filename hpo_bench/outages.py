@@ -31,6 +31,9 @@ _OF_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQ
 # or starts; a lock; a replica that does not write yet (PostgreSQL's manual, appendix A).
 _OF_POSTGRESQL = ("08", "40", "53", "57P", "55P03", "25006")
 
+# No connection was to be had; Optuna went on after one was lost.
+_WITHOUT_ANSWER = exc.TimeoutError | exc.PendingRollbackError
+
 _Result = TypeVar("_Result")
 
 
@@ -97,10 +100,12 @@ def outage(error: BaseException | None) -> str | None:
     """Why there was no answer or no room, in one line; None if the fault is another."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return error.strerror
-    while error is not None and not isinstance(error, exc.DBAPIError | exc.TimeoutError):
+    while error is not None and not isinstance(error, exc.DBAPIError | _WITHOUT_ANSWER):
         error = error.__cause__
     if isinstance(error, exc.TimeoutError):
         return "no connection is free"
+    if isinstance(error, exc.PendingRollbackError):
+        return "the connection was lost"
     if error is None or not _is_passing(error):
         return None
     lines = str(error.orig).strip().splitlines()

@@ -155,18 +155,21 @@ def test_cut_connections_are_made_again(postgres, postgres_url):
     assert [t.value for t in study.trials] == [0, 1, 2]
 
 
-def test_a_connection_may_be_cut_in_the_middle_of_a_transaction(postgres, postgres_url):
+@pytest.mark.parametrize("statement", ["UPDATE trials", "WHERE trial_values.trial_id IN"])
+def test_a_connection_may_be_cut_in_the_middle_of_a_transaction(postgres, postgres_url, statement):
     storage = open_storage(postgres_url)
     study = optuna.create_study(storage=storage, study_name="s")
     cuts = iter([None])
 
     @sqlalchemy.event.listens_for(backend_of(storage).engine, "before_cursor_execute")
-    def cut(connection, cursor, statement, *_):
-        if statement.startswith("UPDATE trials") and next(cuts, "done") is None:
+    def cut(connection, cursor, text, *_):
+        if statement in text and next(cuts, "done") is None:
             assert postgres.cut_connections(postgres_url) > 0
 
     with holding(storage, "s", 60):
-        study.tell(study.ask(), 1.0)
+        trial = study.ask()
+        assert len(study.trials) == len(study.trials) == 1
+        study.tell(trial, 1.0)
     assert next(cuts, "done") == "done"
     assert [(t.number, t.value) for t in study.trials] == [(0, 1.0)]
 
