@@ -81,6 +81,30 @@ def test_a_file_is_refused_where_the_cluster_has_several_machines():
 
 
 @pytest.mark.parametrize(
+    ("suite_says", "told"),
+    [
+        (
+            {"workers_per_run": 8},
+            ["workers_per_run = 8: no machine of this cluster"],
+        ),
+        ({"gpus_per_run": 0.5}, ["gpus_per_run = 0.5: no machine of this cluster"]),
+        ({"workers_per_run": 4}, []),
+    ],
+)
+def test_runs_for_which_no_machine_has_room_are_told(toy_suite, suite_says, told):
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 4.0}},
+        {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
+    ]
+    heard = []
+    watcher = SimpleNamespace(notice=heard.append)
+    ray = SimpleNamespace(nodes=lambda: nodes)
+    engine._check_room(ray, toy_suite(engine="ray", **suite_says), watcher)
+    assert len(heard) == len(told)
+    assert all(text in line for text, line in zip(told, heard, strict=True))
+
+
+@pytest.mark.parametrize(
     ("address", "told"),
     [("127.0.0.1:1", "nothing answers there"), ("somewhere", "expected host:port")],
 )

@@ -24,6 +24,7 @@ from hpo_bench.leases import leases
 from hpo_bench.processes import THREADS, use_one_thread_each
 from hpo_bench.runs import Run, observe
 from hpo_bench.storage import open_storage, shown, sqlite_file
+from hpo_bench.suite import Suite
 
 MAX_DEATHS = 3
 """Processes or machines that may die over one run before it is given up."""
@@ -63,8 +64,9 @@ def execute_all(
         InputError: No cluster answers, or its machines cannot share the storage.
     """
     books = Books(runs, watcher, wait=wait)
-    with _connected(address, workers) as ray:
+    with _connected(address, max(workers, runs[0].suite.workers_per_run)) as ray:
         _check_storage(ray, runs[0].suite.storage)
+        _check_room(ray, runs[0].suite, watcher)
         tasks = _Tasks(ray, books, watcher)
         with interruptible(tasks.interrupt):
             tasks.run()
@@ -136,6 +138,19 @@ def _check_storage(ray: Any, url: str) -> None:
             f"this cluster has {len(hosts)} machines, which cannot share a file: expected a "
             "server that all of them reach, e.g. postgresql+psycopg://user@host/database",
         )
+
+
+def _check_room(ray: Any, suite: Suite, watcher: Watcher) -> None:
+    """Say so where no machine has room for a run: Ray waits without a word until one joins."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for key, kind in (("workers_per_run", "CPU"), ("gpus_per_run", "GPU")):
+        wanted = getattr(suite, key)
+        most = max((resources.get(kind, 0.0) for resources in machines), default=0.0)
+        if wanted > most:
+            watcher.notice(
+                f"{key} = {wanted:g}: no machine of this cluster has more than {most:g} {kind}s; "
+                "waiting until one joins that has"
+            )
 
 
 class _Tasks:
