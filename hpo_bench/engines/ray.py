@@ -21,9 +21,10 @@ from typing import Any
 from hpo_bench.engines.base import Books, Report, Watcher, attempt, interruptible
 from hpo_bench.errors import InputError, needing
 from hpo_bench.leases import leases
+from hpo_bench.outages import outage
 from hpo_bench.processes import THREADS, use_one_thread_each
 from hpo_bench.runs import Run, observe
-from hpo_bench.storage import open_storage, shown, sqlite_file
+from hpo_bench.storage import MeteredStorage, open_storage, shown, sqlite_file
 from hpo_bench.suite import Suite
 
 MAX_DEATHS = 3
@@ -163,6 +164,7 @@ class _Tasks:
         # Ray would let libraries compute with as many threads as a run has workers.
         self._threads = {name: os.environ[name] for name in THREADS}
         self._given: dict[Any, Run] = {}
+        self._storage: MeteredStorage | None = None
         self._looked_at = time.monotonic()
         self._interrupts = 0
         self._told_to_stop = False
@@ -224,11 +226,20 @@ class _Tasks:
         if time.monotonic() - self._looked_at < LOOK_SECONDS or not self._given:
             return
         self._looked_at = time.monotonic()
+        try:
+            self._show()
+        except Exception as error:
+            if outage(error) is None:
+                raise
+            # The runs wait for the storage; that there is nothing to see meanwhile is no harm.
+
+    def _show(self) -> None:
         runs = {run.study_name: run for run in self._given.values()}
-        storage = open_storage(next(iter(runs.values())).suite.storage)
-        for name, lease in leases(storage).items():
+        if self._storage is None:
+            self._storage = open_storage(next(iter(runs.values())).suite.storage, patience=0)
+        for name, lease in leases(self._storage).items():
             if name in runs and not lease.is_free:
-                status = observe(runs[name], storage)
+                status = observe(runs[name], self._storage)
                 if status is not None and status.finished is None:
                     self._watcher.status(runs[name], status)
 
