@@ -37,6 +37,10 @@ _WITHOUT_ANSWER = exc.TimeoutError | exc.PendingRollbackError
 _Result = TypeVar("_Result")
 
 
+class OutageError(HpoBenchError):
+    """Patience has ended: whoever tries now would have to wait as long."""
+
+
 class Patience:
     """How long calls wait for one place.
 
@@ -59,7 +63,7 @@ class Patience:
         """Make a call, again and again while the storage does not answer.
 
         Raises:
-            HpoBenchError: It does not for too long.
+            OutageError: It does not for too long.
         """
         try:
             return call()
@@ -89,7 +93,7 @@ class Patience:
                 if reason is None:
                     raise
                 if time.monotonic() > until:
-                    raise HpoBenchError(
+                    raise OutageError(
                         f"{self._complaint}, for {self._seconds:g} s now ({reason}): "
                         f"{self._place}; what was recorded is safe, and once this is put right, "
                         "the same command goes on"

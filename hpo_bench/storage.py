@@ -88,7 +88,7 @@ def open_storage(url: str, *, patience: float = PATIENCE, wait: bool = False) ->
     Raises:
         InputError: The URL is malformed, nothing that can be used answers there, or it is a
             SQLite file on a network file system.
-        HpoBenchError: It was waited for in vain.
+        OutageError: It was waited for in vain.
     """
     file = sqlite_file(url)
     if file is not None and (kind := network_type(file)) is not None:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.leases import LeaseLostError, TakenError
+from hpo_bench.outages import OutageError
 from hpo_bench.processes import SIGNALS
 from hpo_bench.runs import Run, Status, execute
 
@@ -47,7 +48,7 @@ def attempt(run: Run, **how: Any) -> tuple[str, Any]:
     """Execute a run; say what became of it in words that can be sent to another process.
 
     Returns:
-        "end" and its status, or "taken", "lost" or "failure" and the reason.
+        "end" and its status, or "taken", "lost", "failure" or "outage" and the reason.
     """
     try:
         return "end", execute(run, **how)
@@ -55,6 +56,8 @@ def attempt(run: Run, **how: Any) -> tuple[str, Any]:
         return "taken", str(error)
     except LeaseLostError as error:
         return "lost", str(error)
+    except OutageError as error:
+        return "outage", str(error)
     except HpoBenchError as error:
         return "failure", str(error)
     except Exception as error:
@@ -82,9 +85,11 @@ class Books:
 
     def end(self, run: Run, kind: str, content: Any) -> None:
         """Enter what became of an attempt."""
-        if kind == "failure":
+        if kind in ("failure", "outage"):
             self._failures[run.study_name] = content
             self._watcher.notice(f"{run.study_name} failed: {content}")
+            if kind == "outage":
+                self._leave_the_rest()
         elif kind in ("taken", "lost"):
             self._with_others.append((time.monotonic() + RETRY_SECONDS, run, content))
             if kind == "lost":
@@ -97,6 +102,12 @@ class Books:
     def leave(self, run: Run) -> None:
         """Enter that a run is left in the middle."""
         self._left.append(run)
+
+    def _leave_the_rest(self) -> None:
+        """Begin nothing more: every run would wait in vain, one after another."""
+        self._left += self.pending
+        self.pending.clear()
+        self._wait = False
 
     def try_again(self) -> None:
         """Let the runs of others be tried again, when it is time."""

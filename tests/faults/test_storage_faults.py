@@ -73,7 +73,8 @@ def test_an_outage_beyond_all_patience_ends_the_command_and_loses_nothing(
     postgres.stop()
     output, _ = process.communicate(timeout=120)
     assert process.returncode in (1, 2), output
-    assert "the storage does not answer, for 1 s now" in output
+    # Those who are at work say so; the runs that nobody has begun are not tried in vain.
+    assert 1 <= output.count("the storage does not answer, for 1 s now") <= 2
     assert "the same command goes on" in output
     assert postgres.password not in output
     postgres.start()
