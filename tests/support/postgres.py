@@ -65,6 +65,7 @@ class Postgres:
             programs = _copy(programs, self._place / "programs")
         self._bin = programs / "bin"
         self._server: subprocess.Popen | None = None
+        self._watch: subprocess.Popen | None = None
         self._databases = 0
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -106,6 +107,11 @@ class Postgres:
                 start_new_session=True,
                 **self._as_nobody,
             )
+        # It ends with this process, even if that is killed: then the pipe is closed.
+        ending = f"cat; kill -QUIT {self._server.pid}; sleep 1; rm -r {self._place}"
+        self._watch = subprocess.Popen(
+            ["sh", "-c", ending], stdin=subprocess.PIPE, start_new_session=True
+        )
         deadline = time.monotonic() + STARTING_SECONDS
         while True:
             try:
@@ -171,6 +177,10 @@ class Postgres:
         if self.is_running:
             self._server.send_signal(number)
             self._server.wait(timeout=STARTING_SECONDS)
+        if self._watch is not None:
+            os.killpg(self._watch.pid, signal.SIGKILL)
+            self._watch.wait()
+            self._watch = None
 
     def _signal_all(self, number: int) -> None:
         if not self.is_running:
