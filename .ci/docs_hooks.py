@@ -39,8 +39,8 @@ PYTHON = {
         "hpo_bench.suite.load",
         "hpo_bench.suite.parse",
         "hpo_bench.suite.Suite",
-        "hpo_bench.runs.Run",
-        "hpo_bench.runs.execute",
+        "hpo_bench.running.runs.Run",
+        "hpo_bench.running.execution.execute",
     ],
     "Conformance": [
         "hpo_bench.conformance.candidate",

@@ -8,7 +8,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hpo_bench.storage import open_storage
+from hpo_bench.storage.opening import open_storage
 from samplers import GridSampler
 
 GRIDS = {

@@ -12,8 +12,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from hpo_bench import suite
 from hpo_bench.analysis.results import collect
 from hpo_bench.methods import throwaway_setup
-from hpo_bench.runs import Run, execute
-from hpo_bench.storage import open_storage
+from hpo_bench.running.execution import execute
+from hpo_bench.running.runs import Run
+from hpo_bench.storage.opening import open_storage
 
 QUICKSTART = suite.load("quickstart", {"methods.bohb.options.strict": True})
 

@@ -12,8 +12,9 @@ import pytest
 from hpo_bench import suite
 from hpo_bench.objectives import build
 from hpo_bench.objectives.table.replay import Replay
-from hpo_bench.runs import Run, execute
-from hpo_bench.storage import open_storage
+from hpo_bench.running.execution import execute
+from hpo_bench.running.runs import Run
+from hpo_bench.storage.opening import open_storage
 from samplers import RandomSampler
 
 EVALUATIONS = 100

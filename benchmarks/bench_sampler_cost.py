@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState, create_trial
 
-from hpo_bench.storage import open_storage
+from hpo_bench.storage.opening import open_storage
 from samplers import BOHBSampler, GridSampler, PSOSampler, RandomSampler
 
 SPACE: dict[str, BaseDistribution] = {

@@ -30,8 +30,9 @@ from hpo_bench import suite
 from hpo_bench.analysis.intervals import Estimate, estimate
 from hpo_bench.analysis.results import collect
 from hpo_bench.objectives.table.replay import Replay
-from hpo_bench.runs import execute, runs_of
-from hpo_bench.storage import open_storage
+from hpo_bench.running.execution import execute
+from hpo_bench.running.runs import runs_of
+from hpo_bench.storage.opening import open_storage
 
 from .markdown import rows
 

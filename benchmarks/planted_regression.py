@@ -29,8 +29,9 @@ import hpo_bench
 from hpo_bench import suite
 from hpo_bench.analysis.change import compare_suites
 from hpo_bench.objectives.table.files import Columns, read, write
-from hpo_bench.runs import execute, runs_of
-from hpo_bench.storage import open_storage
+from hpo_bench.running.execution import execute
+from hpo_bench.running.runs import runs_of
+from hpo_bench.storage.opening import open_storage
 from samplers import RandomSampler
 
 from .markdown import rows

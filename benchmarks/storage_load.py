@@ -35,7 +35,8 @@ from rich.table import Table
 
 from hpo_bench.objectives import Evaluation, Objective
 from hpo_bench.spaces import Configuration, Space
-from hpo_bench.storage import load_study, open_storage
+from hpo_bench.storage.opening import open_storage
+from hpo_bench.storage.studies import load_study
 from samplers import RandomSampler
 
 SPACE: Space = {name: FloatDistribution(0.0, 1.0) for name in "abcd"}

@@ -17,7 +17,8 @@ from statistics import fmean
 
 from benchmarks.markdown import rows
 from hpo_bench.analysis.results import collect
-from hpo_bench.storage import open_storage, study_names
+from hpo_bench.storage.opening import open_storage
+from hpo_bench.storage.studies import study_names
 
 
 def measure(arguments: list[str], workers: int) -> tuple[float, float]:

@@ -23,9 +23,9 @@ from hpo_bench import suite
 from hpo_bench.analysis.results import collect
 from hpo_bench.engines.local import execute_all
 from hpo_bench.objectives import Evaluation, Objective
-from hpo_bench.runs import Run, Status, runs_of
+from hpo_bench.running.runs import Run, Status, runs_of
 from hpo_bench.spaces import Configuration, Space
-from hpo_bench.storage import open_storage, shown
+from hpo_bench.storage.opening import open_storage, shown
 
 EPOCHS = 9
 

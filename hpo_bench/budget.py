@@ -10,7 +10,7 @@ from optuna.study import StudyDirection
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hpo_bench.objectives import Objective
-from hpo_bench.records import JobRecord, jobs_of
+from hpo_bench.storage.records import JobRecord, jobs_of
 
 
 class Budget(BaseModel):

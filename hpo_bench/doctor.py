@@ -17,10 +17,11 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from hpo_bench import plugins
-from hpo_bench.checkpoints import default_directory
 from hpo_bench.errors import HpoBenchError, MissingExtraError
 from hpo_bench.manifest import usable_cores
-from hpo_bench.storage import all_study_names, open_existing, shown, sqlite_file
+from hpo_bench.running.checkpoints import default_directory
+from hpo_bench.storage.opening import open_existing, shown, sqlite_file
+from hpo_bench.storage.studies import all_study_names
 
 NO_EXTRAS = {"all", "dev", "bench", "docs"}
 """Extras that bring no feature of their own to who runs suites."""

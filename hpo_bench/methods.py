@@ -20,10 +20,10 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo_bench import plugins
 from hpo_bench.errors import HpoBenchError, InputError, one_of
 from hpo_bench.objectives import Objective, suggest
-from hpo_bench.records import outcome_at
 from hpo_bench.search import Job, Outcome, Search, Setup
 from hpo_bench.spaces import check_value
-from hpo_bench.storage import reopen, unfinished
+from hpo_bench.storage.records import outcome_at
+from hpo_bench.storage.studies import reopen, unfinished
 from samplers import GridSampler
 
 

@@ -11,14 +11,16 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from hpo_bench import methods, records
+from hpo_bench import methods
 from hpo_bench.budget import Budget
 from hpo_bench.errors import HpoBenchError, InputError
 from hpo_bench.manifest import manifest
 from hpo_bench.objectives.table.files import OWN_COLUMNS, Card, check_path, write
 from hpo_bench.objectives.table.recorder import Recorder
 from hpo_bench.spaces import Space, to_table
-from hpo_bench.storage import iterate_studies, open_existing
+from hpo_bench.storage import records
+from hpo_bench.storage.opening import open_existing
+from hpo_bench.storage.studies import iterate_studies
 from hpo_bench.suite import NOT_IDENTITY, ObjectiveSpec, Suite
 
 _RECORDER = "hpo_bench.objectives.table.recorder:recorder"

@@ -14,11 +14,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from hpo_bench import methods, objectives
 from hpo_bench.budget import Budget
 from hpo_bench.errors import HpoBenchError, InputError, one_of
-from hpo_bench.given import FIRST_FRESH_SEED
 from hpo_bench.manifest import usable_cores
 from hpo_bench.objectives import Objective
-from hpo_bench.outages import PATIENCE
 from hpo_bench.search import Search, Setup
+from hpo_bench.storage.outages import PATIENCE
+from hpo_bench.storage.records import FIRST_FRESH_SEED
 
 DEFAULT_STORAGE = "sqlite:///hpo-bench.db"
 

@@ -7,7 +7,7 @@ from optuna.trial import TrialState, create_trial
 from toy import Curve
 
 from hpo_bench.budget import Budget, Spent, spent_by
-from hpo_bench.records import JobRecord
+from hpo_bench.storage.records import JobRecord
 
 MAXIMIZE, MINIMIZE = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
 

@@ -9,7 +9,7 @@ import pytest
 from hpo_bench import doctor
 from hpo_bench.doctor import State
 from hpo_bench.objectives.lenet5 import data
-from hpo_bench.storage import open_storage
+from hpo_bench.storage.opening import open_storage
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 
 from hpo_bench import plugins, suite
 from hpo_bench.errors import InputError
-from hpo_bench.runs import Run, execute
+from hpo_bench.running.execution import execute
+from hpo_bench.running.runs import Run
 
 SOMEBODY = """
 from optuna.distributions import FloatDistribution

@@ -7,7 +7,8 @@ import sys
 import pytest
 from optuna.trial import TrialState
 
-from hpo_bench.storage import load_study, open_storage, study_names
+from hpo_bench.storage.opening import open_storage
+from hpo_bench.storage.studies import load_study, study_names
 
 SMALL = [
     *("--seeds", "0", "--set", "budget.epochs=12"),

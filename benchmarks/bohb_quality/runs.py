@@ -11,7 +11,7 @@ import optuna
 from optuna.pruners import NopPruner
 
 from hpo_bench.search import Job, Outcome, Setup
-from hpo_bench.storage import recorded
+from hpo_bench.storage.studies import recorded
 
 from .. import kept
 from .methods import METHODS, quiet

@@ -15,13 +15,13 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from rich.progress import Progress
 
 from hpo_bench.bridges.hpbandster import bohb
-from hpo_bench.checkpoints import Checkpoints
-from hpo_bench.crew import Crew, Post, Processes
-from hpo_bench.evaluator import Task
 from hpo_bench.objectives import Evaluation, Objective
+from hpo_bench.running.checkpoints import Checkpoints
+from hpo_bench.running.crew import Crew, Post, Processes
+from hpo_bench.running.evaluator import Task
 from hpo_bench.search import Outcome, Search, Setup
 from hpo_bench.spaces import Configuration, Space
-from hpo_bench.storage import open_storage
+from hpo_bench.storage.opening import open_storage
 
 from ..markdown import rows
 from .data import ETA, SPACE, as_json, results

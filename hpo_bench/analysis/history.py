@@ -15,8 +15,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo_bench.analysis.stored import Stored, read_suite
-from hpo_bench.records import CREATED, FINISHED, JobRecord, jobs_of
 from hpo_bench.spaces import Configuration
+from hpo_bench.storage.records import CREATED, FINISHED, JobRecord, jobs_of
 
 Array = NDArray[np.float64]
 

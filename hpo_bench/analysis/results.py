@@ -13,7 +13,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from hpo_bench.analysis.stored import Stored, StoredSuite, read_suite
-from hpo_bench.records import FINISHED, incumbent, jobs_of
+from hpo_bench.storage.records import FINISHED, incumbent, jobs_of
 
 _DATA = ("data", "train_size", "validation_size", "test_size", "data_sha256")
 """Attributes in which an objective says what its data are."""

@@ -12,8 +12,8 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from hpo_bench.records import confirmation_name, default_name
-from hpo_bench.storage import all_study_names, iterate_studies, load_study
+from hpo_bench.storage.records import confirmation_name, default_name
+from hpo_bench.storage.studies import all_study_names, iterate_studies, load_study
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo_bench.bridges.options import ModelOptions, ladder
 from hpo_bench.bridges.unit_cube import Point, decode, dimensions, encode
 from hpo_bench.errors import InputError, MissingExtraError
-from hpo_bench.records import outcome_at
 from hpo_bench.search import Job, Outcome, Search, Setup
-from hpo_bench.storage import create_running, reopen
+from hpo_bench.storage.records import outcome_at
+from hpo_bench.storage.studies import create_running, reopen
 
 if TYPE_CHECKING:  # HpBandSter is an extra, and takes seconds to import
     from hpo_bench.bridges.schedule import ConfigId, Run, Schedule

@@ -11,11 +11,11 @@ from typing import Any
 
 import optuna
 
-from hpo_bench import records
 from hpo_bench.conformance.candidates import ObjectiveType
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives import Evaluation, Objective
 from hpo_bench.spaces import Configuration
+from hpo_bench.storage import records
 
 Curve = tuple[list[float], dict[str, float]]
 """The value after each unit of fidelity, and the measurements at the end."""

@@ -12,9 +12,11 @@ import optuna
 
 from hpo_bench import suite
 from hpo_bench.conformance.candidates import Method
-from hpo_bench.runs import Run, Status, execute
+from hpo_bench.running.execution import execute
+from hpo_bench.running.runs import Run, Status
 from hpo_bench.spaces import Configuration
-from hpo_bench.storage import load_study, open_existing
+from hpo_bench.storage.opening import open_existing
+from hpo_bench.storage.studies import load_study
 
 N_EVALUATIONS = 24
 KILLED_AT = 14

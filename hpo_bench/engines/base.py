@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hpo_bench.errors import HpoBenchError
-from hpo_bench.leases import LeaseLostError, TakenError
-from hpo_bench.outages import OutageError
-from hpo_bench.processes import SIGNALS
-from hpo_bench.runs import Run, Status, execute
+from hpo_bench.running.execution import execute
+from hpo_bench.running.processes import SIGNALS
+from hpo_bench.running.runs import Run, Status
+from hpo_bench.storage.leases import LeaseLostError, TakenError
+from hpo_bench.storage.outages import OutageError
 
 RETRY_SECONDS = 5.0
 """How often it is seen whether a run that somebody else works on is free."""

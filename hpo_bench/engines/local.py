@@ -9,10 +9,10 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-from hpo_bench.crew import Processes
 from hpo_bench.engines.base import Books, Report, Watcher, attempt, interruptible
-from hpo_bench.processes import Child, Tell, settle_in, speaking, use_one_thread_each
-from hpo_bench.runs import Run
+from hpo_bench.running.crew import Processes
+from hpo_bench.running.processes import Child, Tell, settle_in, speaking, use_one_thread_each
+from hpo_bench.running.runs import Run
 
 MAX_DEATHS = 3
 """Workers that may die over one run before it is given up."""

@@ -20,11 +20,12 @@ from typing import Any
 
 from hpo_bench.engines.base import Books, Report, Watcher, attempt, interruptible
 from hpo_bench.errors import InputError, needing
-from hpo_bench.leases import leases
-from hpo_bench.outages import outage
-from hpo_bench.processes import THREADS, use_one_thread_each
-from hpo_bench.runs import Run, observe
-from hpo_bench.storage import MeteredStorage, open_storage, shown, sqlite_file
+from hpo_bench.running.processes import THREADS, use_one_thread_each
+from hpo_bench.running.runs import Run
+from hpo_bench.running.studies import observe
+from hpo_bench.storage.leases import leases
+from hpo_bench.storage.opening import MeteredStorage, open_storage, shown, sqlite_file
+from hpo_bench.storage.outages import outage
 from hpo_bench.suite import Suite
 
 MAX_DEATHS = 3

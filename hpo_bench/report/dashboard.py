@@ -14,7 +14,7 @@ from optuna_dashboard import save_plotly_graph_object
 from hpo_bench.analysis.summary import summarise
 from hpo_bench.report import figures
 from hpo_bench.report.parts import Figure
-from hpo_bench.storage import iterate_studies, study_names
+from hpo_bench.storage.studies import iterate_studies, study_names
 
 MAX_STUDIES = 100
 """Of a suite: the dashboard cuts a picture into pieces of two kilobytes and writes each alone."""

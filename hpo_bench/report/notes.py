@@ -10,7 +10,7 @@ from optuna_dashboard import get_note, save_note
 
 from hpo_bench.analysis.results import RunResult, SuiteResult, collect
 from hpo_bench.report import table
-from hpo_bench.storage import iterate_studies, study_names
+from hpo_bench.storage.studies import iterate_studies, study_names
 
 _OURS = "*Written by hpo-bench, and written anew as long as this line stands.*"
 

@@ -8,8 +8,9 @@ from written import SPACE, history, job, write_run
 
 from hpo_bench.analysis.history import read
 from hpo_bench.analysis.results import collect
-from hpo_bench.runs import execute, runs_of
-from hpo_bench.storage import open_storage
+from hpo_bench.running.execution import execute
+from hpo_bench.running.runs import runs_of
+from hpo_bench.storage.opening import open_storage
 
 
 def test_what_is_spent_adds_up_on_every_axis():

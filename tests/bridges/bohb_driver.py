@@ -10,10 +10,10 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hpo_bench.bridges.hpbandster import HpBandSterSearch, bohb
-from hpo_bench.records import JobRecord, jobs_of, write
 from hpo_bench.search import Job, Outcome, Setup
 from hpo_bench.spaces import Configuration, Space
-from hpo_bench.storage import recorded
+from hpo_bench.storage.records import JobRecord, jobs_of, write
+from hpo_bench.storage.studies import recorded
 
 Function = Callable[[Configuration, int], float | None]
 

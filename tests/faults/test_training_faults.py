@@ -10,8 +10,9 @@ import pytest
 from command import Command, wait
 from optuna.trial import TrialState
 
-from hpo_bench.records import jobs_of
-from hpo_bench.storage import load_study, open_storage
+from hpo_bench.storage.opening import open_storage
+from hpo_bench.storage.records import jobs_of
+from hpo_bench.storage.studies import load_study
 
 SPACE = "\n[space]\nx = { low = -2, high = 2 }\ny = 0.0\n"
 

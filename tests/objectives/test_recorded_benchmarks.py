@@ -10,8 +10,10 @@ from optuna.study import StudyDirection
 from hpo_bench import suite
 from hpo_bench.errors import HpoBenchError, MissingExtraError
 from hpo_bench.objectives import build
-from hpo_bench.runs import Run, execute
-from hpo_bench.storage import iterate_studies, open_storage
+from hpo_bench.running.execution import execute
+from hpo_bench.running.runs import Run
+from hpo_bench.storage.opening import open_storage
+from hpo_bench.storage.studies import iterate_studies
 
 TABLES = {
     "hpobench": ("HPOBench", "car", StudyDirection.MAXIMIZE),

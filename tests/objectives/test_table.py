@@ -14,10 +14,12 @@ from hpo_bench.objectives import build
 from hpo_bench.objectives.table import Table
 from hpo_bench.objectives.table.files import read, write
 from hpo_bench.objectives.table.objective import shipped
-from hpo_bench.records import jobs_of
-from hpo_bench.runs import Run, execute
+from hpo_bench.running.execution import execute
+from hpo_bench.running.runs import Run
 from hpo_bench.spaces import to_table
-from hpo_bench.storage import iterate_studies, open_storage
+from hpo_bench.storage.opening import open_storage
+from hpo_bench.storage.records import jobs_of
+from hpo_bench.storage.studies import iterate_studies
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 

@@ -8,8 +8,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from hpo_bench.records import jobs_of
-from hpo_bench.storage import load_study, open_storage, study_names
+from hpo_bench.storage.opening import open_storage
+from hpo_bench.storage.records import jobs_of
+from hpo_bench.storage.studies import load_study, study_names
 
 SUPPORT = Path(__file__).parent
 SUITE = """

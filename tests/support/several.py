@@ -1,6 +1,7 @@
 """Runs that evaluate several configurations at a time, and what came of them."""
 
-from hpo_bench.storage import load_study, open_storage
+from hpo_bench.storage.opening import open_storage
+from hpo_bench.storage.studies import load_study
 
 SPACE = {"x": {"low": 0, "high": 8}, "y": {"low": -4.0, "high": 4.0, "step": 1.0}}
 METHODS = {

@@ -8,8 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from hpo_bench.leases import leases
-from hpo_bench.storage import load_study, open_storage, study_names
+from hpo_bench.storage.leases import leases
+from hpo_bench.storage.opening import open_storage
+from hpo_bench.storage.studies import load_study, study_names
 
 SUITE = """
 name = "toy"

@@ -8,7 +8,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from hpo_bench.analysis.history import History, Step
-from hpo_bench.records import JobRecord, confirmation_name, default_name
+from hpo_bench.storage.records import JobRecord, confirmation_name, default_name
 
 SPACE = {"x": FloatDistribution(0.0, 1.0), "y": FloatDistribution(1e-3, 1.0, log=True)}
 

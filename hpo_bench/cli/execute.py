@@ -1,0 +1,204 @@
+"""Commands that evaluate: run, worker, record; and how runs stand."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from hpo_bench import suite
+from hpo_bench.cli.look import Format, print_results
+from hpo_bench.cli.options import (
+    CheckpointOption,
+    DataOption,
+    MethodsOption,
+    ObjectivesOption,
+    OtherStorageOption,
+    SeedsOption,
+    SettingsOption,
+    SuiteArgument,
+    WorkersOption,
+    choose,
+    overlay,
+)
+from hpo_bench.cli.root import app, make_console
+from hpo_bench.errors import InputError
+from hpo_bench.suite import DEFAULT_STORAGE, Suite
+
+
+class Engine(StrEnum):
+    """Where runs are executed."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+@app.command(
+    epilog="""Examples:\n
+    hpo-bench run quickstart\n
+    hpo-bench run lenet5-cifar10-small --seeds 0-9 --workers 2\n
+    hpo-bench run my-suite.toml --methods random,pso --set budget.epochs=300\n
+    hpo-bench run quickstart --storage postgresql+psycopg://user@host/database"""
+)
+def run(
+    name: SuiteArgument,
+    methods: MethodsOption = None,
+    objectives: ObjectivesOption = None,
+    seeds: SeedsOption = None,
+    storage: OtherStorageOption = None,
+    workers: WorkersOption = None,
+    data_dir: DataOption = None,
+    checkpoint_dir: CheckpointOption = None,
+    settings: SettingsOption = None,
+    engine: Annotated[
+        Engine | None, typer.Option(help="Where runs are executed; by default as the suite says.")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Of a Ray cluster; without it one on this machine is started."
+        ),
+    ] = None,
+) -> None:
+    """Run a suite, or go on with it: the same command resumes where it stopped.
+
+    Where other processes work on the same suite, the runs are shared.
+    """
+    overrides = overlay(settings, seeds, storage, workers, data_dir)
+    if engine is not None:
+        overrides["engine"] = engine.value
+    _run(choose(name, overrides, methods, objectives), checkpoint_dir, address)
+
+
+@app.command(
+    epilog="""Examples:\n
+    hpo-bench worker my-suite.toml --storage postgresql+psycopg://user@host/database\n
+    hpo-bench worker quickstart --storage $URL --workers 1 --checkpoint-dir /shared/dir"""
+)
+def worker(
+    name: SuiteArgument,
+    methods: MethodsOption = None,
+    objectives: ObjectivesOption = None,
+    seeds: SeedsOption = None,
+    storage: OtherStorageOption = None,
+    workers: WorkersOption = None,
+    data_dir: DataOption = None,
+    checkpoint_dir: CheckpointOption = None,
+    settings: SettingsOption = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Stay until all runs are finished, to take over if need be."),
+    ] = False,
+) -> None:
+    """Join a suite from any machine that reaches its storage; leave when no run is free.
+
+    SIGTERM saves what is under way and leaves; whoever comes next goes on with it.
+    """
+    overrides = overlay(settings, seeds, storage, workers, data_dir)
+    chosen = choose(name, overrides, methods, objectives)
+    _execute(chosen, checkpoint_dir, wait=wait)
+
+
+@app.command(epilog="Example:  hpo-bench status quickstart")
+def status(
+    name: SuiteArgument,
+    methods: MethodsOption = None,
+    objectives: ObjectivesOption = None,
+    seeds: SeedsOption = None,
+    storage: OtherStorageOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Show how the runs of a suite stand, and who works on them."""
+    from hpo_bench.running.standing import standing
+
+    overrides = overlay(settings, seeds, storage, None, None)
+    listing = Table("run", "spent", "evaluations", "best", "state", box=None, header_style="bold")
+    for each in standing(choose(name, overrides, methods, objectives)):
+        found = each.status
+        figures = ["–", "0", "–"]
+        if found is not None:
+            best = "–" if found.incumbent is None else f"{found.incumbent:.4f}"
+            figures = [f"{found.share:.0%}", str(found.evaluations), best]
+        listing.add_row(each.run.study_name, *figures, each.state)
+    make_console().print(listing)
+
+
+@app.command(
+    epilog="""Examples:\n
+    hpo-bench record quickstart --output quickstart.csv.gz\n
+    hpo-bench record my-suite.toml --output my-table.parquet --seeds 0-2 --workers 2"""
+)
+def record(
+    name: SuiteArgument,
+    output: Annotated[
+        Path,
+        typer.Option(metavar="TABLE", help="File to write: .csv, .csv.gz or .parquet."),
+    ],
+    seeds: SeedsOption = None,
+    storage: OtherStorageOption = None,
+    workers: WorkersOption = None,
+    data_dir: DataOption = None,
+    checkpoint_dir: CheckpointOption = None,
+    settings: SettingsOption = None,
+    cpu_time: Annotated[
+        bool,
+        typer.Option("--cpu-time", help="Record CPU seconds, which other work changes little."),
+    ] = False,
+) -> None:
+    """Train a suite's grid once for every seed, and write a table to replay.
+
+    The same command goes on where it was stopped.
+    """
+    from hpo_bench import recording
+
+    recording.check_output(output)
+    chosen = suite.load(name, overlay(settings, seeds, storage, workers, data_dir))
+    made = recording.recording(chosen, cpu_time=cpu_time)
+    _execute([made], checkpoint_dir)
+    rows = recording.export(made, output)
+    make_console().print(f"{output}: {rows} rows. Replay them with the objective 'table'.")
+
+
+def _run(chosen: list[Suite], checkpoint_dir: Path | None, address: str | None) -> None:
+    from hpo_bench.storage.opening import shown
+
+    url = chosen[0].storage
+    if address is not None and chosen[0].engine != "ray":
+        raise InputError("--address", address, "expected with --engine ray only")
+    _execute(chosen, checkpoint_dir, show=True, address=address)
+    where = "" if url == DEFAULT_STORAGE else f" --storage {shown(url)}"
+    make_console().print(f"Look at every study with:  hpo-bench dashboard{where}", highlight=False)
+
+
+def _execute(
+    chosen: list[Suite],
+    checkpoint_dir: Path | None,
+    *,
+    show: bool = False,
+    wait: bool = True,
+    address: str | None = None,
+) -> None:
+    """Run suites; leave the program with a status of its own if that did not finish."""
+    from hpo_bench.engines.coordinator import run_suites
+    from hpo_bench.storage.opening import open_existing
+    from hpo_bench.storage.studies import study_names
+
+    out = make_console()
+    console = make_console(stderr=True)
+    report = run_suites(chosen, checkpoint_dir, console, wait=wait, address=address)
+    held = open_existing(
+        chosen[0].storage, patience=chosen[0].storage_patience, wait=not report.failures
+    )
+    for one in chosen:
+        if show and study_names(held, one.name):
+            print_results(held, one.name, Format.TABLE, out)
+    for why in report.taken.values():
+        out.print(f"Left to others: {why}", highlight=False, markup=False)
+    if report.unfinished or (wait and report.taken):
+        out.print(f"Stopped: {len(report.unfinished)} runs left. The same command goes on.")
+        raise typer.Exit(130)
+    if report.failures:
+        raise typer.Exit(1)

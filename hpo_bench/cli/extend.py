@@ -1,0 +1,120 @@
+"""Commands about what there is to run: plugins, suites, this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from hpo_bench import plugins, scaffold, suite
+from hpo_bench.cli.options import (
+    DataOption,
+    StorageOption,
+    setting,
+)
+from hpo_bench.cli.root import app, make_console
+from hpo_bench.suite import DEFAULT_STORAGE
+
+
+@app.command(
+    epilog="""Exit status:  0 nothing is broken,  1 a promise is broken.\n
+    Examples:\n
+    hpo-bench check my_package:MySampler\n
+    hpo-bench check grid --set levels=4\n
+    hpo-bench check lenet5 --set epochs=2 --set train_size=1000"""
+)
+def check(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET", help="A method or an objective: its name, or module:object."
+        ),
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option that it takes."),
+    ] = None,
+) -> None:
+    """Try whether a sampler or an objective keeps what is promised of it, and what it costs."""
+    from hpo_bench import conformance
+
+    tested = conformance.candidate(target, dict(setting(text) for text in settings or []))
+    out = make_console()
+    verdicts = []
+    for finding in conformance.check(tested):
+        verdicts.append(finding.verdict)
+        told = finding.detail or finding.promise
+        style = {"FAILED": "red", "note": "yellow"}.get(finding.verdict, "green")
+        out.print(f"{finding.verdict:7}", style=style, end="")
+        out.print(f"{finding.check:28}{told}", highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(int(conformance.Verdict.FAILED in verdicts))
+
+
+@app.command(
+    epilog="""Examples:\n
+    hpo-bench new sampler my-sampler\n
+    hpo-bench new objective my-objective --directory ~/src/my-objective"""
+)
+def new(
+    kind: Annotated[scaffold.Kind, typer.Argument(metavar="sampler|objective")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the package, e.g. my-sampler.")],
+    directory: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="New or empty; by default ./NAME.")
+    ] = None,
+) -> None:
+    """Write a small package that adds a sampler or an objective, with its test."""
+    made = scaffold.create(kind, name, directory)
+    told = f"Written: {made}. Go on there with:  pip install -e '.[test]' && pytest"
+    make_console().print(told, highlight=False, markup=False)
+
+
+@app.command(
+    epilog="""Exit status:  0 suites can run,  1 there is a problem.\n
+    Examples:\n
+    hpo-bench doctor\n
+    hpo-bench doctor --storage postgresql+psycopg://user@host/database --data-dir ~/data"""
+)
+def doctor(storage: StorageOption = DEFAULT_STORAGE, data_dir: DataOption = None) -> None:
+    """Look at what suites need: packages, plugins, storage, data, machine; say what to do."""
+    from hpo_bench.doctor import State, examine
+
+    styles = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "red"}
+    out = make_console()
+    states = []
+    for line in examine(storage, data_dir):
+        states.append(line.state)
+        out.print(f"{line.state:9}", style=styles[line.state], end="")
+        told = f"{line.topic:16}{line.text}" + (f"; {line.advice}" if line.advice else "")
+        out.print(told, highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(int(State.PROBLEM in states))
+
+
+@app.command(epilog="Example:  hpo-bench suites")
+def suites() -> None:
+    """List the suites that come with the package."""
+    listing = Table("suite", "methods", "what it compares", box=None, header_style="bold")
+    for name in suite.shipped():
+        found = suite.load_all(name)[0]
+        listing.add_row(name, ", ".join(found.methods), found.description)
+    make_console().print(listing)
+
+
+@app.command(epilog="Example:  hpo-bench methods")
+def methods() -> None:
+    """List the methods that are installed, and where each comes from."""
+    _list_plugins("method", plugins.METHODS)
+
+
+@app.command(epilog="Example:  hpo-bench objectives")
+def objectives() -> None:
+    """List the objectives that are installed, and where each comes from."""
+    _list_plugins("objective", plugins.OBJECTIVES)
+
+
+def _list_plugins(kind: str, group: str) -> None:
+    listing = Table(kind, "import path", "from", box=None, header_style="bold")
+    for plugin in plugins.installed(group):
+        listing.add_row(plugin.name, plugin.path, plugin.distribution)
+    make_console().print(listing)

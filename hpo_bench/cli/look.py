@@ -1,0 +1,263 @@
+"""Commands that look at what was found: results, report, compare, dashboard."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from optuna.storages import BaseStorage
+from rich.console import Console
+
+from hpo_bench.cli.options import (
+    StorageOption,
+)
+from hpo_bench.cli.root import app, make_console
+from hpo_bench.errors import InputError, needing
+from hpo_bench.suite import DEFAULT_STORAGE
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+class FigureFormat(StrEnum):
+    """Formats of pictures for papers."""
+
+    PDF = "pdf"
+    SVG = "svg"
+    PNG = "png"
+
+
+@app.command(
+    epilog="""Examples:\n
+    hpo-bench results quickstart\n
+    hpo-bench results quickstart --format csv > runs.csv"""
+)
+def results(
+    name: Annotated[str, typer.Argument(metavar="SUITE", help="Name of a suite in the storage.")],
+    storage: StorageOption = DEFAULT_STORAGE,
+    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Show what a suite found, also while it runs."""
+    from hpo_bench.storage.opening import open_existing
+    from hpo_bench.storage.studies import members
+
+    opened = open_existing(storage)
+    names = members(opened, name)
+    if len(names) > 1 and output is not Format.TABLE:
+        raise InputError("SUITE", name, f"expected one objective's, for this format: {names}")
+    for each in names:
+        print_results(opened, each, output, make_console())
+
+
+def print_results(storage: BaseStorage, name: str, output: Format, console: Console) -> None:
+    """Print the table of a suite, or of each of its objectives."""
+    from hpo_bench.analysis.results import collect
+    from hpo_bench.report import table
+
+    result = collect(storage, name)
+    if output is Format.TABLE:
+        table.print_table(result, console)
+        return
+    text = {
+        Format.CSV: table.to_csv,
+        Format.JSON: table.to_json,
+        Format.MARKDOWN: table.to_markdown,
+    }[output](result)
+    print(text)  # noqa: T201
+
+
+@app.command(
+    epilog="""Examples:\n
+    hpo-bench report quickstart\n
+    hpo-bench report quickstart --output table.tex --figures figures\n
+    hpo-bench report suite-a suite-b --output both.html"""
+)
+def report(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="SUITE...", help="Suites in the storage; several are ranked, too."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Its ending names the format: html, md, tex, csv, json, parquet. "
+            "By default SUITE.html.",
+        ),
+    ] = None,
+    storage: StorageOption = DEFAULT_STORAGE,
+    targets: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Values to reach; by default from random search."),
+    ] = None,
+    rope: Annotated[
+        float | None,
+        typer.Option(help="Difference that does not matter; by default 1% of an accuracy."),
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the pictures for papers, too.")
+    ] = None,
+    figure_format: Annotated[
+        FigureFormat, typer.Option(help="Of the pictures for papers.")
+    ] = FigureFormat.PDF,
+) -> None:
+    """Write what suites found: tables, statistics and pictures on one page; also while they run."""
+    with needing("report", "the report"):
+        from hpo_bench.analysis.summary import summarise
+        from hpo_bench.report.files import write, write_figures
+    from hpo_bench.storage.opening import open_existing, shown
+    from hpo_bench.storage.studies import members
+
+    opened = open_existing(storage)
+    given = [] if targets is None else _numbers("--targets", targets)
+    path = output or Path(f"{names[0]}.html")
+    every = [member for name in names for member in members(opened, name)]
+    found = [summarise(opened, name, given_targets=given, rope=rope) for name in every]
+    write(path, found, shown(storage))
+    told = [str(path)]
+    if figures is not None:
+        made = write_figures(figures, found, shown(storage), figure_format.value)
+        told.append(f"{len(made)} pictures in {figures}")
+    Console().print(f"Written: {', '.join(told)}", highlight=False, markup=False)
+
+
+class Measure(StrEnum):
+    """What runs are compared by."""
+
+    VALIDATION = "validation"
+    TEST = "test"
+    CONFIRMED = "confirmed"
+    CONFIRMED_TEST = "confirmed_test"
+
+
+@app.command(
+    epilog="""Exit status:  0 no method is worse,  1 a method is worse,  2 they cannot be compared,
+    3 none is shown to be worse, but a method has too few seeds to say.\n
+    Examples:\n
+    hpo-bench compare sqlite:///before.db#quickstart sqlite:///after.db#quickstart\n
+    hpo-bench compare quickstart quickstart-2"""
+)
+def compare(
+    old: Annotated[
+        str,
+        typer.Argument(metavar="OLD", help="A suite in the storage, or STORAGE#SUITE; or a JSON."),
+    ],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The same after a change.")],
+    storage: StorageOption = DEFAULT_STORAGE,
+    measure: Annotated[
+        Measure,
+        typer.Option(help="Of incumbents: what is searched by, the test, or trained again."),
+    ] = Measure.VALIDATION,
+    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Say for each method whether a change has made it better or worse; for CI by exit status.
+
+    Two JSON files of pytest-benchmark are compared by their times.
+    """
+    if old.endswith(".json") and new.endswith(".json"):
+        _compare_benchmarks(Path(old), Path(new), output)
+    with needing("report", "the comparison"):
+        from hpo_bench.analysis.change import compare_suites
+    from hpo_bench.report import change
+
+    pairs = _pairs(_place("OLD", old, storage), _place("NEW", new, storage))
+    found = compare_suites(pairs, measure.value)
+    if output is Format.TABLE:
+        change.print_table(found, make_console())
+    else:
+        made = {
+            Format.CSV: change.to_csv,
+            Format.JSON: change.to_json,
+            Format.MARKDOWN: change.to_markdown,
+        }[output](found)
+        print(made)  # noqa: T201
+    raise typer.Exit(found.exit_status)
+
+
+def _compare_benchmarks(old: Path, new: Path, output: Format) -> NoReturn:
+    with needing("report", "the comparison"):
+        from hpo_bench.analysis.timings import compare_timings, exit_status
+    from hpo_bench.report import change, markdown, table, timings
+
+    found = compare_timings(old, new)
+    status, made = exit_status(found), timings.to_table(found)
+    if output is Format.TABLE:
+        change.print_made(made, [], make_console())
+    elif output is Format.MARKDOWN:
+        print(markdown.table(made))  # noqa: T201
+    elif output is Format.CSV:
+        print(table.records_to_csv(timings.to_records(found)))  # noqa: T201
+    else:
+        print(timings.to_json(found, status))  # noqa: T201
+    raise typer.Exit(status)
+
+
+def _pairs(
+    old: tuple[BaseStorage, str], new: tuple[BaseStorage, str]
+) -> list[tuple[tuple[BaseStorage, str], tuple[BaseStorage, str]]]:
+    """Pair two suites, objective by objective where they have several."""
+    from hpo_bench.storage.studies import members
+
+    before, after = (
+        {member.removeprefix(place[1]): (place[0], member) for member in members(*place)}
+        for place in (old, new)
+    )
+    if before.keys() != after.keys():
+        named = ", ".join(member for _, member in before.values())
+        raise InputError("NEW", new[1], f"expected the same objectives as in the old: {named}")
+    return [(before[objective], after[objective]) for objective in before]
+
+
+def _place(field: str, text: str, storage: str) -> tuple[BaseStorage, str]:
+    """Read `SUITE` or `STORAGE#SUITE`."""
+    from hpo_bench.storage.opening import open_existing
+
+    url, _, name = text.rpartition("#")
+    if not name or (not url and "://" in text):
+        raise InputError(field, text, "expected SUITE or STORAGE#SUITE, e.g. sqlite:///a.db#mine")
+    return open_existing(url or storage), name
+
+
+def _numbers(field: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(field, text, "expected numbers, e.g. 0.8,0.85") from None
+
+
+@app.command(epilog="Example:  hpo-bench dashboard --storage sqlite:///hpo-bench.db --notes")
+def dashboard(
+    storage: StorageOption = DEFAULT_STORAGE,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8080,
+    notes: Annotated[
+        bool,
+        typer.Option("--notes", help="First write on every study how it stands, with pictures."),
+    ] = False,
+) -> None:
+    """Open optuna-dashboard on the storage; it listens on this machine only."""
+    from hpo_bench.storage.opening import open_existing
+
+    with needing("dashboard", "the dashboard"):
+        from optuna_dashboard import run_server
+
+        from hpo_bench.report.notes import write_notes
+    # A page that waits is worse than one that fails, and is loaded again.
+    opened = open_existing(storage, patience=0)
+    if notes:
+        with needing("report", "the pictures of a comparison"):
+            from hpo_bench.report.dashboard import write_figures
+        noted = write_notes(opened)
+        drawn, left_out = write_figures(opened)
+        Console().print(f"Written: {noted} notes, pictures on {drawn} studies")
+        for name in left_out:
+            Console().print(f"{name}: no pictures, it has too many studies")
+    Console().print(f"http://127.0.0.1:{port}  (Ctrl-C ends it; it has no login of its own)")
+    run_server(opened, host="127.0.0.1", port=port)

@@ -1,0 +1,164 @@
+"""Options that several commands take, and how they are read."""
+
+from __future__ import annotations
+
+import tomllib
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hpo_bench import suite
+from hpo_bench.errors import HpoBenchError, InputError, one_of
+from hpo_bench.suite import Suite
+
+
+def _suites_that_start_so(incomplete: str) -> list[str]:
+    """Complete a suite's name, or a suite file of the working directory, in the shell."""
+    known = [*suite.shipped(), *(file.name for file in Path().glob("*.toml"))]
+    return [name for name in known if name.startswith(incomplete)]
+
+
+def _methods_that_start_so(context: typer.Context, incomplete: str) -> list[str]:
+    """Complete the last of several methods, of the suite that stands before it."""
+    before, comma, last = incomplete.rpartition(",")
+    for word in context.args:
+        with suppress(HpoBenchError):
+            known = suite.load_all(word)[0].methods
+            return [f"{before}{comma}{name}" for name in known if name.startswith(last)]
+    return []
+
+
+StorageOption = Annotated[
+    str, typer.Option("--storage", metavar="URL", help="SQLAlchemy URL of the storage.")
+]
+
+
+SuiteArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SUITE",
+        help="A suite's name, or a .toml file.",
+        autocompletion=_suites_that_start_so,
+    ),
+]
+
+
+SeedsOption = Annotated[
+    str | None, typer.Option("--seeds", metavar="LIST", help="Seeds: 0,1,2 or 0-9 or both.")
+]
+
+
+OtherStorageOption = Annotated[
+    str | None, typer.Option("--storage", metavar="URL", help="SQLAlchemy URL of the storage.")
+]
+
+
+WorkersOption = Annotated[
+    str | None,
+    typer.Option("--workers", metavar="N", help="Worker processes, or 'auto': one per core."),
+]
+
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data-dir", metavar="DIR", help="Where the objective finds its data."),
+]
+
+
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option("--checkpoint-dir", metavar="DIR", help="Where evaluations under way are kept."),
+]
+
+
+MethodsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B",
+        help="Only these methods of the suite.",
+        autocompletion=_methods_that_start_so,
+    ),
+]
+
+
+ObjectivesOption = Annotated[
+    str | None, typer.Option(metavar="A,B", help="Only these, of a suite with several.")
+]
+
+
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any key of the suite, dotted."),
+]
+
+
+def choose(
+    name: str, overrides: dict[str, Any], methods: str | None, objectives: str | None
+) -> list[Suite]:
+    """Read a suite, or as much of it as was asked for."""
+    only = None if objectives is None else objectives.split(",")
+    chosen = suite.load_all(name, overrides, only)
+    return chosen if methods is None else [_only(one, methods.split(",")) for one in chosen]
+
+
+def overlay(
+    settings: list[str] | None,
+    seeds: str | None,
+    storage: str | None,
+    workers: str | None,
+    data_dir: Path | None,
+) -> dict[str, Any]:
+    """What the flags lay over a suite: dotted key -> value."""
+    overrides = dict(setting(text) for text in settings or [])
+    overrides |= _given(
+        storage=storage,
+        workers=None if workers is None else _toml_value(workers),
+        seeds=None if seeds is None else _seeds(seeds),
+    )
+    if data_dir is not None:
+        overrides["objective.options.data_dir"] = str(data_dir)
+    return overrides
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Read `KEY=VALUE`.
+
+    Raises:
+        InputError: It is none.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InputError("--set", text, "expected KEY=VALUE, e.g. budget.epochs=300")
+    return key.strip(), _toml_value(value.strip())
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _toml_value(text: str) -> Any:
+    """Read a value as TOML; what is not TOML is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _seeds(text: str) -> list[int]:
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        try:
+            seeds += range(int(first), int(last) + 1) if dash else [int(first)]
+        except ValueError:
+            raise InputError("--seeds", text, "expected numbers, e.g. 0,1,2 or 0-9") from None
+    return seeds
+
+
+def _only(chosen: Suite, names: list[str]) -> Suite:
+    for name in names:
+        if name not in chosen.methods:
+            raise InputError("--methods", name, one_of(name, chosen.methods))
+    return chosen.model_copy(update={"methods": {n: chosen.methods[n] for n in names}})

@@ -1,0 +1,75 @@
+"""Suites from start to end: checked, executed, watched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from hpo_bench.engines import local, ray
+from hpo_bench.engines.base import Report
+from hpo_bench.engines.progress import ProgressDisplay
+from hpo_bench.objectives import Objective
+from hpo_bench.running.checkpoints import default_directory, make_directory
+from hpo_bench.running.runs import runs_of
+from hpo_bench.running.studies import check_unchanged
+from hpo_bench.storage.opening import open_storage
+from hpo_bench.storage.studies import all_study_names
+from hpo_bench.suite import Suite
+
+
+def run_suites(
+    suites: Sequence[Suite],
+    checkpoint_directory: Path | None,
+    console: Console,
+    *,
+    wait: bool = True,
+    address: str | None = None,
+) -> Report:
+    """Run suites, or go on with them, with the same worker processes.
+
+    Any number of processes may do so at the same time, on any machines that reach the storage:
+    each run is worked on by one of them.
+
+    Args:
+        suites: What to compare; all in one storage and with as many workers.
+        checkpoint_directory: Where evaluations under way are kept; None for the default place.
+        console: Where progress and notices are shown.
+        wait: Stay until the runs that others work on are finished, too.
+        address: Of a Ray cluster, where the engine is Ray; None starts one on this machine.
+
+    Raises:
+        HpoBenchError: Before any work: something in a suite cannot be used, or what an objective
+            needs is not there.
+    """
+    notices = {suite.name: suite.check() for suite in suites}
+    # Opened once before the workers meet there: processes that create the tables at the same
+    # time crash each other.
+    storage = open_storage(suites[0].storage, patience=suites[0].storage_patience)
+    directory = checkpoint_directory or default_directory(suites[0].storage)
+    make_directory(directory)
+    runs = [run for suite in suites for run in runs_of(suite, directory)]
+    held = set(storage.patience.call(lambda: all_study_names(storage)))
+    for run in runs:
+        if run.study_name in held:
+            check_unchanged(run, storage)
+    objectives = [suite.build_objective(suite.seeds[0]) for suite in suites]
+    for objective in objectives:
+        objective.provide()
+    for name, told in notices.items():
+        for notice in told:
+            text = notice if len(suites) == 1 else f"{name}: {notice}"
+            console.print(f"note: {text}", style="yellow", highlight=False, markup=False)
+    with ProgressDisplay(runs, console) as display:
+        if suites[0].engine == "ray":
+            workers = suites[0].n_workers
+            return ray.execute_all(runs, workers, display, address=address, wait=wait)
+        at_once = _runs_at_once(suites[0], objectives[0])
+        return local.execute_all(runs, at_once, display, wait=wait)
+
+
+def _runs_at_once(suite: Suite, objective: Objective) -> int:
+    if objective.is_simulated:
+        return suite.n_workers
+    return max(1, suite.n_workers // suite.workers_per_run)

@@ -1,0 +1,62 @@
+"""What a person sees while runs go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from hpo_bench.running.runs import Run, Status
+
+
+class ProgressDisplay:
+    """A line for each run that ends; on a terminal also bars: all runs, and each under way."""
+
+    def __init__(self, runs: Sequence[Run], console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[told]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._all = self._progress.add_task("all runs", total=len(runs), told="")
+        self._tasks: dict[str, TaskID] = {}
+        self._shares = {run.study_name: 0.0 for run in runs}
+        self._n_ended = 0
+
+    def __enter__(self) -> ProgressDisplay:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def status(self, run: Run, status: Status) -> None:
+        """Show how far a run has come."""
+        best = "–" if status.incumbent is None else f"{status.incumbent:.4f}"
+        told = f"best {best}, {status.evaluations} evaluations"
+        share = 1.0 if status.finished else status.share
+        self._progress.advance(self._all, share - self._shares[run.study_name])
+        self._shares[run.study_name] = share
+        if status.finished:
+            self._end(run, f"{told} ({status.finished})")
+            return
+        if run.study_name not in self._tasks:
+            title = f"{run.method} seed {run.seed}"
+            self._tasks[run.study_name] = self._progress.add_task(title, total=1.0, told="")
+        self._progress.update(self._tasks[run.study_name], completed=status.share, told=told)
+
+    def notice(self, text: str) -> None:
+        """Print a line that stays."""
+        self._progress.console.print(text, style="yellow", highlight=False, markup=False)
+
+    def _end(self, run: Run, told: str) -> None:
+        self._n_ended += 1
+        if run.study_name in self._tasks:
+            self._progress.remove_task(self._tasks.pop(run.study_name))
+        done = f"[{self._n_ended}/{len(self._shares)}]"
+        self._progress.console.print(f"{done} {run.study_name}: {told}", markup=False)

@@ -1,0 +1,1 @@
+"""How a run is worked on: asked, evaluated, recorded, told."""

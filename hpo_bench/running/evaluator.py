@@ -1,0 +1,273 @@
+"""Doing jobs: configurations trained unit by unit, alone or together, saved, able to go on.
+
+What is here needs no storage, so that it can be done in a process that has none: it is told of
+a task, reports to a listener, and leaves checkpoints.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hpo_bench.errors import HpoBenchError
+from hpo_bench.objectives import Evaluation, Objective
+from hpo_bench.running.checkpoints import Checkpoints, Progress
+from hpo_bench.search import Outcome
+from hpo_bench.spaces import Configuration
+from hpo_bench.storage import records
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 10.0
+"""Training that a crash may cost at most; what is shorter is repeated, with the same result."""
+
+
+class EvaluationError(Exception):
+    """The objective raised, or its value is not a number; the run goes on without this trial."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an evaluator must know of a job."""
+
+    number: int
+    """Of the trial."""
+    configuration: Configuration
+    until: int
+    """Fidelity to reach, in epochs."""
+    fidelity_before: int = 0
+    """What earlier jobs of the trial have reached."""
+    seconds_before: float = 0.0
+    """What they have spent on training."""
+
+
+@dataclass
+class Work:
+    """What a task has come to."""
+
+    outcome: Outcome
+    epochs: int = 0
+    """Units of fidelity trained for this task, in whatever process."""
+    train_seconds: float = 0.0
+    earlier_seconds: float = 0.0
+    """The part of `train_seconds` spent in a process that is gone, known from its checkpoint."""
+    simulated_seconds: float = 0.0
+    """By how much the clock of the run is put forward: training that nobody waited for."""
+    measurements: dict[str, float] = field(default_factory=dict)
+    error: str | None = None
+    restarted: bool = False
+    """There was no usable checkpoint to go on from."""
+    worker: str | None = None
+    """The process that did it, where it was another one."""
+
+
+class Listener(Protocol):
+    """Who follows an evaluation."""
+
+    def report(self, step: int, value: float) -> None:
+        """Take the value at a fidelity; one that was reported before may come again."""
+
+    def should_prune(self) -> bool:
+        """Say whether to stop here."""
+
+
+class Evaluator:
+    """Takes tasks to their fidelity.
+
+    Args:
+        objective: What evaluates.
+        checkpoints: Where unfinished evaluations are kept.
+        should_stop: Asked before every unit of fidelity.
+    """
+
+    def __init__(
+        self, objective: Objective, checkpoints: Checkpoints, should_stop: Callable[[], bool]
+    ) -> None:
+        self.objective = objective
+        self.checkpoints = checkpoints
+        self.should_stop = should_stop
+
+    def do(self, given: Sequence[tuple[Task, Listener]]) -> list[Work | None]:
+        """Do tasks side by side; those have None that were told to stop on the way (and saved).
+
+        Where the objective can advance several at once for less, they share what that costs.
+
+        Raises:
+            HpoBenchError: A checkpoint or a measurement cannot be recorded.
+        """
+        trainings = [_Training(self, task, listener) for task, listener in given]
+        for training in trainings:
+            training.begin()
+        while under_way := [training for training in trainings if training.is_under_way]:
+            if self.should_stop():
+                for training in under_way:
+                    training.leave()
+            elif len(under_way) == 1:
+                under_way[0].advance()
+            else:
+                self._advance(under_way)
+        return [training.work for training in trainings]
+
+    def _advance(self, together: Sequence[_Training]) -> None:
+        started = time.perf_counter()
+        evaluations = [training.evaluation for training in together]
+        try:
+            values = self.objective.advance_many(evaluations)
+        except Exception as error:
+            # Nobody knows which one it was, or how far the others have come.
+            failure = f"{type(error).__name__}: {error}"
+            logger.warning("%s (in one of %d at once; now one by one)", failure, len(together))
+            for training in together:
+                training.begin()
+                while training.is_under_way and not self.should_stop():
+                    training.advance()
+            return
+        seconds = (time.perf_counter() - started) / len(together)
+        for training, value in zip(together, values, strict=True):
+            training.take(value, seconds)
+
+
+class _Training:
+    """One task under way."""
+
+    def __init__(self, evaluator: Evaluator, task: Task, listener: Listener) -> None:
+        self._at = evaluator
+        self._task = task
+        self._listener = listener
+        self._saved_at = time.perf_counter()
+        self._seconds = 0.0
+        self._earlier_seconds = 0.0
+        self._simulated_seconds = 0.0
+        self.is_under_way = True
+        self.work: Work | None = None
+
+    def begin(self) -> None:
+        """Go on from the checkpoint if there is a good one, else from the start."""
+        self._values: list[float] = []
+        self._epochs = 0
+        self._restarted = False
+        with self._failing():
+            self.evaluation = self._take_up()
+            self._see_whether_done(pruned=False)
+
+    def advance(self) -> None:
+        """Go one unit of fidelity further."""
+        with self._failing():
+            with self._timed():
+                value = float(self.evaluation.advance())
+            self._take(value)
+
+    def take(self, value: float, seconds: float) -> None:
+        """Take what going one unit further together with others has given, and has cost."""
+        self._seconds += seconds
+        with self._failing():
+            self._take(value)
+
+    def leave(self) -> None:
+        """Save it, undone."""
+        with self._failing():
+            self._save()
+            self.is_under_way = False
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """End the task where the objective fails."""
+        try:
+            yield
+        except EvaluationError as error:
+            logger.warning("trial %d failed: %s", self._task.number, error)
+            self._end(Outcome(len(self._values), None), {}, str(error))
+
+    def _end(self, outcome: Outcome, measurements: dict[str, float], error: str | None) -> None:
+        self.is_under_way = False
+        self.work = Work(
+            outcome,
+            self._epochs,
+            self._seconds,
+            self._earlier_seconds,
+            self._simulated_seconds,
+            measurements,
+            error,
+            self._restarted,
+        )
+
+    def _take_up(self) -> Evaluation:
+        try:
+            evaluation = self._restored()
+        except HpoBenchError as error:
+            logger.warning("%s; the evaluation starts again", error)
+            evaluation = None
+        if evaluation is not None:
+            return evaluation
+        self._restarted = self._task.fidelity_before > 0
+        with self._timed():
+            return self._at.objective.start(self._task.configuration)
+
+    def _restored(self) -> Evaluation | None:
+        found = self._at.checkpoints.load(self._task.number)
+        if found is None:
+            return None
+        progress, state = found
+        earlier = progress.train_seconds - self._task.seconds_before - self._seconds
+        started = time.perf_counter()
+        evaluation = self._at.objective.restore(self._task.configuration, state)
+        self._seconds += time.perf_counter() - started
+        self._values = list(progress.values)
+        self._earlier_seconds += max(0.0, earlier)
+        self._seconds += max(0.0, earlier)
+        self._epochs = len(self._values) - self._task.fidelity_before
+        for step, value in enumerate(self._values, start=1):
+            self._listener.report(step, value)
+        return evaluation
+
+    def _take(self, value: float) -> None:
+        fidelity = self.evaluation.fidelity
+        self._seconds += self.evaluation.simulated_seconds
+        self._simulated_seconds += self.evaluation.simulated_seconds
+        if fidelity != len(self._values) + 1:
+            raise HpoBenchError(
+                f"{type(self.evaluation).__name__}.advance took fidelity from "
+                f"{len(self._values)} to {fidelity}; expected one unit more"
+            )
+        self._epochs += 1
+        self._values.append(value)
+        if not math.isfinite(value):
+            raise EvaluationError(f"the value is {value} after epoch {fidelity}")
+        self._listener.report(fidelity, value)
+        if time.perf_counter() - self._saved_at > CHECKPOINT_SECONDS:
+            self._save()
+        self._see_whether_done(pruned=fidelity < self._task.until and self._listener.should_prune())
+
+    def _see_whether_done(self, *, pruned: bool) -> None:
+        until, fidelity = self._task.until, self.evaluation.fidelity
+        if fidelity < until and not pruned:
+            return
+        if until < self._at.objective.max_fidelity and not pruned:
+            self._save()
+        with self._timed():
+            measurements = dict(self.evaluation.measurements())
+        outcome = Outcome(fidelity, self._values[-1], pruned)
+        self._end(outcome, records.checked(measurements), None)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        except Exception as error:
+            raise EvaluationError(f"{type(error).__name__}: {error}") from error
+        finally:
+            self._seconds += time.perf_counter() - started
+
+    def _save(self) -> None:
+        with self._timed():
+            state = self.evaluation.checkpoint()
+        if state is not None:
+            progress = Progress(self._values, self._task.seconds_before + self._seconds)
+            self._at.checkpoints.save(self._task.number, progress, state)
+        self._saved_at = time.perf_counter()

@@ -1,0 +1,327 @@
+"""The loop that works on a run: ask, evaluate, record, tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+
+import optuna
+
+from hpo_bench.budget import spent_by
+from hpo_bench.errors import HpoBenchError
+from hpo_bench.running import instant
+from hpo_bench.running.checkpoints import Checkpoints
+from hpo_bench.running.clock import Clock
+from hpo_bench.running.crew import Alone, Crew, Post, Processes
+from hpo_bench.running.evaluator import Evaluator, Task, Work
+from hpo_bench.running.given import fresh_seeds
+from hpo_bench.running.runs import Retraining, Run, Status
+from hpo_bench.running.simulation import Simulated
+from hpo_bench.running.studies import has_ended, is_stored, open_study
+from hpo_bench.search import Job, Search, Setup
+from hpo_bench.storage import records
+from hpo_bench.storage.leases import holding
+from hpo_bench.storage.opening import MeteredStorage, open_storage
+from hpo_bench.storage.studies import recorded, unfinished
+
+MAX_FAILURES = 5
+"""Failed evaluations in a row after which a run gives up."""
+
+
+def execute(
+    run: Run,
+    *,
+    worker: str = "main",
+    notify: Callable[[Status], None] = lambda _status: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    processes: Processes | None = None,
+) -> Status:
+    """Work on a run until its budget is spent, or until told to stop.
+
+    Then its incumbent is trained again as often as the suite asks for (`confirm`).
+    Called again after any interruption, it goes on where the storage says that it was; a run
+    that is finished is only reported.
+
+    Args:
+        run: What to execute.
+        worker: Recorded with every trial that is evaluated in this process.
+        notify: Called after every unit of fidelity.
+        should_stop: Asked before every unit of fidelity; once true, the evaluations under way are
+            saved and the run left as it is.
+        processes: Who evaluates where the suite asks for workers within a run; None starts them.
+
+    Raises:
+        TakenError: Another process works on it.
+        LeaseLostError: Another process has taken it over from this one.
+        HpoBenchError: The storage holds a study of that name that was made otherwise, or too
+            many evaluations failed in a row.
+    """
+    if processes is None:
+        with Processes(worker) as own:
+            return execute(
+                run, worker=worker, notify=notify, should_stop=should_stop, processes=own
+            )
+    with _storage_of(run) as storage:
+        execution = _Execution(run, storage, worker, notify, should_stop)
+        status = execution.execute(processes)
+    again = execution.confirmation() if status.finished else None
+    if again is None:
+        return status
+    unfinished = replace(status, finished=None)
+    with _storage_of(again) as storage:
+        confirming = _Execution(again, storage, worker, lambda _: notify(unfinished), should_stop)
+        return status if confirming.execute(processes).finished else unfinished
+
+
+@contextmanager
+def _storage_of(run: Run) -> Iterator[MeteredStorage]:
+    """Open the storage for one run, and hold that run's lease unless it has ended."""
+    storage = open_storage(run.suite.storage, patience=run.suite.storage_patience, wait=True)
+    lease = holding(storage, run.study_name, run.suite.lease_seconds)
+    with nullcontext() if has_ended(run, storage) else lease:
+        yield storage
+
+
+@dataclass
+class _UnderWay:
+    """A job that is handed out and not told yet."""
+
+    job: Job
+    task: Task
+    reached: int
+    """The fidelity of the last value that was reported."""
+    work: Work | None = None
+    entry: records.JobRecord | None = None
+    """What was recorded of the work."""
+
+
+class _Execution:
+    def __init__(
+        self,
+        run: Run,
+        storage: MeteredStorage,
+        worker: str,
+        notify: Callable[[Status], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.run = run
+        self.worker = worker
+        self.notify = notify
+        self.objective = run.build_objective()
+        self.objective.prepare()
+        self.final_storage = storage
+        if self.objective.is_instant and not is_stored(run, storage):
+            storage = instant.in_memory()
+        self.study = open_study(run, storage, self.objective)
+        self.spent = spent_by(self.objective, self.study.get_trials(deepcopy=False))
+        self.failures = 0
+        run_id = self.study.user_attrs[records.RUN_ID]
+        self.checkpoints = (
+            instant.InMemoryCheckpoints()
+            if storage is not self.final_storage and self.works_here()
+            else Checkpoints(run.checkpoint_directory, run.study_name, run_id)
+        )
+        self.storage = storage
+        self.should_stop = should_stop
+        self.under_way: dict[int, _UnderWay] = {}  # in the order in which they were handed out
+
+    def execute(self, processes: Processes) -> Status:
+        """Ask, evaluate, record, tell, until the budget is spent."""
+        ended = self.run.ended(self.study)
+        if ended is not None:
+            return self.status(ended)
+        self.checkpoints.prepare()
+        search = self.build_search()
+        search.prepare()
+        crew = self.crew(processes)
+        self.clock = Clock(self.storage)
+        while True:
+            ended = self.hand_out(search, crew)
+            if not self.under_way:
+                break
+            while (done := self.tellable()) is None:
+                number, work = crew.next()
+                if work is None:
+                    return self.leave(crew, number)
+                self.record(number, work)
+            self.tell(search, done)
+        search.close()
+        self.study.set_user_attr(records.FINISHED, ended)
+        self.keep()
+        self.checkpoints.remove()
+        return self.status(ended)
+
+    def crew(self, processes: Processes) -> Crew:
+        """Give who evaluates: this process, unless the suite asks for others that are real."""
+        suite = self.run.suite
+        if self.works_here():
+            evaluator = Evaluator(self.objective, self.checkpoints, self.should_stop)
+            if suite.workers_per_run > 1:
+                return Simulated(evaluator, suite.workers_per_run)
+            return Alone(evaluator, suite.batch_size)
+        processes.open(
+            Post(
+                self.run.build_objective,
+                self.checkpoints,
+                may_prune=not isinstance(self.study.pruner, optuna.pruners.NopPruner),
+            ),
+            suite.workers_per_run,
+            timeout=suite.evaluation_timeout,
+            should_stop=self.should_stop,
+        )
+        return processes
+
+    def works_here(self) -> bool:
+        """Whether evaluations are done in this process."""
+        suite = self.run.suite
+        is_alone = suite.workers_per_run == 1 and suite.evaluation_timeout is None
+        is_apart = self.run.apart and suite.batch_size == 1
+        return (is_alone and not is_apart) or self.objective.is_simulated
+
+    def hand_out(self, search: Search, crew: Crew) -> str:
+        """Give everybody who is free a job, while there may be another; say why there is none."""
+        while len(self.under_way) < crew.size and not crew.holds_results:
+            if (ended := self.exhausted()) is not None:
+                return ended
+            with self.clock.sampling():
+                job = search.ask()
+            if job is None:
+                return "nothing left to try"
+            self.start(job, crew)
+        return ""
+
+    def exhausted(self) -> str | None:
+        """Say which limit is reached once all that is under way is done."""
+        epochs = sum(u.task.until - u.task.fidelity_before for u in self.under_way.values())
+        return self.spent.exhausts(self.run.budget, epochs, len(self.under_way))
+
+    def start(self, job: Job, crew: Crew) -> None:
+        """Let somebody evaluate a job."""
+        trial = recorded(job.trial)
+        before = records.jobs_of(trial)
+        task = Task(
+            trial.number,
+            job.configuration,
+            job.until,
+            fidelity_before=max((done.fidelity for done in before), default=0),
+            seconds_before=sum(done.train_seconds for done in before),
+        )
+        self.under_way[task.number] = _UnderWay(job, task, reached=task.fidelity_before)
+        crew.start(task, _Follower(self, task.number, set(trial.intermediate_values)))
+
+    def tellable(self) -> _UnderWay | None:
+        """Take what the method is told next, one at a time: what it is asked then depends on it."""
+        waiting = list(self.under_way.values())
+        if self.run.suite.deterministic:
+            waiting = waiting[:1]
+        done = next((u for u in waiting if u.work is not None), None)
+        return None if done is None else self.under_way.pop(done.task.number)
+
+    def tell(self, search: Search, done: _UnderWay) -> None:
+        """Tell the method what a job has come to, and count it."""
+        assert done.work is not None
+        assert done.entry is not None
+        self.spent.add(done.entry)
+        with self.clock.sampling():
+            search.tell(done.job, done.work.outcome)
+        self.tidy(done.work)
+
+    def leave(self, crew: Crew, number: int) -> Status:
+        """Wait until all that is under way is saved or done; the next one to come goes on."""
+        unsaved = {n for n, u in self.under_way.items() if u.work is None} - {number}
+        while unsaved:
+            other, work = crew.next()
+            if work is not None:
+                self.record(other, work)
+            unsaved.discard(other)
+        return self.status()
+
+    def build_search(self) -> Search:
+        setup = Setup(
+            self.study, self.objective.search_space, self.run.seed, self.objective.max_fidelity
+        )
+        return self.run.build_search(setup)
+
+    def confirmation(self) -> Run | None:
+        """Give what remains to be done when the search is finished, if anything."""
+        run, trials = self.run, self.study.get_trials(deepcopy=False)
+        best = records.incumbent(trials, self.study.direction)
+        if isinstance(run, Retraining) or run.suite.confirm == 0 or best is None:
+            return None
+        return Retraining(
+            run.suite,
+            run.method,
+            run.seed,
+            run.checkpoint_directory,
+            configuration=best.params,
+            training_seeds=fresh_seeds(run.seed, run.suite.confirm),
+            name=records.confirmation_name(run.study_name),
+        )
+
+    def record(self, number: int, work: Work) -> None:
+        """Write what a job came to, which no crash can take back then."""
+        done = self.under_way[number]
+        elapsed = self.clock.read()
+        elapsed["wall_seconds"] += work.earlier_seconds + work.simulated_seconds
+        outcome, trial = work.outcome, done.job.trial
+        entry = records.JobRecord(
+            fidelity=outcome.fidelity,
+            value=outcome.value,
+            pruned=outcome.pruned,
+            epochs=work.epochs,
+            train_seconds=work.train_seconds,
+            # A clock may be put back; the order of the jobs must not be.
+            ended=max(time.time(), self.spent.ended),
+            **elapsed,
+        )
+        told = {**work.measurements, "worker": work.worker or self.worker}
+        if work.error is not None:
+            told["error"] = work.error
+        if work.restarted:
+            told["restarted"] = "there was no usable checkpoint: trained again from the start"
+        records.write(trial, [*records.jobs_of(recorded(trial)), entry], told)
+        done.work, done.entry = work, entry
+
+    def tidy(self, work: Work) -> None:
+        """Drop what no trial will need again, and give up where everything fails."""
+        if not self.checkpoints.is_empty():
+            self.checkpoints.keep_only({trial.number for trial in unfinished(self.study)})
+        self.failures = self.failures + 1 if work.error else 0
+        if self.failures >= MAX_FAILURES:
+            self.keep()
+            raise HpoBenchError(
+                f"{self.run.study_name}: {self.failures} evaluations in a row failed, "
+                f"the last with {work.error}"
+            )
+
+    def keep(self) -> None:
+        """Write a run that is in memory to its storage."""
+        if self.storage is not self.final_storage:
+            instant.write(self.study, self.final_storage)
+
+    def status(self, finished: str | None = None) -> Status:
+        epochs = sum(u.reached - u.task.fidelity_before for u in self.under_way.values())
+        share = self.spent.share(self.run.budget, epochs_under_way=epochs)
+        return Status(share, self.spent.evaluations, self.spent.best, finished)
+
+
+class _Follower:
+    """Writes down how an evaluation comes on, and asks the study's pruner about it."""
+
+    def __init__(self, execution: _Execution, number: int, reported: set[int]) -> None:
+        self._execution = execution
+        self._under_way = execution.under_way[number]
+        self._reported = reported
+
+    def report(self, step: int, value: float) -> None:
+        self._under_way.reached = max(self._under_way.reached, step)
+        if step not in self._reported:
+            self._reported.add(step)
+            self._under_way.job.trial.report(value, step)
+        self._execution.notify(self._execution.status())
+
+    def should_prune(self) -> bool:
+        with self._execution.clock.sampling():
+            return self._under_way.job.trial.should_prune()

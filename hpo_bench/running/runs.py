@@ -1,0 +1,128 @@
+"""What a run is: a method with a seed, or a configuration that is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from hpo_bench.budget import Budget
+from hpo_bench.objectives import Objective
+from hpo_bench.running.given import Given, Seeded
+from hpo_bench.search import Search, Setup
+from hpo_bench.spaces import Configuration
+from hpo_bench.storage import records
+from hpo_bench.suite import Suite
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method with one seed of a suite: one Optuna study."""
+
+    suite: Suite
+    method: str
+    seed: int
+    checkpoint_directory: Path
+    apart: bool = field(default=False, kw_only=True)
+    """Evaluate in a process of its own even what is evaluated one at a time.
+
+    It takes longer to start; but a configuration whose training kills its process fails alone.
+    """
+
+    @property
+    def study_name(self) -> str:
+        """`suite/method/seed-NN`."""
+        return f"{self.suite.name}/{self.method}/seed-{self.seed:02d}"
+
+    @property
+    def budget(self) -> Budget:
+        """What it may spend."""
+        return self.suite.budget_of(self.method)
+
+    def build_objective(self) -> Objective:
+        """Make its objective; loads no data yet."""
+        return self.suite.build_objective(self.seed)
+
+    def build_search(self, setup: Setup) -> Search:
+        """Make its search."""
+        return self.suite.build_search(self.method, setup)
+
+    def definition(self) -> dict[str, Any]:
+        """What makes it what it is, as far as the suite says."""
+        return {**self.suite.definition(self.method), "seed": self.seed}
+
+    def ended(self, study: optuna.Study) -> str | None:
+        """Why it has ended; None if it has not."""
+        return study.user_attrs.get(records.FINISHED)
+
+
+@dataclass(frozen=True)
+class Retraining(Run):
+    """A configuration that is given, trained by some seeds; no method hears of it."""
+
+    configuration: Configuration
+    training_seeds: tuple[int, ...]
+    name: str
+
+    @property
+    def study_name(self) -> str:
+        """One that no search has."""
+        return self.name
+
+    @property
+    def budget(self) -> Budget:
+        """A training for each seed."""
+        return Budget(evaluations=len(self.training_seeds))
+
+    def build_objective(self) -> Objective:
+        """Make one whose configurations say by which seed they are trained."""
+        return Seeded(self.suite.build_objective, self.seed)
+
+    def build_search(self, setup: Setup) -> Search:
+        """Make what hands it out for every seed."""
+        return Given(setup, self.configuration, self.training_seeds)
+
+    def definition(self) -> dict[str, Any]:
+        """What makes it what it is; how many seeds does not: others can be added."""
+        return {
+            **self.suite.objective_definition(),
+            "method": self.method,
+            "seed": self.seed,
+            "configuration": self.configuration,
+        }
+
+    def ended(self, study: optuna.Study) -> str | None:
+        """Why it has ended; None while a seed is left."""
+        done = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+        return super().ended(study) if done >= len(self.training_seeds) else None
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run stands: told to whoever watches, after every unit of fidelity."""
+
+    share: float
+    """Share of the budget that is spent, 0 to 1."""
+    evaluations: int
+    incumbent: float | None
+    """Best value at full fidelity."""
+    finished: str | None = None
+    """Why it ended; None while it goes on."""
+
+
+def runs_of(suite: Suite, checkpoint_directory: Path) -> list[Run]:
+    """Every run of a suite, seed by seed, so that all methods advance together.
+
+    Where the objective has a default configuration, it is trained by each seed, too.
+    """
+    default = suite.build_objective(suite.seeds[0]).default
+    runs: list[Run] = []
+    for seed in suite.seeds:
+        if default is not None:
+            name = records.default_name(suite.name, seed)
+            place = (suite, "default", seed, checkpoint_directory)
+            runs.append(Retraining(*place, default, training_seeds=(seed,), name=name))
+        runs += [Run(suite, method, seed, checkpoint_directory) for method in suite.methods]
+    return runs

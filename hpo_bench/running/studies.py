@@ -1,0 +1,138 @@
+"""The study of a run: created with everything that makes the run what it is, and found again."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import optuna
+
+from hpo_bench.budget import spent_by
+from hpo_bench.errors import HpoBenchError
+from hpo_bench.manifest import manifest
+from hpo_bench.objectives import Objective
+from hpo_bench.running.runs import Run, Status
+from hpo_bench.spaces import to_table
+from hpo_bench.storage import records
+from hpo_bench.storage.studies import load_study
+
+_SHOWN_FIRST = ("method", "seed", "budget", "data")
+"""The dashboard shows a study's first few attributes, and the others when asked."""
+
+
+def observe(run: Run, storage: optuna.storages.BaseStorage) -> Status | None:
+    """Say how a run stands by what its storage holds; None if it has not been begun.
+
+    What an evaluation under way has spent is counted once it is done.
+    """
+    try:
+        study = load_study(storage, run.study_name)
+    except KeyError:
+        return None
+    spent = spent_by(run.build_objective(), study.get_trials(deepcopy=False))
+    return Status(spent.share(run.budget), spent.evaluations, spent.best, run.ended(study))
+
+
+def has_ended(run: Run, storage: optuna.storages.BaseStorage) -> bool:
+    """Whether nothing is left to do for a run."""
+    try:
+        return run.ended(load_study(storage, run.study_name)) is not None
+    except KeyError:
+        return False
+
+
+def is_stored(run: Run, storage: optuna.storages.BaseStorage) -> bool:
+    """Whether the storage holds a run's study, and not only the name that a crash left."""
+    try:
+        study = load_study(storage, run.study_name)
+    except KeyError:
+        return False
+    return records.CREATED in study.user_attrs or bool(study.get_trials(deepcopy=False))
+
+
+def open_study(
+    run: Run, storage: optuna.storages.BaseStorage, objective: Objective
+) -> optuna.Study:
+    """Open a run's study, creating it on first use.
+
+    Raises:
+        HpoBenchError: A study of that name was made from something else; the text shows what.
+    """
+    definition = _definition(run, objective)
+    try:
+        study = load_study(storage, run.study_name)
+    except KeyError:
+        study = optuna.create_study(
+            storage=storage,
+            study_name=run.study_name,
+            direction=objective.directions[0],
+            pruner=optuna.pruners.NopPruner(),
+        )
+    if is_stored(run, storage):
+        _check_same(run, study, definition)
+    else:
+        _describe(run, study, objective, definition)
+    return study
+
+
+def check_unchanged(run: Run, storage: optuna.storages.BaseStorage) -> None:
+    """See that a study of the run's name, if there is one, was made by the same suite.
+
+    What only the loaded objective tells (its data, say) is compared when the run is executed.
+
+    Raises:
+        HpoBenchError: It was made from something else; the text shows what.
+    """
+    try:
+        study = load_study(storage, run.study_name)
+    except KeyError:
+        return
+    if records.CREATED in study.user_attrs or study.get_trials(deepcopy=False):
+        _check_same(run, study, json.loads(json.dumps(run.definition())))
+
+
+def _definition(run: Run, objective: Objective) -> dict[str, Any]:
+    """Everything that makes the run what it is, as JSON gives it back."""
+    definition = {
+        **run.definition(),
+        "direction": objective.directions[0].name.lower(),
+        "max_fidelity": objective.max_fidelity,
+        "search_space": {name: to_table(d) for name, d in objective.search_space.items()},
+        **objective.describe(),
+    }
+    as_stored: dict[str, Any] = json.loads(json.dumps(definition))
+    return as_stored
+
+
+def _describe(
+    run: Run, study: optuna.Study, objective: Objective, definition: dict[str, Any]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names([objective.metric_name])
+    run_id = {records.RUN_ID: uuid4().hex}
+    first = {name: definition[name] for name in _SHOWN_FIRST if name in definition}
+    here = {**manifest(), **objective.machine()}
+    attributes = {"suite": run.suite.name, **first, **definition, **here, **run_id}
+    for key, value in attributes.items():
+        study.set_user_attr(key, value)
+    study.set_user_attr(records.CREATED, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _check_same(run: Run, study: optuna.Study, definition: dict[str, Any]) -> None:
+    there = study.user_attrs
+    differences = [
+        f"  {key}: {there.get(key)!r} there, {value!r} here"
+        for key, value in definition.items()
+        if there.get(key) != value
+    ]
+    if differences:
+        raise HpoBenchError(
+            f"the storage already holds a study {run.study_name!r} that was made otherwise:\n"
+            + "\n".join(differences)
+            + f"\nGive this suite another name (--set name={run.suite.name}-2), or use another "
+            "storage."
+        )

@@ -1,0 +1,226 @@
+"""The storage at a URL: opened, timed, and waited for.
+
+Optuna's private names (a trial's id, the table of a storage's methods) are used in this package
+and in `running.instant`, nowhere else in hpo_bench.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import sqlalchemy
+from optuna.storages import BaseStorage, get_storage
+
+from hpo_bench.errors import HpoBenchError, InputError
+from hpo_bench.storage.mounts import network_type
+from hpo_bench.storage.outages import PATIENCE, Patience
+from hpo_bench.storage.rdb import BulkStorage
+
+BUSY_TIMEOUT = 60
+"""Seconds that a writer waits for SQLite's lock: far beyond the longest queue that was seen."""
+
+_LIBPQ = {
+    "application_name": "hpo-bench",
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""What a PostgreSQL connection is opened with: one that is cut without a word is noticed in less
+than a minute (the last in ms, the others in s)."""
+
+_MAKERS = 20
+"""Tries to open a new database while others make its tables, of which there are a dozen."""
+
+_COMPATIBLE: set[str] = set()
+"""URLs whose tables this process has seen to be of Optuna's version: looking takes longer than a
+short run."""
+
+
+class MeteredStorage(BaseStorage):
+    """An Optuna storage that adds up the time spent in it, and waits where it does not answer."""
+
+    seconds: float
+    """Time spent inside the storage since it was opened, in seconds, outages apart."""
+    patience: Patience
+    """How outages are waited for, and how long they have lasted."""
+
+
+def _metered(name: str) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        started, waited = time.perf_counter(), self.patience.waited
+        try:
+            return self.patience.call(partial(getattr(self.inner, name), *args, **kwargs))
+        finally:
+            elapsed = time.perf_counter() - started
+            self.seconds += max(0.0, elapsed - (self.patience.waited - waited))
+
+    method.__name__ = name
+    return method
+
+
+_METHODS = {
+    name: _metered(name)
+    for name, member in vars(BaseStorage).items()
+    if callable(member) and not name.startswith("_")
+}
+_Metered = type("_Metered", (MeteredStorage,), _METHODS)
+
+
+def open_storage(url: str, *, patience: float = PATIENCE, wait: bool = False) -> MeteredStorage:
+    """Open (and on first use create) the storage at a SQLAlchemy URL.
+
+    Args:
+        url: Where it is.
+        patience: Seconds that a later call waits while it does not answer.
+        wait: Wait for it now, too: it has answered before, and is only away.
+
+    Raises:
+        InputError: The URL is malformed, nothing that can be used answers there, or it is a
+            SQLite file on a network file system.
+        OutageError: It was waited for in vain.
+    """
+    file = sqlite_file(url)
+    if file is not None and (kind := network_type(file)) is not None:
+        raise InputError(
+            "storage",
+            url,
+            f"it lies on a network file system ({kind}), where SQLite's locks do not hold and its "
+            "files come to harm; expected a local directory, or a server: "
+            "postgresql+psycopg://user@host/database",
+        )
+    return _opened(url, patience, wait=wait)
+
+
+def _opened(url: str, patience: float, *, wait: bool) -> MeteredStorage:
+    parsed = _parse(url)
+    waiting = Patience(shown(url), patience)
+    open_now = partial(_open, url)
+    try:
+        backend = waiting.call(open_now) if wait else open_now()
+    except HpoBenchError:
+        raise
+    except Exception as error:
+        raise InputError("storage", shown(url), _why(error)) from error
+    _COMPATIBLE.add(url)
+    if parsed.get_backend_name() == "sqlite":
+        _tune_sqlite(backend.engine)
+    return metered(get_storage(backend), waiting)
+
+
+def _open(url: str) -> BulkStorage:
+    options = _engine_options(_parse(url))
+    tries = 0
+    while True:
+        try:
+            return BulkStorage(
+                url, engine_kwargs=options, skip_compatibility_check=url in _COMPATIBLE
+            )
+        except sqlalchemy.exc.DBAPIError as error:
+            # Others that open a new database may make a table between our look and our try.
+            is_race = isinstance(error, sqlalchemy.exc.IntegrityError) or "exists" in str(error)
+            tries += 1
+            if not is_race or tries > _MAKERS:
+                raise
+
+
+def _engine_options(url: sqlalchemy.URL) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": BUSY_TIMEOUT}}
+    if url.get_driver_name() not in ("psycopg", "psycopg2"):
+        return {"pool_pre_ping": True}
+    given = {name: value for name, value in _LIBPQ.items() if name not in url.query}
+    return {"pool_pre_ping": True, "connect_args": given}
+
+
+def metered(inner: BaseStorage, patience: Patience | None = None) -> MeteredStorage:
+    """Add up the time spent in a storage from now on, and wait for it as is said."""
+    storage = cast(Any, _Metered())
+    storage.inner = inner
+    storage.seconds = 0.0
+    storage.patience = patience or Patience("in memory", 0.0)
+    return cast(MeteredStorage, storage)
+
+
+def backend_of(storage: BaseStorage) -> BulkStorage | None:
+    """What is behind a storage that `open_storage` opened; None behind any other."""
+    backend = getattr(getattr(storage, "inner", None), "_backend", None)
+    return backend if isinstance(backend, BulkStorage) else None
+
+
+def shown(url: str) -> str:
+    """A storage's URL as it may be printed: without its password."""
+    return _parse(url).render_as_string(hide_password=True)
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite storage; None for a server."""
+    parsed = _parse(url)
+    is_sqlite = parsed.get_backend_name() == "sqlite"
+    return Path(parsed.database or "") if is_sqlite else None
+
+
+def _parse(url: str) -> sqlalchemy.URL:
+    expected = "expected a URL like sqlite:///hpo-bench.db or postgresql+psycopg://user@host/name"
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        # Not shown: it may hold a password that only a good URL would let us hide.
+        raise InputError("storage", "(the URL that was given)", expected) from None
+    in_memory = parsed.database in (None, "", ":memory:") or "mode=memory" in url
+    if parsed.get_backend_name() == "sqlite" and in_memory:
+        raise InputError("storage", url, "workers cannot share a database in memory; name a file")
+    return parsed
+
+
+def _tune_sqlite(engine: sqlalchemy.Engine) -> None:
+    # Write-ahead logging triples the throughput of several writers, and readers never wait;
+    # with it, NORMAL loses nothing when a process dies (only, at worst, the last commits when
+    # the machine loses power).
+    @sqlalchemy.event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    engine.dispose()
+
+
+def _why(error: BaseException) -> str:
+    """What is behind an error of Optuna's or SQLAlchemy's, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, ModuleNotFoundError):
+        return f"its driver {error.name!r} is not installed (PostgreSQL: 'hpo-bench[postgres]')"
+    if "unable to open database file" in text:
+        return "its directory does not exist or cannot be written"
+    return f"it cannot be opened: {text}"
+
+
+def open_existing(url: str, *, patience: float = PATIENCE, wait: bool = False) -> MeteredStorage:
+    """Open a storage to read from, wherever it lies; as `open_storage`, but never creates one.
+
+    Raises:
+        InputError: As `open_storage`, or a SQLite file that is not there or holds no studies.
+    """
+    file = sqlite_file(url)
+    if file is not None:
+        if not file.exists():
+            raise InputError("storage", url, "there is no such file; has a suite been run here?")
+        try:
+            with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as read:
+                has_studies = read.execute(
+                    "SELECT 1 FROM sqlite_master WHERE name = 'studies'"
+                ).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise InputError("storage", url, _why(error)) from error
+        if not has_studies:
+            raise InputError("storage", url, "this database holds no studies of Optuna")
+    return _opened(url, patience, wait=wait)

@@ -1,0 +1,80 @@
+"""The studies that a storage holds, and their trials: found, opened, taken up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
+
+from hpo_bench.errors import HpoBenchError
+from hpo_bench.storage.opening import MeteredStorage, backend_of
+
+
+def load_study(storage: BaseStorage, name: str) -> optuna.Study:
+    """Open an existing study for work; its pruner is off until a method sets one."""
+    return optuna.load_study(study_name=name, storage=storage, pruner=optuna.pruners.NopPruner())
+
+
+def all_study_names(storage: BaseStorage) -> list[str]:
+    """Names of all studies, whoever made them."""
+    backend = backend_of(storage)
+    if backend is None or not isinstance(storage, MeteredStorage):
+        return [study.study_name for study in storage.get_all_studies()]
+    return storage.patience.call(backend.study_names)
+
+
+def study_names(storage: BaseStorage, suite: str | None = None) -> list[str]:
+    """Names of the studies of one suite, or of every suite, sorted; not those of others."""
+    pattern = re.compile(rf"{'[^/]+' if suite is None else re.escape(suite)}/[^/]+/seed-\d+")
+    return sorted(name for name in all_study_names(storage) if pattern.fullmatch(name))
+
+
+def members(storage: BaseStorage, suite: str) -> list[str]:
+    """Names of the suites that a suite of several objectives stands for, of those that are there.
+
+    A suite of one objective stands for itself, whether it is there or not.
+    """
+    held = sorted({name.split("/")[0] for name in study_names(storage)})
+    parts = [name for name in held if name.startswith(f"{suite}.")]
+    return [suite] if suite in held or not parts else parts
+
+
+def iterate_studies(storage: BaseStorage, suite: str) -> Iterator[optuna.Study]:
+    """Open every study of a suite.
+
+    Raises:
+        HpoBenchError: There is none; the text lists the suites that the storage does hold.
+    """
+    names = study_names(storage, suite)
+    if not names:
+        known = sorted({name.split("/")[0] for name in study_names(storage)})
+        held = f"it holds {', '.join(known)}" if known else "it holds no suite yet"
+        raise HpoBenchError(f"no runs of suite {suite!r} in this storage; {held}")
+    for name in names:
+        yield load_study(storage, name)
+
+
+def reopen(study: optuna.Study, frozen: optuna.trial.FrozenTrial) -> optuna.Trial:
+    """Take up a trial that another process left RUNNING."""
+    return optuna.Trial(study, frozen._trial_id)
+
+
+def create_running(
+    study: optuna.Study, template: optuna.trial.FrozenTrial
+) -> optuna.trial.FrozenTrial:
+    """Like `study.add_trial`, in a single write, and say which trial it has become."""
+    storage = study._storage
+    return storage.get_trial(storage.create_new_trial(study._study_id, template))
+
+
+def recorded(trial: optuna.Trial) -> optuna.trial.FrozenTrial:
+    """What the storage holds of a trial under way."""
+    return trial.storage.get_trial(trial._trial_id)
+
+
+def unfinished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Trials that a process which is gone left RUNNING, oldest first."""
+    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))

@@ -1,0 +1,110 @@
+import csv
+import io
+import json
+
+import optuna
+import pytest
+from optuna.study import StudyDirection
+from optuna.trial import TrialState, create_trial
+from rich.console import Console
+
+from hpo_bench.analysis.results import RunResult, Spread, collect, incumbent
+from hpo_bench.report import table
+from hpo_bench.running.execution import execute
+from hpo_bench.running.runs import runs_of
+from hpo_bench.storage.opening import open_storage
+
+
+@pytest.fixture
+def result(toy_suite, tmp_path):
+    suite = toy_suite(methods={"random": {}, "bohb": {}}, seeds=[0, 1])
+    for run in runs_of(suite, tmp_path / "checkpoints"):
+        execute(run)
+    return collect(open_storage(suite.storage), "toy")
+
+
+def test_results_are_those_of_the_trials(result, tmp_path):
+    (run,) = [r for r in result.runs if (r.method, r.seed) == ("random", 1)]
+    url = f"sqlite:///{tmp_path / 'toy.db'}"
+    study = optuna.load_study(study_name="toy/random/seed-01", storage=url)
+    assert run.validation == study.best_value
+    assert run.incumbent == study.best_params
+    assert run.test == 1.0
+    assert (run.configurations, run.evaluations, run.epochs) == (10, 10, 30)
+    assert run.finished == "epochs spent"
+    assert run.wall_seconds == pytest.approx(
+        sum(trial.user_attrs["wall_seconds"] for trial in study.trials)
+    )
+    assert run.rest_seconds >= run.storage_seconds > 0
+
+
+def test_a_method_is_the_mean_of_its_runs_and_the_best_stands_first(result):
+    assert [m.validation.mean for m in result.methods] == sorted(
+        (m.validation.mean for m in result.methods), reverse=True
+    )
+    for method in result.methods:
+        values = [run.validation for run in result.runs if run.method == method.method]
+        assert method.seeds == 2
+        assert method.validation.mean == pytest.approx(sum(values) / 2)
+        assert method.validation.deviation == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+
+
+def test_bohb_tells_how_it_picked(result):
+    (bohb,) = [m for m in result.methods if m.method == "bohb"]
+    assert set(bohb.picks) <= {"model", "random", "fallback"}
+    assert sum(bohb.picks.values()) == bohb.configurations * 2
+    (note,) = [n for n in table.notes(result) if n.startswith("bohb")]
+    assert f"{bohb.picks['model']} of {sum(bohb.picks.values())} configurations" in note
+
+
+def test_the_incumbent_is_the_best_at_full_fidelity():
+    def trial(value, state):
+        return create_trial(value=value, state=state)
+
+    trials = [
+        trial(0.9, TrialState.PRUNED),
+        trial(0.5, TrialState.COMPLETE),
+        trial(0.7, TrialState.COMPLETE),
+        trial(None, TrialState.FAIL),
+    ]
+    assert incumbent(trials, StudyDirection.MAXIMIZE).value == 0.7
+    assert incumbent(trials, StudyDirection.MINIMIZE).value == 0.5
+    assert incumbent(trials[:1], StudyDirection.MAXIMIZE) is None
+
+
+def test_a_single_seed_has_no_spread():
+    assert Spread.of([0.5]) == Spread(0.5, None)
+    assert Spread.of([]) is None
+
+
+def test_every_format_tells_the_same(result):
+    records = list(csv.DictReader(io.StringIO(table.to_csv(result))))
+    assert len(records) == 4
+    assert {float(r["validation"]) for r in records} == {r.validation for r in result.runs}
+    assert "incumbent.x" in records[0]
+    loaded = json.loads(table.to_json(result))
+    assert [RunResult(**run) for run in loaded["runs"]] == result.runs
+    shown = io.StringIO()
+    table.print_table(result, Console(file=shown, width=120))
+    for method in result.methods:
+        cell = f"{method.validation.mean:.4f} ± {method.validation.deviation:.4f}"
+        assert cell in table.to_markdown(result)
+        assert cell in shown.getvalue()
+
+
+def test_the_table_fits_a_narrow_terminal(result):
+    shown = io.StringIO()
+    table.print_table(result, Console(file=shown, width=80))
+    assert "…" not in shown.getvalue()
+    for heading in ("method", "seeds", "score", "wall", "sampler", "rest"):
+        assert heading in shown.getvalue()
+
+
+def test_unfinished_runs_are_said_to_be_so(toy_suite, tmp_path):
+    suite = toy_suite()
+    (run,) = runs_of(suite, tmp_path / "checkpoints")
+    calls = iter(range(100))
+    execute(run, should_stop=lambda: next(calls) == 4)
+    result = collect(open_storage(suite.storage), "toy")
+    assert result.runs[0].finished is None
+    assert "random: 1 of 1 runs not finished." in table.notes(result)

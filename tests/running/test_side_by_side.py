@@ -1,0 +1,111 @@
+"""Several configurations of a run evaluated side by side (`batch_size`)."""
+
+import pytest
+from optuna.trial import TrialState
+from several import METHODS, SPACE, told, trials_of
+
+from hpo_bench.errors import HpoBenchError
+from hpo_bench.running.execution import execute
+from hpo_bench.running.runs import Run
+from hpo_bench.storage.records import jobs_of
+
+
+@pytest.fixture
+def make_run(toy_suite, tmp_path):
+    def make(method="random", place="here", *, options=None, **changes):
+        suite = toy_suite(
+            methods=METHODS,
+            objective={"name": "toy:Curve", "options": options or {}},
+            storage=f"sqlite:///{tmp_path / place}.db",
+            **{"budget": {"epochs": 36}, "space": SPACE, "batch_size": 4, **changes},
+        )
+        return Run(suite, method, 0, tmp_path / place)
+
+    return make
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_keeps_to_the_budget(make_run, method):
+    run = make_run(method)
+    assert execute(run).finished == "epochs spent"
+    trials = trials_of(run)
+    assert all(trial.state.is_finished() for trial in trials)
+    spent = sum(job.epochs for trial in trials for job in jobs_of(trial))
+    assert 36 <= spent < 36 + 3
+
+
+@pytest.mark.parametrize("method", ["grid", "random"])
+def test_methods_that_do_not_learn_do_the_same_as_one_by_one(make_run, method):
+    together, apart = make_run(method), make_run(method, "apart", batch_size=1)
+    for run in (together, apart):
+        execute(run)
+    assert told(together) == told(apart)
+
+
+def test_the_method_is_asked_for_a_batch_before_it_is_told_of_it(make_run):
+    run = make_run("pso")
+    execute(run)
+    trials = trials_of(run)
+    for first in range(0, 12, 4):
+        batch = trials[first : first + 4]
+        begun = max(trial.datetime_start for trial in batch)
+        assert all(trial.datetime_complete > begun for trial in batch)
+        assert all(t.datetime_start >= batch[-1].datetime_complete for t in trials[first + 4 :])
+
+
+def test_the_one_that_fails_takes_nobody_with_it(make_run, caplog):
+    run = make_run("grid", options={"fail_at": 3}, budget={"epochs": 200})
+    execute(run)
+    states = {(t.params["x"] == 3, t.state) for t in trials_of(run)}
+    assert states == {(True, TrialState.FAIL), (False, TrialState.COMPLETE)}
+    assert "now one by one" in caplog.text
+    assert {t.user_attrs["epochs"] for t in trials_of(run)} == {0, 3}
+    assert all(
+        t.user_attrs["error"] == "RuntimeError: this x always fails"
+        for t in trials_of(run)
+        if t.state == TrialState.FAIL
+    )
+
+
+@pytest.mark.parametrize("method", ["grid", "random", "pso"])
+@pytest.mark.parametrize("stops", [3, 10])
+def test_a_batch_that_is_left_goes_on_as_if_it_had_not_been(make_run, method, stops):
+    calm, left = make_run(method, "calm"), make_run(method, "left")
+    execute(calm)
+    status = None
+    while status is None or status.finished is None:
+        asked = iter(range(stops))
+        status = execute(left, should_stop=lambda asked=asked: next(asked, None) is None)
+    assert told(left) == told(calm)
+
+
+class CrashError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("method", ["grid", "random", "pso", "bohb"])
+@pytest.mark.parametrize("after", [1, 13, 31])
+def test_a_batch_that_crashes_is_done_again(make_run, method, after):
+    """Crash in the middle of a batch: nothing is lost, and what was recorded is not repeated."""
+    run = make_run(method)
+    count = 0
+
+    def crash(_status):
+        nonlocal count
+        count += 1
+        if count == after:
+            raise CrashError
+
+    with pytest.raises(CrashError):
+        execute(run, notify=crash)
+    assert execute(run).finished == "epochs spent"
+    trials = trials_of(run)
+    assert all(trial.state.is_finished() for trial in trials)
+    spent = sum(job.epochs for trial in trials for job in jobs_of(trial))
+    assert 36 <= spent < 36 + 3
+
+
+@pytest.mark.parametrize("other", [{"workers_per_run": 2}, {"evaluation_timeout": 9.0}])
+def test_a_batch_is_for_one_process(make_run, other):
+    with pytest.raises(HpoBenchError, match="batch_size is for one process"):
+        make_run(**other)
