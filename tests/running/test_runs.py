@@ -172,7 +172,7 @@ WRITES = (
 )
 
 
-@pytest.mark.parametrize(("method", "every"), [("random", 1), ("bohb", 1), ("grid", 4), ("pso", 4)])
+@pytest.mark.parametrize(("method", "every"), [("random", 2), ("bohb", 3), ("grid", 5), ("pso", 5)])
 def test_a_run_cut_after_any_storage_write_ends_as_if_never_stopped(
     toy_suite, tmp_path, method, every, monkeypatch
 ):
