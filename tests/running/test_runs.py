@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 
 from hpo_bench.analysis.results import collect
 from hpo_bench.errors import HpoBenchError
-from hpo_bench.running import runs
+from hpo_bench.running import execution
 from hpo_bench.running.execution import execute
 from hpo_bench.running.runs import Run
 from hpo_bench.storage.opening import open_storage
@@ -304,7 +304,8 @@ def test_too_many_failures_in_a_row_end_the_run(toy_suite, tmp_path):
     objective = {"name": "toy:Curve", "options": {"fail_at": 1}}
     space = {"x": 1, "y": {"low": -4.0, "high": 4.0}}
     run = the_run(toy_suite(objective=objective, space=space), tmp_path)
-    with pytest.raises(HpoBenchError, match=rf"{runs.MAX_FAILURES} evaluations in a row failed"):
+    told = rf"{execution.MAX_FAILURES} evaluations in a row failed"
+    with pytest.raises(HpoBenchError, match=told):
         execute(run)
 
 
