@@ -13,6 +13,9 @@ from hpo_bench.errors import InputError
 
 pytest.importorskip("ray")
 
+HERE = {"node_ip_address": "127.0.0.1"}
+"""Where the nodes of a test's cluster listen, and nowhere else."""
+
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
@@ -34,7 +37,8 @@ def cluster(monkeypatch):
         monkeypatch.setenv(name, value)
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    head = {"num_cpus": 0, "include_dashboard": False, **HERE}
+    made = Cluster(initialize_head=True, head_node_args=head)
     yield made
     made.shutdown()
 
@@ -42,11 +46,11 @@ def cluster(monkeypatch):
 def test_a_node_that_is_killed_loses_nothing_and_nothing_is_counted_twice(
     suite, undisturbed, cluster
 ):
-    node = cluster.add_node(num_cpus=1)
+    node = cluster.add_node(num_cpus=1, **HERE)
     process = suite.start("run", "--engine", "ray", "--address", cluster.address)
     suite.wait_for_units(12)
     cluster.remove_node(node, allow_graceful=False)
-    cluster.add_node(num_cpus=1)
+    cluster.add_node(num_cpus=1, **HERE)
     output = suite.finish(process)
     assert all(f"{name}: best" in output for name in undisturbed)
     assert suite.told() == undisturbed
