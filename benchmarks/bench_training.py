@@ -21,7 +21,7 @@ from torchvision import transforms
 from hpo_bench.objectives.lenet5 import LeNet5
 from hpo_bench.objectives.lenet5.batches import normalised
 from hpo_bench.objectives.lenet5.data import Images
-from hpo_bench.objectives.lenet5.training import _accuracies, resolve_precision
+from hpo_bench.objectives.lenet5.training import Training, _accuracies, resolve_precision
 
 NETWORKS = {
     "D": {"c1": 6, "c3": 16, "c5": 120, "f6": 84},
@@ -159,6 +159,26 @@ def bench_many(benchmark, objective, networks):
     compare(
         benchmark,
         partial(objective.advance_many, together),
+        lambda: [training.advance() for training in alone],
+        networks=networks,
+        beside="one by one",
+    )
+
+
+@pytest.mark.parametrize("networks", SETS)
+@pytest.mark.benchmark(group="an epoch of eight networks, padded and stacked as on a GPU")
+def bench_stacks(benchmark, objective, networks):
+    """Show why networks are stacked on GPUs only."""
+    together, alone = ([objective.start(c) for c in SETS[networks]] for _ in range(2))
+
+    def stacked():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Training, "_is_stacked", True)
+            objective.advance_many(together)
+
+    compare(
+        benchmark,
+        stacked,
         lambda: [training.advance() for training in alone],
         networks=networks,
         beside="one by one",
