@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from types import ModuleType
+from typing import Annotated, Any, NoReturn
 
 import typer
 from optuna.storages import BaseStorage
@@ -66,12 +67,17 @@ def print_results(storage: BaseStorage, name: str, output: Format, console: Cons
     if output is Format.TABLE:
         table.print_table(result, console)
         return
-    text = {
-        Format.CSV: table.to_csv,
-        Format.JSON: table.to_json,
-        Format.MARKDOWN: table.to_markdown,
-    }[output](result)
-    print(text)  # noqa: T201
+    _print_as(output, table, result)
+
+
+def _print_as(output: Format, writer: ModuleType, found: Any) -> None:
+    """Print by the function of a module that writes a format."""
+    functions = {
+        Format.CSV: writer.to_csv,
+        Format.JSON: writer.to_json,
+        Format.MARKDOWN: writer.to_markdown,
+    }
+    print(functions[output](found))  # noqa: T201
 
 
 @app.command(
@@ -173,12 +179,7 @@ def compare(
     if output is Format.TABLE:
         change.print_table(found, make_console())
     else:
-        made = {
-            Format.CSV: change.to_csv,
-            Format.JSON: change.to_json,
-            Format.MARKDOWN: change.to_markdown,
-        }[output](found)
-        print(made)  # noqa: T201
+        _print_as(output, change, found)
     raise typer.Exit(found.exit_status)
 
 

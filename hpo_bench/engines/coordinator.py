@@ -44,13 +44,12 @@ def run_suites(
             needs is not there.
     """
     notices = {suite.name: suite.check() for suite in suites}
-    # Opened once before the workers meet there: processes that create the tables at the same
-    # time crash each other.
+    # Opened once before the workers meet there, so that they find its tables.
     storage = open_storage(suites[0].storage, patience=suites[0].storage_patience)
     directory = checkpoint_directory or default_directory(suites[0].storage)
     make_directory(directory)
     runs = [run for suite in suites for run in runs_of(suite, directory)]
-    held = set(storage.patience.call(lambda: all_study_names(storage)))
+    held = set(all_study_names(storage))
     for run in runs:
         if run.study_name in held:
             check_unchanged(run, storage)
