@@ -5,7 +5,7 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-from sharing import SUPPORT, Suite, trained
+from sharing import SUPPORT, trained
 from sockets import listening
 
 from hpo_bench.engines import ray as engine
@@ -15,19 +15,6 @@ pytest.importorskip("ray")
 
 HERE = {"node_ip_address": "127.0.0.1"}
 """Where the nodes of a test's cluster listen, and nowhere else."""
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    with Suite(tmp_path_factory.mktemp("undisturbed")) as suite:
-        suite.finish(suite.start("run", "--workers", "2"))
-        return suite.told()
-
-
-@pytest.fixture
-def suite(tmp_path):
-    with Suite(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

@@ -4,21 +4,7 @@ import os
 import signal
 import time
 
-import pytest
 from sharing import Suite, trained
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    with Suite(tmp_path_factory.mktemp("undisturbed")) as suite:
-        suite.finish(suite.start("run", "--workers", "2"))
-        return suite.told()
-
-
-@pytest.fixture
-def suite(tmp_path):
-    with Suite(tmp_path) as made:
-        yield made
 
 
 def test_two_commands_that_start_together_share_the_runs(suite, undisturbed):

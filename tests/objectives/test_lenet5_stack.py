@@ -10,7 +10,7 @@ from hpo_bench.objectives.lenet5 import LeNet5
 from hpo_bench.objectives.lenet5.model import ACTIVATIONS, Network, logits
 from hpo_bench.objectives.lenet5.stack import logits as stacked_logits
 from hpo_bench.objectives.lenet5.stack import padded_widths
-from hpo_bench.objectives.lenet5.training import Training
+from hpo_bench.objectives.lenet5.training import Training, resolve_precision
 
 SETTINGS = {
     "data": "shapes",
@@ -134,6 +134,14 @@ def test_logits_of_a_stack_are_those_of_its_networks(data):
     for vector, scores in zip(vectors, together, strict=True):
         (alone,) = logits([network.layers(vector)], images, activation)
         torch.testing.assert_close(alone, scores, atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_trained_on_a_gpu_is_stacked_and_on_a_cpu_is_not():
+    started = objective().start(SMALL)
+    on_gpu = Training(started._configuration, started._data, 0, "f32", "cuda")
+    assert on_gpu._is_stacked
+    assert not started._is_stacked
+    assert resolve_precision("auto", "cuda") == "bf16"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from statistics import fmean, stdev
 
-import optuna
 import pytest
+from cuts import Killed, Writes
 from hypothesis import given
 from hypothesis import strategies as st
 from recordings import toy_table
@@ -29,10 +29,6 @@ from hpo_bench.storage.records import FIRST_FRESH_SEED, confirmation_name, defau
 from hpo_bench.storage.studies import load_study, study_names
 
 NOISY = {"name": "toy:Curve", "options": {"noise": 2.0}}
-
-
-class Killed(BaseException):
-    """Stands in for kill -9: nothing in the harness may handle it."""
 
 
 def run_all(made, tmp_path, **options):
@@ -135,24 +131,7 @@ def test_it_is_left_and_taken_up_again(toy_suite, tmp_path):
 
 
 def test_cut_after_any_storage_write_it_ends_as_if_never_stopped(toy_suite, tmp_path, monkeypatch):
-    names = ("_create_new_trial", "_set_trial_param", "set_trial_state_values")
-    names += ("set_trial_user_attr", "create_new_study", "set_study_user_attr")
-    count, allowed = 0, None
-
-    def counted(name):
-        real = getattr(optuna.storages.RDBStorage, name)
-
-        def write_or_die(self, *args, **kwargs):
-            nonlocal count
-            if allowed is not None and count >= allowed:
-                raise Killed
-            count += 1
-            return real(self, *args, **kwargs)
-
-        monkeypatch.setattr(optuna.storages.RDBStorage, name, write_or_die)
-
-    for name in names:
-        counted(name)
+    writes = Writes(monkeypatch)
 
     def a_suite(place):
         objective = {"name": "toy:Curve", "options": {"noise": 2.0, "epochs": 1}}
@@ -165,13 +144,13 @@ def test_cut_after_any_storage_write_it_ends_as_if_never_stopped(toy_suite, tmp_
 
     whole = a_suite("whole")
     run_all(whole, tmp_path / "whole")
-    expected, n_writes = found(again_of(whole)), count
+    expected, n_writes = found(again_of(whole)), writes.count
     for cut in range(n_writes // 2, n_writes, 4):
         made = a_suite(f"cut-{cut}")
-        count, allowed = 0, cut
+        writes.allow(cut)
         with pytest.raises(Killed):
             run_all(made, tmp_path / f"cut-{cut}")
-        count, allowed = 0, None
+        writes.allow()
         run_all(made, tmp_path / f"cut-{cut}")
         assert found(again_of(made)) == expected, f"cut after write {cut} of {n_writes}"
 

@@ -2,6 +2,7 @@ import json
 
 import optuna
 import pytest
+from cuts import Killed, Writes
 from optuna.trial import TrialState
 
 from hpo_bench.analysis.results import collect
@@ -24,10 +25,6 @@ METHODS = {
         "pruner": "optuna.pruners:SuccessiveHalvingPruner",
     },
 }
-
-
-class Killed(BaseException):
-    """Stands in for kill -9: nothing in the harness may handle it."""
 
 
 def the_run(suite, tmp_path, method="random", seed=0):
@@ -159,19 +156,6 @@ def test_the_same_seed_gives_the_same_run(toy_suite, tmp_path, method):
     assert told(study_of(first)) == told(study_of(second))
 
 
-WRITES = (
-    "_create_new_trial",
-    "_set_trial_param",
-    "set_trial_intermediate_value",
-    "set_trial_state_values",
-    "set_trial_system_attr",
-    "set_trial_user_attr",
-    "create_new_study",
-    "set_study_system_attr",
-    "set_study_user_attr",
-)
-
-
 @pytest.mark.parametrize(("method", "every"), [("random", 2), ("bohb", 3), ("grid", 5), ("pso", 5)])
 def test_a_run_cut_after_any_storage_write_ends_as_if_never_stopped(
     toy_suite, tmp_path, method, every, monkeypatch
@@ -179,22 +163,7 @@ def test_a_run_cut_after_any_storage_write_ends_as_if_never_stopped(
     objective = {"name": "toy:Curve", "options": {"epochs": 2}}
     budget = {"epochs": 4}
     methods = METHODS | {"bohb": {"options": {"eta": 2}}}
-    count, allowed = 0, None
-
-    def counted(name):
-        real = getattr(optuna.storages.RDBStorage, name)
-
-        def write_or_die(self, *args, **kwargs):
-            nonlocal count
-            if allowed is not None and count >= allowed:
-                raise Killed
-            count += 1
-            return real(self, *args, **kwargs)
-
-        monkeypatch.setattr(optuna.storages.RDBStorage, name, write_or_die)
-
-    for name in WRITES:
-        counted(name)
+    writes = Writes(monkeypatch)
 
     def a_run(place):
         url = f"sqlite:///{tmp_path}/{place}.db"
@@ -203,14 +172,14 @@ def test_a_run_cut_after_any_storage_write_ends_as_if_never_stopped(
 
     whole = a_run("whole")
     execute(whole)
-    n_writes = count
+    n_writes = writes.count
     assert n_writes > 40
     for cut in range(1, n_writes, every):
         run = a_run(cut)
-        count, allowed = 0, cut
+        writes.allow(cut)
         with pytest.raises(Killed):
             execute(run)
-        count, allowed = 0, None
+        writes.allow()
         assert execute(run).finished == "epochs spent"
         assert told(study_of(run)) == told(study_of(whole)), f"cut after write {cut}"
 
