@@ -8,7 +8,7 @@ the storage is all there is. An ask is a trial with four parameters, a tell its 
 suite of that many trials is recorded; timed are the commands with which a user meets it.
 
 A storage is `sqlite` (a file in a temporary directory), `postgresql` (a private server, as the
-tests have) or any URL.
+tests have), `grpc` (Optuna's proxy before such a server; `write` only) or any URL.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import resource
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -36,11 +38,11 @@ from rich.table import Table
 from hpo_bench.objectives import Evaluation, Objective
 from hpo_bench.spaces import Configuration, Space
 from hpo_bench.storage.opening import open_storage
-from hpo_bench.storage.studies import load_study
 from samplers import RandomSampler
 
 SPACE: Space = {name: FloatDistribution(0.0, 1.0) for name in "abcd"}
 RUN_TRIALS = 1000
+GRPC = "grpc://127.0.0.1:"
 
 
 class Nothing(Objective):
@@ -85,8 +87,41 @@ def storage_at(kind: str, directory: Path) -> Iterator[str]:
             yield server.new_database()
         finally:
             server.close()
+    elif kind == "grpc":
+        with storage_at("postgresql", directory) as url, proxy_before(url) as proxied:
+            yield proxied
     else:
         yield kind
+
+
+@contextlib.contextmanager
+def proxy_before(url: str) -> Iterator[str]:
+    """Start Optuna's gRPC proxy of a storage, in a process of its own; give its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    open_storage(url)
+    proxy = get_context("spawn").Process(target=serve, args=(url, port), daemon=True)
+    proxy.start()
+    try:
+        opened(f"{GRPC}{port}").wait_server_ready(timeout=60)
+        yield f"{GRPC}{port}"
+    finally:
+        proxy.terminate()
+        proxy.join()
+
+
+def serve(url: str, port: int) -> None:
+    """Be the proxy."""
+    storage = optuna.storages.RDBStorage(url, skip_table_creation=True)
+    optuna.storages.run_grpc_proxy_server(storage, host="127.0.0.1", port=port)
+
+
+def opened(url: str) -> Any:
+    """Open a storage, or the proxy of one."""
+    if url.startswith(GRPC):
+        return optuna.storages.GrpcStorageProxy(host="127.0.0.1", port=int(url[len(GRPC) :]))
+    return open_storage(url)
 
 
 def meet(all_of_them: Barrier) -> None:
@@ -98,9 +133,7 @@ def work(url: str, number: int, seconds: float) -> tuple[list[float], list[float
     """Ask and tell for some seconds; give how long each took, and how many failed."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = RandomSampler(seed=number, search_space=SPACE)
-    study = optuna.create_study(
-        storage=open_storage(url), study_name=f"load-{number}", sampler=sampler
-    )
+    study = optuna.create_study(storage=opened(url), study_name=f"load-{number}", sampler=sampler)
     asks, tells, errors = [], [], 0
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
@@ -120,16 +153,16 @@ def work(url: str, number: int, seconds: float) -> tuple[list[float], list[float
 def write(kind: str, workers: int, seconds: float) -> tuple[str, ...]:
     """Let workers write at the same time; give a row of the table."""
     with tempfile.TemporaryDirectory() as place, storage_at(kind, Path(place)) as url:
-        open_storage(url)
+        opened(url)
         context = get_context("spawn")
         met = (context.Barrier(workers),)
         with ProcessPoolExecutor(workers, context, initializer=meet, initargs=met) as pool:
             done = list(pool.map(work, [url] * workers, range(workers), [seconds] * workers))
         told = [len(tells) for _, tells, _ in done]
-        storage = open_storage(url)
+        storage = opened(url)
         lost = twice = 0
         for number, count in enumerate(told):
-            trials = load_study(storage, f"load-{number}").trials
+            trials = optuna.load_study(study_name=f"load-{number}", storage=storage).trials
             complete = sum(trial.state is TrialState.COMPLETE for trial in trials)
             lost += max(0, count - complete)
             twice += max(0, len(trials) - count)

@@ -231,7 +231,7 @@ def pairs_table(comparisons: Sequence[Comparison], measure: str, rope: float | N
 
 
 def _results(summary: Summary) -> Section:
-    parts: list[Part] = [*_warnings(summary), _verdict(summary), results_table(summary)]
+    parts: list[Part] = [*_warnings(summary), verdict(summary), results_table(summary)]
     twice = summary.random_twice
     if twice is not None:
         parts.append(
@@ -269,7 +269,7 @@ def _warnings(summary: Summary) -> list[Part]:
     return found
 
 
-def _verdict(summary: Summary) -> str:
+def verdict(summary: Summary) -> str:
     """The answer in a sentence or two."""
     comparisons = summary.comparisons.get("validation", [])
     different = [c for c in comparisons if c.verdict in (BETTER, WORSE)]

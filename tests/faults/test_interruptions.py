@@ -128,6 +128,31 @@ def test_a_frozen_worker_goes_on_when_it_thaws(tmp_path, undisturbed, survived, 
     assert command.told() == undisturbed.told
 
 
+@pytest.mark.long
+def test_a_frozen_worker_that_wakes_up_after_it_was_taken_over(tmp_path, undisturbed, survived):
+    command = Command(tmp_path, settings="lease_seconds = 2.0")
+    frozen = command.start("worker", "toy.toml", "--wait")
+    command.wait_for_units(30)
+    os.killpg(frozen.pid, signal.SIGSTOP)
+    wait(command.start("worker", "toy.toml", "--wait"))
+    before = command.told()
+    os.killpg(frozen.pid, signal.SIGCONT)
+    assert "another process has taken this run over" in wait(frozen)
+    assert command.told() == before == undisturbed.told
+    fault = "a worker frozen, taken over, and thawed"
+    survived(fault, command, undisturbed.evaluations)
+
+
+@pytest.mark.long
+def test_two_commands_at_once(tmp_path, undisturbed, survived):
+    command = Command(tmp_path)
+    both = [command.start(), command.start()]
+    for process in both:
+        wait(process)
+    survived("two commands started on one suite at once", command, undisturbed.evaluations)
+    assert command.told() == undisturbed.told
+
+
 def test_an_evaluator_that_is_frozen_for_too_long_is_replaced(tmp_path, undisturbed):
     command = Command(tmp_path, settings="evaluation_timeout = 1.0", methods="random = {}")
     process = command.start()

@@ -5,10 +5,12 @@ import signal
 import sqlite3
 from contextlib import closing
 
+import numpy as np
 import optuna
 import pytest
 from command import Command, wait
 from optuna.trial import TrialState
+from PIL import Image
 
 from hpo_bench.storage.opening import open_storage
 from hpo_bench.storage.records import jobs_of
@@ -82,6 +84,39 @@ def test_damaged_checkpoints(tmp_path, undisturbed, survived):
         seconds=seconds,
     )
     assert command.told() == undisturbed.told
+
+
+IMAGES = """
+seeds = [{seed}]
+budget.evaluations = 2
+objective.name = "lenet5"
+objective.options = {{ data = "imagefolder", validation_size = 20, epochs = 1 }}
+space.learning_rate = {{ low = 1e-4, high = 1e-1, log = true }}
+space.batch_size = 8
+methods.random = {{}}
+"""
+
+
+@pytest.mark.long
+def test_a_damaged_cache_of_images(tmp_path, monkeypatch, record_fault):
+    rng = np.random.default_rng(0)
+    for place in ("train/cat", "train/dog", "test/cat", "test/dog"):
+        (tmp_path / place).mkdir(parents=True)
+        for number in range(20):
+            pixels = rng.integers(0, 255, (32, 32, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / place / f"{number}.png")
+    monkeypatch.setenv("HPO_BENCH_DATA", str(tmp_path / "cache"))
+    command = Command(tmp_path)
+    run = ("run", "toy.toml", "--data-dir", ".")
+    command.file.write_text(IMAGES.format(seed=0))
+    wait(command.start(*run))
+    (damaged,) = tmp_path.glob("cache/*/train_pixels.npy")
+    damaged.write_bytes(damaged.read_bytes()[:-3])
+    command.file.write_text(IMAGES.format(seed=1))
+    assert "decoding the images again" in " ".join(wait(command.start(*run)).split())
+    found = command.evaluations().total()
+    record_fault("a damaged cache of decoded images", expected=4, found=found)
+    assert found == 4
 
 
 @pytest.mark.long

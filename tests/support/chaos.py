@@ -26,7 +26,7 @@ from rich.table import Table
 
 METHODS = "random = {}\npso = {}\n"
 MAX_SECONDS = 3.0
-"""How long a fault lasts at most that has an end."""
+"""How long a fault lasts at most that has an end, unless an outage is asked to last longer."""
 
 
 @dataclass
@@ -53,10 +53,11 @@ class Outcome:
 class Chaos:
     """One command under faults that a seed draws; started again where a fault has ended it."""
 
-    def __init__(self, command, seed, server=None):
+    def __init__(self, command, seed, server=None, longest_outage=MAX_SECONDS):
         self.command = command
         self.rng = random.Random(seed)
         self.server = server
+        self.longest_outage = longest_outage
         self.outcome = Outcome(seed)
         self.killed_workers = 0
         self.faults = [self.kill_worker, self.kill_command, self.terminate, self.freeze_worker]
@@ -103,9 +104,9 @@ class Chaos:
         self.killed_workers = 0
         self.process = self.command.start()
 
-    def pause(self):
+    def pause(self, longest=MAX_SECONDS):
         """Let a fault last."""
-        time.sleep(self.rng.uniform(0.5, MAX_SECONDS))
+        time.sleep(self.rng.uniform(0.5, longest))
 
     def signal_worker(self, *numbers):
         """Send signals to one of the workers, with a pause in between."""
@@ -148,7 +149,7 @@ class Chaos:
         path = self.command.storage.removeprefix("sqlite:///")
         with closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as other:
             other.execute("BEGIN IMMEDIATE")
-            self.pause()
+            self.pause(self.longest_outage)
             other.execute("ROLLBACK")
 
     def restart(self):
@@ -164,7 +165,7 @@ class Chaos:
     def outage(self):
         """The server is away."""
         self.server.stop()
-        self.pause()
+        self.pause(self.longest_outage)
         self.server.start()
 
     def cut(self):
@@ -174,11 +175,20 @@ class Chaos:
     def hang(self):
         """The server does not answer, and then does."""
         self.server.freeze()
-        self.pause()
+        self.pause(self.longest_outage)
         self.server.thaw()
 
 
-def chaos(directory, seeds, *, configurations, workers, server=None, max_faults=100):
+def chaos(
+    directory,
+    seeds,
+    *,
+    configurations,
+    workers,
+    server=None,
+    max_faults=100,
+    longest_outage=MAX_SECONDS,
+):
     """Go through chaos once for every seed.
 
     Args:
@@ -188,6 +198,7 @@ def chaos(directory, seeds, *, configurations, workers, server=None, max_faults=
         workers: Of the command; there is a run for each.
         server: A PostgreSQL; None for SQLite.
         max_faults: After so many, the suite is left in peace.
+        longest_outage: For how many seconds the storage is away, locked or silent, at most.
 
     Yields:
         What became of it, seed by seed.
@@ -210,7 +221,7 @@ def chaos(directory, seeds, *, configurations, workers, server=None, max_faults=
     for seed in seeds:
         storage = None if server is None else server.new_database()
         command = Command(place(f"seed-{seed}"), storage=storage, unit_seconds=0.05, **suite)
-        yield Chaos(command, seed, server).run(expected, max_faults)
+        yield Chaos(command, seed, server, longest_outage).run(expected, max_faults)
 
 
 def main():
@@ -219,6 +230,9 @@ def main():
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--faults", type=int, default=100, help="of each seed, at most")
+    parser.add_argument(
+        "--outage", type=float, default=MAX_SECONDS, help="seconds without storage, at most"
+    )
     parser.add_argument("--storage", choices=["sqlite", "postgresql"], default="sqlite")
     asked = parser.parse_args()
     server = Postgres() if asked.storage == "postgresql" else None
@@ -236,6 +250,7 @@ def main():
                 workers=asked.workers,
                 server=server,
                 max_faults=asked.faults,
+                longest_outage=asked.outage,
             ):
                 outcomes.append(outcome)
                 o = outcome
