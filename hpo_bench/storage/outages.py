@@ -10,9 +10,12 @@ from __future__ import annotations
 import errno
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import TypeVar
+from weakref import WeakSet
 
 from sqlalchemy import exc
 
@@ -22,6 +25,10 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 300.0
 """Seconds: a database server is restarted, or its machine, in less."""
+
+SILENCE = 30.0
+"""Seconds after which it is told that a call has no answer, neither a result nor an error: as from
+a server that hangs with its connections open."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
@@ -58,6 +65,22 @@ class Patience:
         self._complaint = complaint
         self.waited = 0.0
         """Seconds that were waited so far."""
+        self._under_way: float | None = None
+        """Since when a call has no answer, by the monotonic clock."""
+        _watch(self)
+
+    def complain(self, silence: float) -> None:
+        """Say, once, that the call under way has had no answer for so many seconds.
+
+        There is no error to go on from, so all that can be done is to wait for it.
+        """
+        since = self._under_way
+        if since is not None and time.monotonic() - since > silence:
+            self._under_way = None
+            logger.warning(
+                "%s, with its connection open, for %g s now: waiting until it does (%s)",
+                *(self._complaint, silence, self._place),
+            )
 
     def call(self, call: Callable[[], _Result]) -> _Result:
         """Make a call, again and again while the storage does not answer.
@@ -66,7 +89,7 @@ class Patience:
             OutageError: It does not for too long.
         """
         try:
-            return call()
+            return self._try(call)
         except Exception as error:
             reason = outage(error)
             if reason is None or not self._seconds:
@@ -80,6 +103,13 @@ class Patience:
         logger.warning("it was %.1f s until that was over: going on", time.monotonic() - began)
         return result
 
+    def _try(self, call: Callable[[], _Result]) -> _Result:
+        self._under_way = time.monotonic()
+        try:
+            return call()
+        finally:
+            self._under_way = None
+
     def _repeat(self, call: Callable[[], _Result], until: float) -> _Result:
         pause = _FIRST_PAUSE
         while True:
@@ -87,7 +117,7 @@ class Patience:
             time.sleep(pause * random.uniform(0.5, 1))
             pause = min(2 * pause, _LONGEST_PAUSE)
             try:
-                return call()
+                return self._try(call)
             except Exception as error:
                 reason = outage(error)
                 if reason is None:
@@ -98,6 +128,31 @@ class Patience:
                         f"{self._place}; what was recorded is safe, and once this is put right, "
                         "the same command goes on"
                     ) from error
+
+
+_watched: WeakSet[Patience] = WeakSet()
+_watching = threading.Lock()
+
+
+def _watch(patience: Patience) -> None:
+    """Let the one watching thread of this process look after its calls, too."""
+    with _watching:
+        _watched.add(patience)
+        _start_watching()
+
+
+@cache
+def _start_watching() -> None:
+    threading.Thread(target=_look_after_all, name="storage-silence", daemon=True).start()
+
+
+def _look_after_all() -> None:
+    while True:
+        time.sleep(SILENCE / 10)
+        with _watching:
+            every = list(_watched)
+        for patience in every:
+            patience.complain(SILENCE)
 
 
 def outage(error: BaseException | None) -> str | None:

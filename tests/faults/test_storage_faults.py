@@ -9,6 +9,8 @@ from contextlib import closing, contextmanager, nullcontext, suppress
 import pytest
 from command import Command, wait, workers_of
 
+from hpo_bench.storage.outages import SILENCE
+
 
 def cut_connections(postgres, url, seconds):
     for _ in range(5):
@@ -50,15 +52,18 @@ def test_postgresql(tmp_path, undisturbed, survived, postgres, postgres_url, out
     command = Command(tmp_path, workers=2, storage=postgres_url)
     process = command.start()
     command.wait_for_units(30)
-    fault(postgres, postgres_url, outage_seconds)
+    lasted = SILENCE + 5 if fault is hang else outage_seconds
+    fault(postgres, postgres_url, lasted)
     seconds = command.seconds_to_the_next_unit(process)
     output = wait(process)
     if fault in (restart, crash, stay_away):
         assert "the storage does not answer" in output
         assert "until that was over: going on" in output
+    if fault is hang:
+        assert f"with its connection open, for {SILENCE:g} s now" in output
     name = f"PostgreSQL: {fault.__name__.replace('_', ' ')}"
     if fault in (stay_away, hang):
-        name += f", {outage_seconds:g} s"
+        name += f", {lasted:g} s"
     survived(name, command, undisturbed.evaluations, seconds=seconds)
     assert command.told() == undisturbed.told
     assert postgres.password not in output

@@ -202,3 +202,20 @@ def test_one_that_is_away_at_the_start_is_told_or_waited_for(postgres, postgres_
         assert len(open_existing(postgres_url, wait=True).get_all_studies()) == 1
     finally:
         back.join()
+
+
+def test_a_call_that_has_no_answer_at_all_is_told_once(caplog):
+    patience = outages.Patience("somewhere", 5.0)
+
+    def hang():
+        time.sleep(0.02)
+        for _ in range(2):
+            patience.complain(silence=0.01)
+
+    patience.call(hang)
+    assert caplog.messages == [
+        "the storage does not answer, with its connection open, for 0.01 s now: waiting until it "
+        "does (somewhere)"
+    ]
+    patience.complain(silence=0.0)  # of a call that is over there is nothing to say
+    assert len(caplog.messages) == 1
