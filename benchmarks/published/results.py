@@ -14,6 +14,7 @@ from hpo_bench.analysis.summary import Summary, measure_name, summarise
 from hpo_bench.report import content, figures, markdown, static
 from hpo_bench.report.files import ranking
 from hpo_bench.report.parts import Figure, Table
+from hpo_bench.report.sections import differences, results
 from hpo_bench.storage.opening import open_existing
 from hpo_bench.storage.studies import members
 
@@ -69,14 +70,14 @@ def blocks(suite: str, storage: str) -> dict[str, str]:
 def _alone(found: Summary) -> dict[str, str]:
     _draw(found.suite, [*figures.curves(found, ("epochs",)), figures.distributions(found)])
     pairs = {
-        f"differences by {measure}": content.pairs_table(
+        f"differences by {measure}": differences.pairs_table(
             compared, measure_name(measure, found.metric), found.rope
         )
         for measure, compared in found.comparisons.items()
     }
     return {
-        "verdict": content.verdict(found),
-        "results": markdown.table(_narrow(content.results_table(found))),
+        "verdict": results.verdict(found),
+        "results": markdown.table(_narrow(results.results_table(found))),
         **{name: markdown.table(table) for name, table in pairs.items()},
     }
 

@@ -17,6 +17,7 @@ from hpo_bench.errors import InputError, needing
 from hpo_bench.report import content, markdown, table
 from hpo_bench.report.parts import Figure, Section, several
 from hpo_bench.report.plain import plain
+from hpo_bench.report.sections.results import results_table
 
 
 def write(path: Path, summaries: Sequence[Summary], storage: str) -> None:
@@ -128,7 +129,7 @@ def _tex(summaries: Sequence[Summary], _storage: str) -> str:
 
 
 def _tex_table(summary: Summary) -> str:
-    made = content.results_table(summary)
+    made = results_table(summary)
     lines = [" & ".join(cell.translate(_TEX) for cell in row) + r" \\" for row in made.rows]
     headings = " & ".join(heading.translate(_TEX) for heading in made.headings)
     return "\n".join(

@@ -94,3 +94,8 @@ def seconds(value: float) -> str:
 def probability(value: float) -> str:
     """A p-value or a probability."""
     return f"{value:.3f}" if value >= 0.001 else f"{value:.1g}"
+
+
+def drawn(*pictures: Figure | None) -> list[Part]:
+    """Those pictures that there was something to draw for."""
+    return [picture for picture in pictures if picture is not None]

@@ -1,0 +1,158 @@
+"""What every method has found: the table that stands first, and the answer in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from hpo_bench.analysis.baselines import Again
+from hpo_bench.analysis.comparisons import BETTER, WORSE
+from hpo_bench.analysis.intervals import MIN_SEEDS, TOO_FEW
+from hpo_bench.analysis.results import DEFAULT
+from hpo_bench.analysis.summary import MethodSummary, Summary
+from hpo_bench.report import figures
+from hpo_bench.report.parts import (
+    NOTHING,
+    Part,
+    Section,
+    Table,
+    count,
+    drawn,
+    interval,
+    number,
+    seconds,
+    several,
+)
+from hpo_bench.report.table import data_note, larger_budget
+
+
+def overview(summary: Summary) -> Section:
+    """The first section: warnings, the answer, the table."""
+    parts: list[Part] = [*_warnings(summary), verdict(summary), results_table(summary)]
+    twice = summary.random_twice
+    if twice is not None:
+        parts.append(
+            "To measure against: random search at twice the budget, as the better of two of its "
+            f"runs, finds {interval(twice)} ({several(twice.n, 'pair')})."
+        )
+    if summary.data:
+        parts.append(data_note(summary.data))
+    return Section("Results", [*parts, *drawn(figures.finals(summary))])
+
+
+def results_table(summary: Summary) -> Table:
+    """The table that stands first."""
+    methods = with_default(summary)
+    has_test = any(method.test for method in methods)
+    columns: list[tuple[str, Callable[[MethodSummary], str]]] = [
+        ("method", lambda m: m.name),
+        ("runs", _states),
+        (f"{summary.metric} [95%]", lambda m: interval(m.validation)),
+        ("median (quartiles)", _quartiles),
+        *([("test accuracy [95%]", lambda m: interval(m.test))] if has_test else []),
+        *_confirmed_columns(methods),
+        ("mean incumbent [95%]", lambda m: interval(m.area)),
+        ("configs", lambda m: count(m.means.configurations) if m.means else NOTHING),
+        ("evals", lambda m: count(m.means.evaluations) if m.means else NOTHING),
+        ("epochs", lambda m: count(m.means.epochs) if m.means else NOTHING),
+        ("wall s", lambda m: seconds(m.means.wall_seconds) if m.means else NOTHING),
+    ]
+    caption = (
+        "Of each run's incumbent, chosen by validation; means over runs with 95% BCa bootstrap "
+        f"intervals, [–] where fewer than {MIN_SEEDS} runs are too few to say. Counts and times "
+        "are means per run."
+    )
+    if summary.area_range is not None:
+        start, stop = summary.area_range
+        caption += (
+            " Mean incumbent: area under the anytime curve, from "
+            f"{start:.3g} to {stop:.3g} full evaluations' worth of epochs, divided by that width."
+        )
+    if summary.default is not None:
+        caption += f" {DEFAULT}: the objective's default configuration, trained once by each seed."
+    for method in summary.methods:
+        if method.budget_factor > 1:
+            caption += f" {larger_budget(method.name, method.budget_factor)}"
+    rows = [[show(method) for _, show in columns] for method in methods]
+    return Table([heading for heading, _ in columns], rows, caption)
+
+
+def _confirmed_columns(
+    methods: Sequence[MethodSummary],
+) -> list[tuple[str, Callable[[MethodSummary], str]]]:
+    """Show what is left of the incumbents when they are trained again, where they were."""
+    if not any(method.confirmed for method in methods):
+        return []
+    if any(method.confirmed and method.confirmed.test for method in methods):
+        return [("confirmed test [95%]", lambda m: _again(m.confirmed and m.confirmed.test))]
+    return [("confirmed [95%]", lambda m: _again(m.confirmed and m.confirmed.validation))]
+
+
+def _again(found: Again | None) -> str:
+    return interval(found.mean) if found else NOTHING
+
+
+def _warnings(summary: Summary) -> list[Part]:
+    states = [history.state for history in summary.histories]
+    told = [
+        f"{states.count(state)} {meaning}"
+        for state, meaning in (
+            ("partial", "not finished yet"),
+            ("failed", "stopped after failures"),
+            ("empty", "without any evaluation"),
+        )
+        if state in states
+    ]
+    found: list[Part] = []
+    if told:
+        finished = states.count("finished")
+        found.append(
+            f"Incomplete: of {several(len(states), 'run')}, {', '.join(told)}. Statistics are of "
+            f"the {finished} finished."
+        )
+    failures = sum(run.failed for run in summary.runs)
+    if failures:
+        found.append(
+            f"{several(failures, 'evaluation')} failed: paid for from the budget, without a value."
+        )
+    return found
+
+
+def verdict(summary: Summary) -> str:
+    """The answer in a sentence or two."""
+    comparisons = summary.comparisons.get("validation", [])
+    different = [c for c in comparisons if c.verdict in (BETTER, WORSE)]
+    rivals = [method for method in summary.methods if method.budget_factor == 1]
+    best = next((method for method in rivals if method.validation), None)
+    if best is None:
+        return "No finished run has found anything yet."
+    told = f"Best mean {summary.metric}: {best.name}, {interval(best.validation)}."
+    if not comparisons:
+        return told
+    if all(c.verdict == TOO_FEW for c in comparisons):
+        return f"{told} Whether methods differ: {TOO_FEW}."
+    if not different:
+        return f"{told} No two methods are shown to differ."
+    beaten: dict[str, list[str]] = {method.name: [] for method in rivals}
+    for c in different:
+        better, worse = (c.first, c.second) if c.verdict == BETTER else (c.second, c.first)
+        beaten[better].append(worse)
+    pairs = "; ".join(f"{a} over {', '.join(others)}" for a, others in beaten.items() if others)
+    return f"{told} Shown to differ: {pairs}."
+
+
+def with_default(summary: Summary) -> list[MethodSummary]:
+    """Its methods, and the default configuration after them, where it was trained."""
+    return summary.methods if summary.default is None else [*summary.methods, summary.default]
+
+
+def _states(method: MethodSummary) -> str:
+    n = sum(method.states.values())
+    others = [f"{k} {state}" for state, k in method.states.items() if state != "finished"]
+    return f"{n} ({', '.join(others)})" if others else str(n)
+
+
+def _quartiles(method: MethodSummary) -> str:
+    if method.quartiles is None:
+        return NOTHING
+    low, median, high = map(number, method.quartiles)
+    return f"{median} ({low}, {high})"

@@ -1,0 +1,156 @@
+"""What was searched by what, run by run, and what repeats it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hpo_bench.analysis.history import History, by_method
+from hpo_bench.analysis.results import RunResult
+from hpo_bench.analysis.summary import Summary
+from hpo_bench.report import space
+from hpo_bench.report.parts import (
+    NOTHING,
+    Code,
+    Part,
+    Section,
+    Table,
+    drawn,
+    number,
+    seconds,
+    several,
+)
+from hpo_bench.report.repeat import command, suite_file, to_toml
+
+_DEFINITION = (
+    "suite",
+    "method",
+    "seed",
+    "created",
+    "finished",
+    "run_id",
+    "method_options",
+    "pruner",
+    "pruner_options",
+    "search_space",
+    "objective",
+    "objective_options",
+    "budget",
+    "direction",
+    "fixed",
+)
+"""Attributes of a study that stand elsewhere in a report than in its manifest."""
+
+
+def search_space(summary: Summary) -> Section:
+    """What mattered, and what the landscape looks like."""
+    parts: list[Part] = []
+    if summary.importances is not None:
+        rows = [[name, f"{share:.3f}"] for name, share in summary.importances.shares.items()]
+        parts.append(Table(["hyperparameter", "importance"], rows, wide=False))
+    parts += drawn(space.importances(summary), space.parallel_coordinates(summary))
+    slices = space.slices(summary)
+    left_out = len(space.searched(summary)) - len(slices)
+    if slices and left_out:
+        parts.append(f"Slices of the {len(slices)} most important; {left_out} more are not drawn.")
+    return Section("Search space", [*parts, *slices])
+
+
+def methods(summary: Summary) -> Section:
+    """Every method with its options."""
+    rows = []
+    for name, histories in by_method(summary.histories).items():
+        told = next((h.attributes for h in histories if h.attributes), {})
+        rows.append(
+            [
+                name,
+                str(told.get("method", NOTHING)),
+                _options(told.get("method_options")),
+                str(told.get("pruner") or NOTHING),
+                _options(told.get("pruner_options")),
+            ]
+        )
+    headings = ["method", "made by", "options", "pruner", "its options"]
+    caption = "Options that are not given have their defaults."
+    return Section("Methods", [Table(headings, rows, caption, is_text=True)])
+
+
+def _options(options: dict[str, Any] | None) -> str:
+    return ", ".join(f"{k} = {to_toml(v)}" for k, v in options.items()) if options else NOTHING
+
+
+def runs(summary: Summary) -> Section:
+    """Every run with its incumbent."""
+    found = {(run.method, run.seed): run for run in summary.runs}
+    is_confirmed = any(run.confirmations for run in summary.runs)
+    rows = []
+    for history in summary.histories:
+        run = found[history.method, history.seed]
+        rows.append(
+            [
+                f"{history.method} / {history.seed}",
+                history.state,
+                history.reason or NOTHING,
+                number(run.validation),
+                number(run.test),
+                *(_confirmed_cells(run) if is_confirmed else []),
+                str(run.evaluations),
+                str(run.epochs),
+                seconds(run.wall_seconds),
+                _configuration(run.incumbent),
+            ]
+        )
+    again = ["confirmed", "confirmed test"] if is_confirmed else []
+    headings = ["run", "state", "because", summary.metric, "test", *again]
+    headings += ["evals", "epochs", "wall s", "incumbent"]
+    table = Table(headings, rows, folded=several(len(rows), "run"), is_text=True)
+    return Section("Runs", [table])
+
+
+def _confirmed_cells(run: RunResult) -> list[str]:
+    """Mean and standard deviation of a run's incumbent trained again."""
+    found = (
+        (run.confirmed, run.confirmed_deviation),
+        (run.confirmed_test, run.confirmed_test_deviation),
+    )
+    return [
+        number(mean) if deviation is None else f"{number(mean)} ± {number(deviation)}"
+        for mean, deviation in found
+    ]
+
+
+def _configuration(configuration: dict[str, Any]) -> str:
+    shown = (
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in configuration.items()
+    )
+    return ", ".join(shown) or NOTHING
+
+
+def manifest(summary: Summary, storage: str) -> Section:
+    """What repeats the suite, and what it was made with."""
+    confirm = max((run.confirmations for run in summary.runs), default=0)
+    text = suite_file(summary.suite, summary.histories, confirm=confirm)
+    parts: list[Part] = []
+    if text is not None:
+        parts += [
+            f"To repeat it, save what follows, which is from what the studies say, as "
+            f"{summary.suite}.toml, and run:",
+            Code(command(summary.suite, storage), "sh"),
+            Code(text, "toml"),
+        ]
+    rows = [[name, value] for name, value in _made_with(summary.histories).items()]
+    if rows:
+        folded = "Versions, machine, data"
+        parts.append(Table(["made with", ""], rows, folded=folded, is_text=True))
+    return Section("Manifest", parts)
+
+
+def _made_with(histories: Sequence[History]) -> dict[str, str]:
+    """What the studies say of their making; where they do not agree, everything that they say."""
+    values: dict[str, dict[str, None]] = {}
+    for history in histories:
+        for name, value in history.attributes.items():
+            if name not in _DEFINITION:
+                values.setdefault(name, {})[str(value)] = None
+    return {name: " | ".join(found) for name, found in values.items()}
