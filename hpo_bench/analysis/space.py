@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.trial import create_trial
+from optuna.trial import FrozenTrial, create_trial
 
 from hpo_bench.analysis.history import History
 from hpo_bench.analysis.targets import is_random
@@ -40,20 +40,19 @@ def importances(histories: Sequence[History]) -> Importances | None:
         ("random search", [history for history in histories if is_random(history)]),
         ("all methods", list(histories)),
     ):
-        study = _study(runs)
-        if len(study.trials) >= MIN_EVALUATIONS and len(study.trials[0].params) > 1:
+        trials = _trials(runs)
+        if len(trials) >= MIN_EVALUATIONS and len(trials[0].params) > 1:
+            study = optuna.create_study(direction="maximize" if runs[0].maximise else "minimize")
+            study.add_trials(trials)
             found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-            return Importances(found, len(study.trials), source)
+            return Importances(found, len(trials), source)
     return None
 
 
-def _study(runs: Sequence[History]) -> optuna.Study:
-    maximise = any(run.maximise for run in runs)
-    study = optuna.create_study(direction="maximize" if maximise else "minimize")
-    study.add_trials(
+def _trials(runs: Sequence[History]) -> list[FrozenTrial]:
+    return [
         create_trial(params=step.configuration, distributions=run.space, value=float(value))
         for run in runs
         for step, value in zip(run.steps, run.values, strict=True)
         if not np.isnan(value)
-    )
-    return study
+    ]
