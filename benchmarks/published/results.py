@@ -10,7 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from shutil import copyfile
 
-from hpo_bench.analysis.summary import Summary, measure_name, summarise
+from hpo_bench.analysis.measures import measure_name
+from hpo_bench.analysis.summary import Summary, summarise
 from hpo_bench.report import content, figures, markdown, static
 from hpo_bench.report.files import ranking
 from hpo_bench.report.parts import Figure, Table

@@ -9,6 +9,7 @@ from statistics import fmean
 
 from hpo_bench.analysis.comparisons import Comparison, adjusted, compare, gains
 from hpo_bench.analysis.intervals import Estimate, estimate
+from hpo_bench.analysis.measures import is_maximised
 from hpo_bench.analysis.results import DEFAULT, RunResult
 
 _OF_DEFAULT = {
@@ -43,9 +44,10 @@ class Confirmed:
 
 def confirmed(runs: Sequence[RunResult], *, maximise: bool) -> Confirmed | None:
     """Sum up the finished runs of a method; None if none was trained again."""
-    sign = 1 if maximise else -1
-    validation = _again([(r.validation, r.confirmed, r.confirmed_deviation) for r in runs], sign)
-    test = _again([(r.test, r.confirmed_test, r.confirmed_test_deviation) for r in runs], sign)
+    validation = _again(
+        [(r.validation, r.confirmed, r.confirmed_deviation) for r in runs], 1 if maximise else -1
+    )
+    test = _again([(r.test, r.confirmed_test, r.confirmed_test_deviation) for r in runs], 1)
     if validation is None:
         return None
     return Confirmed(sum(run.confirmations for run in runs), validation, test)
@@ -59,7 +61,7 @@ def against(
     *,
     maximise: bool,
 ) -> tuple[str, list[Comparison]]:
-    """Compare every method with every baseline, by the fairest measure that all runs have.
+    """Compare every method with every baseline, by the fairest measure of all that was found.
 
     Args:
         rivals: Methods that have the suite's budget.
@@ -71,25 +73,27 @@ def against(
     Returns:
         The measure, and the comparisons, adjusted together; none if there is no baseline.
     """
+    found = [run for run in runs if run.validation is not None]
     measure = next(
-        (m for m in _OF_DEFAULT if runs and all(getattr(run, m) is not None for run in runs)),
+        (m for m in _OF_DEFAULT if found and all(getattr(run, m) is not None for run in found)),
         "validation",
     )
+    is_more_better = is_maximised(measure, maximise=maximise)
 
-    def values(found: Sequence[RunResult], name: str, by: str) -> dict[int, float]:
-        measured = {run.seed: getattr(run, by) for run in found if run.method == name}
+    def values(of: Sequence[RunResult], name: str, by: str) -> dict[int, float]:
+        measured = {run.seed: getattr(run, by) for run in of if run.method == name}
         return {seed: value for seed, value in measured.items() if value is not None}
 
     baselines = {
         DEFAULT: values(defaults, DEFAULT, _OF_DEFAULT[measure]),
-        **{name: values(runs, name, measure) for name in larger},
+        **{name: values(found, name, measure) for name in larger},
     }
-    found = [
-        (name, baseline, gains(values(runs, name, measure), told, maximise=maximise))
+    made = [
+        (name, baseline, gains(values(found, name, measure), told, maximise=is_more_better))
         for baseline, told in baselines.items()
         for name in rivals
     ]
-    return measure, adjusted([compare(a, b, gain) for a, b, gain in found if gain.size])
+    return measure, adjusted([compare(a, b, gain) for a, b, gain in made if gain.size])
 
 
 def _again(

@@ -11,9 +11,10 @@ from optuna.storages import BaseStorage
 from hpo_bench.analysis.comparisons import WORSE, Comparison, adjusted, compare, gains
 from hpo_bench.analysis.history import History, by_method, history_of
 from hpo_bench.analysis.intervals import TOO_FEW
+from hpo_bench.analysis.measures import is_maximised, measure_name
 from hpo_bench.analysis.results import results_of
 from hpo_bench.analysis.stored import StoredSuite, read_suite
-from hpo_bench.analysis.summary import finished_of, found_by, measure_name
+from hpo_bench.analysis.summary import finished_of, found_by
 from hpo_bench.errors import HpoBenchError
 
 _SAME = (
@@ -76,7 +77,7 @@ class Changes:
     """What became of the methods of a suite, or of several that were compared together."""
 
     measure: str
-    """One of `analysis.summary.MEASURES`."""
+    """One of `analysis.measures.MEASURES`."""
     metric: str
     methods: list[Change]
     notes: list[str]
@@ -96,7 +97,7 @@ def compare_suites(pairs: Sequence[tuple[Place, Place]], measure: str = "validat
 
     Args:
         pairs: For each objective, storage and suite before the change, and after it; one at least.
-        measure: One of `analysis.summary.MEASURES`: `validation` is what methods search by.
+        measure: One of `analysis.measures.MEASURES`: `validation` is what methods search by.
 
     Raises:
         HpoBenchError: They are not of the same objective, space and budget, or have no finished
@@ -131,7 +132,7 @@ def _compare(old: StoredSuite, new: StoredSuite, measure: str) -> tuple[list[Cha
     changes = []
     for name in (name for name in old_values if name in new_values):
         was, now = old_values[name], new_values[name]
-        gain = gains(now, was, maximise=before[0].maximise)
+        gain = gains(now, was, maximise=is_maximised(measure, maximise=before[0].maximise))
         if gain.size:
             seeds = was.keys() & now.keys()
             means = fmean(was[seed] for seed in seeds), fmean(now[seed] for seed in seeds)
@@ -147,17 +148,29 @@ def _values(
 
 
 def _check_comparable(before: Sequence[History], after: Sequence[History]) -> None:
-    first, second = _attributes(before), _attributes(after)
-    differences = [
-        f"  {name}: {first.get(name)!r} in the old, {second.get(name)!r} in the new"
-        for name in _SAME
-        if first.get(name) != second.get(name)
-    ]
+    old, new = (by_method([run for run in runs if run.is_finished]) for runs in (before, after))
+    differences: dict[str, list[str]] = {}
+    for method in old.keys() & new.keys():
+        for name in _SAME:
+            first, second = _told(old[method], name), _told(new[method], name)
+            if len({*first, *second}) > 1:
+                text = f"{name}: {_either(first)} in the old, {_either(second)} in the new"
+                differences.setdefault(text, []).append(method)
     if differences:
         raise HpoBenchError(
             "these suites cannot be compared, because more than the methods differs:\n"
-            + "\n".join(differences)
+            + "\n".join(f"  {text} ({', '.join(sorted(of))})" for text, of in differences.items())
         )
+
+
+def _told(histories: Sequence[History], name: str) -> list[str]:
+    """What the runs of a method say under a name, each answer once."""
+    told = (history.attributes.get(name) for history in histories if history.attributes)
+    return list(dict.fromkeys(map(repr, told)))
+
+
+def _either(answers: Sequence[str]) -> str:
+    return " or ".join(answers) or "nothing"
 
 
 def _attributes(histories: Sequence[History]) -> dict[str, object]:

@@ -71,7 +71,8 @@ def compare(first: str, second: str, gain: Array, rope: float | None = None) -> 
     p = wilcoxon(gain)
     # Of a few pairs, it would still give probabilities, and they would be its prior's.
     posterior = None if rope is None or made.low is None else bayesian(gain, rope)
-    return _judged(Comparison(first, second, made, p, p, effect_size(gain), posterior, ""), 1)
+    alone = Comparison(first, second, made, p, p, effect_size(gain), posterior, "")
+    return _judged(alone, least_p(made.n))
 
 
 def all_pairs(
@@ -88,8 +89,12 @@ def all_pairs(
 
 def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """Adjust the p of comparisons that are made together, and judge each again."""
-    made = zip(comparisons, holm([c.p for c in comparisons]), strict=True)
-    return [_judged(replace(c, adjusted_p=p), len(comparisons)) for c, p in made]
+    p = [c.p for c in comparisons]
+    made = []
+    for place, (comparison, after) in enumerate(zip(comparisons, holm(p), strict=True)):
+        least = [*p[:place], least_p(comparison.gain.n), *p[place + 1 :]]
+        made.append(_judged(replace(comparison, adjusted_p=after), holm(least)[place]))
+    return made
 
 
 def wilcoxon(gain: Array) -> float:
@@ -139,16 +144,16 @@ def bayesian(gain: Array, rope: float) -> Rope:
     return Rope(better, equivalent, worse)
 
 
-def least_p(n: int, comparisons: int) -> float:
-    """The least adjusted p that n pairs can reach, whatever they show."""
-    return min(1.0, comparisons * 2.0 ** (1 - n))
+def least_p(n: int) -> float:
+    """The least p that n pairs can reach, whatever they show."""
+    return min(1.0, 2.0 ** (1 - n))
 
 
-def _judged(comparison: Comparison, comparisons: int) -> Comparison:
-    gain = comparison.gain
-    if gain.low is None or least_p(gain.n, comparisons) > ALPHA:
+def _judged(comparison: Comparison, least: float) -> Comparison:
+    """Give the verdict, `least` being what its adjusted p could have come to at best."""
+    if comparison.gain.low is None or least > ALPHA:
         verdict = TOO_FEW
-    elif comparison.adjusted_p > ALPHA:
+    elif not comparison.adjusted_p <= ALPHA:  # as a p that is not a number is not
         verdict = NO_DIFFERENCE
     else:
         verdict = BETTER if comparison.effect > 0 else WORSE

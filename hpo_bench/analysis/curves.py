@@ -15,12 +15,12 @@ MAX_POINTS = 250
 
 @dataclass(frozen=True)
 class Curve:
-    """A method's incumbent over its runs: median and quartiles."""
+    """A method's incumbent over its runs that have one: median and quartiles."""
 
     method: str
     axis: str
     x: Array
-    """What was spent, from where every run has an incumbent to where the last one ends."""
+    """What was spent, from where all those runs have an incumbent to where the last one ends."""
     median: Array
     lower: Array
     """First quartile."""
@@ -59,7 +59,7 @@ def first_incumbent(run: History, axis: str) -> float:
 
 
 def common_range(histories: Sequence[History], axis: str) -> tuple[float, float] | None:
-    """The part of an axis on which every run has an incumbent and is still at work."""
+    """The part of an axis on which every run that finds any has an incumbent and is at work."""
     runs = [history for history in histories if history.incumbent is not None]
     if not runs:
         return None

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from hpo_bench.analysis.stored import Stored, read_suite
 from hpo_bench.spaces import Configuration
-from hpo_bench.storage.records import CREATED, FINISHED, JobRecord, jobs_of
+from hpo_bench.storage.records import CREATED, FINISHED, JobRecord, jobs_of, test_accuracy
 
 Array = NDArray[np.float64]
 
@@ -47,8 +47,8 @@ class History:
     method: str
     seed: int
     state: str
-    """`finished`; `partial`, it can go on; `failed`, its last evaluation failed and it has not
-    gone on; `empty`, nothing evaluated."""
+    """`finished`; `partial`, it can go on; `failed`, it can, too, and its last evaluation failed;
+    `empty`, nothing evaluated."""
     reason: str
     """Why it ended, or what its last failure was; empty where there is nothing to say."""
     steps: tuple[Step, ...]
@@ -101,6 +101,12 @@ def read(storage: BaseStorage, suite: str) -> list[History]:
     return [history_of(study) for study in read_suite(storage, suite).runs]
 
 
+def budget_factor(history: History) -> int:
+    """How many times the suite's budget a run has."""
+    factor: int = history.attributes.get("budget_factor", 1)
+    return factor
+
+
 def by_method(histories: Sequence[History]) -> dict[str, list[History]]:
     """Group runs by method, each group by seed."""
     groups: dict[str, list[History]] = {}
@@ -113,7 +119,7 @@ def history_of(run: Stored) -> History:
     """Put the evaluations of a run in their order."""
     attributes, trials = run.attributes, run.trials
     steps = _steps(trials)
-    state, reason = _state(attributes, trials)
+    state, reason = _state(attributes, trials, steps)
     return History(
         method=run.method,
         seed=run.seed,
@@ -141,18 +147,20 @@ def _steps(trials: Sequence[FrozenTrial]) -> tuple[Step, ...]:
         bracket = trial.user_attrs.get("bracket", 0)
         for place, job in enumerate(jobs):
             is_last = place == len(jobs) - 1
-            test = trial.user_attrs.get("test_accuracy") if is_last else None
+            test = test_accuracy(trial) if is_last else None
             key = (job.ended or 0.0, bracket, place, trial.number)
             found.append((key, Step(trial.number, dict(trial.params), job, test)))
     return tuple(step for _, step in sorted(found, key=lambda pair: pair[0]))
 
 
-def _state(attributes: dict[str, Any], trials: Sequence[FrozenTrial]) -> tuple[str, str]:
+def _state(
+    attributes: dict[str, Any], trials: Sequence[FrozenTrial], steps: Sequence[Step]
+) -> tuple[str, str]:
     if FINISHED in attributes:
         return "finished", attributes[FINISHED]
-    done = [trial for trial in trials if jobs_of(trial)]
-    if not done:
+    if not steps:
         return "empty", ""
-    if done[-1].state is TrialState.FAIL:
-        return "failed", str(done[-1].user_attrs.get("error", ""))
+    last = steps[-1]
+    if last.job.value is None and not last.job.pruned:
+        return "failed", str(trials[last.trial].user_attrs.get("error", ""))
     return "partial", ""

@@ -13,7 +13,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from hpo_bench.analysis.stored import Stored, StoredSuite, read_suite
-from hpo_bench.storage.records import FINISHED, incumbent, jobs_of
+from hpo_bench.storage.records import FINISHED, incumbent, jobs_of, test_accuracy
 
 _DATA = ("data", "train_size", "validation_size", "test_size", "data_sha256")
 """Attributes in which an objective says what its data are."""
@@ -155,7 +155,7 @@ def _run(study: Stored) -> RunResult:
         seed=study.seed,
         finished=attributes.get(FINISHED),
         validation=best.value if best else None,
-        test=best.user_attrs.get("test_accuracy") if best else None,
+        test=test_accuracy(best) if best else None,
         incumbent=dict(best.params) if best else {},
         configurations=len(trials),
         evaluations=len(jobs),
@@ -174,9 +174,9 @@ def _run(study: Stored) -> RunResult:
 def _confirmed(run: RunResult, again: Stored | None) -> RunResult:
     """Add what a run's incumbent came to when it was trained again."""
     trials = [] if again is None else again.trials
-    values = [trial.value for trial in trials if trial.value is not None]
-    attributes = [trial.user_attrs for trial in trials if trial.value is not None]
-    tests = [told["test_accuracy"] for told in attributes if "test_accuracy" in told]
+    trained = [trial for trial in trials if trial.value is not None]
+    values = [trial.value for trial in trained if trial.value is not None]
+    tests = [found for trial in trained if (found := test_accuracy(trial)) is not None]
     value, test = Spread.of(values), Spread.of(tests)
     return replace(
         run,

@@ -10,8 +10,8 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, create_trial
 
-from hpo_bench.analysis.history import History
-from hpo_bench.analysis.targets import is_random
+from hpo_bench.analysis.history import History, budget_factor
+from hpo_bench.analysis.targets import plain_random
 
 MIN_EVALUATIONS = 30
 """Full evaluations below which importances are noise: the best tenth would be two of them."""
@@ -36,10 +36,8 @@ def importances(histories: Sequence[History]) -> Importances | None:
 
     Source: Watanabe, Bansal and Hutter 2023, "PED-ANOVA", as Optuna has it.
     """
-    for source, runs in (
-        ("random search", [history for history in histories if is_random(history)]),
-        ("all methods", list(histories)),
-    ):
+    usual = [history for history in histories if budget_factor(history) == 1]
+    for source, runs in (("random search", plain_random(usual)), ("all methods", usual)):
         trials = _trials(runs)
         if len(trials) >= MIN_EVALUATIONS and len(trials[0].params) > 1:
             study = optuna.create_study(direction="maximize" if runs[0].maximise else "minimize")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,25 +13,17 @@ from hpo_bench.analysis import baselines, curves, targets
 from hpo_bench.analysis.baselines import Confirmed
 from hpo_bench.analysis.comparisons import Comparison, all_pairs
 from hpo_bench.analysis.curves import Curve
-from hpo_bench.analysis.history import History, by_method, history_of
+from hpo_bench.analysis.history import History, budget_factor, by_method, history_of
 from hpo_bench.analysis.intervals import Estimate, estimate
+from hpo_bench.analysis.measures import MEASURES, is_maximised
 from hpo_bench.analysis.results import DEFAULT, MethodResult, RunResult, of_method, results_of
 from hpo_bench.analysis.space import Importances, importances
 from hpo_bench.analysis.stored import read_suite
-from hpo_bench.analysis.targets import Distribution, Reached, is_random
+from hpo_bench.analysis.targets import Distribution, Reached, is_random, plain_random
 from hpo_bench.errors import InputError
 
 ACCURACY_ROPE = 0.01
 """One percent more or less: the convention for accuracies."""
-
-MEASURES = ("validation", "test", "confirmed", "confirmed_test")
-"""Of what a run has found: by what methods can be compared."""
-
-
-def measure_name(measure: str, metric: str) -> str:
-    """Name one of `MEASURES`, the objective's value being called `metric`."""
-    name = "test accuracy" if measure.endswith("test") else metric
-    return f"{name}, confirmed" if measure.startswith("confirmed") else name
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,8 @@ class MethodSummary:
     test: Estimate | None
     """Of the incumbents, which no method saw."""
     gap: Estimate | None
-    """By how much validation flatters: above 0, the incumbents are worse on the test images."""
+    """By how much validation flatters: above 0, the incumbents are worse on the test images; None
+    where the objective's value is no accuracy, which a test accuracy cannot be taken from."""
     area: Estimate | None
     """Mean incumbent over the part of the budget that all runs have in common."""
     states: dict[str, int]
@@ -144,8 +137,7 @@ def summarise(
     against_by, against = baselines.against(
         rivals, larger, runs, result.defaults, maximise=maximise
     )
-    random = [run for run in _flat(finished) if is_random(run)]
-    is_random_twice_run = any(run.method in larger for run in random)
+    is_random_twice_run = any(is_random(run) for name in larger for run in groups[name])
     return Summary(
         suite=suite,
         metric=result.metric,
@@ -166,8 +158,10 @@ def summarise(
         against=against,
         against_by=against_by,
         rope=rope,
-        random_twice=None if is_random_twice_run else estimate(_better_of_two(random)),
-        importances=importances(_flat(groups)),
+        random_twice=None
+        if is_random_twice_run
+        else estimate(_better_of_two(plain_random(_flat(finished)))),
+        importances=importances(_flat(finished)),
     )
 
 
@@ -203,7 +197,7 @@ def _comparisons(
     if "confirmed_test" in measured:  # which says more, and every table is one more to read
         del measured["confirmed"]
     return {
-        measure: all_pairs(values, maximise=maximise, rope=rope)
+        measure: all_pairs(values, maximise=is_maximised(measure, maximise=maximise), rope=rope)
         for measure, values in measured.items()
     }
 
@@ -243,10 +237,9 @@ def _targets(
         maximise = histories[0].maximise if histories else True
         easiest_first = sorted(set(given), reverse=not maximise)
         return dict.fromkeys(easiest_first, "given"), easiest_first
-    told = {
-        value: f"one random configuration in {many}"
-        for many, value in targets.from_random(histories).items()
-    }
+    told: dict[float, str] = {}
+    for many, value in targets.from_random(histories).items():
+        told.setdefault(value, f"one random configuration in {many}")
     return told, targets.spread_from_random(histories)
 
 
@@ -264,7 +257,8 @@ def _method(
         if area_range is not None and history.is_finished and history.incumbent is not None
     ]
     states = [history.state for history in histories]
-    return _summed_up(name, runs, metric, histories[0].maximise, areas, states)
+    made = _summed_up(name, runs, metric, histories[0].maximise, areas, states)
+    return replace(made, budget_factor=max(budget_factor(history) for history in histories))
 
 
 def _summed_up(
@@ -276,9 +270,8 @@ def _summed_up(
     states: Sequence[str],
 ) -> MethodSummary:
     validation = [run.validation for run in runs if run.validation is not None]
-    sign = 1 if maximise else -1
     gaps = [
-        sign * (run.validation - run.test)
+        run.validation - run.test
         for run in runs
         if run.validation is not None and run.test is not None
     ]
@@ -292,7 +285,6 @@ def _summed_up(
         area=estimate(areas),
         states={state: states.count(state) for state in sorted(set(states))},
         confirmed=baselines.confirmed(runs, maximise=maximise),
-        budget_factor=max((run.budget_factor for run in runs), default=1),
     )
 
 

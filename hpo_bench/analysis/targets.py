@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from hpo_bench.analysis.curves import thinned
-from hpo_bench.analysis.history import Array, History
+from hpo_bench.analysis.history import Array, History, budget_factor
 from hpo_bench.analysis.intervals import CONFIDENCE, MIN_SEEDS, band
 
 AXIS = "epochs"
@@ -122,20 +122,29 @@ def costs_until(histories: Sequence[History]) -> Array:
 
 
 def _random_values(histories: Sequence[History]) -> Array:
-    """Full evaluations of random search, the failed ones left out.
-
-    Those with a larger budget begin with the same draws, which must not count twice.
-    """
-    usual = [h for h in histories if h.attributes.get("budget_factor", 1) == 1]
-    runs = [h.values for h in usual if is_random(h)]
+    """Full evaluations of random search, the failed ones left out."""
+    runs = [history.values for history in plain_random(histories)]
     values = np.concatenate(runs) if runs else np.empty(0)
     return values[~np.isnan(values)]
 
 
+def plain_random(histories: Sequence[History]) -> list[History]:
+    """The runs of random search with the suite's budget; of one, where a suite has several.
+
+    Others with the same seeds, or with a larger budget, make the same draws: none must count twice.
+    """
+    runs = [h for h in histories if is_random(h) and budget_factor(h) == 1]
+    return [run for run in runs if run.method == runs[0].method]
+
+
 def is_random(history: History) -> bool:
-    """Whether a run is random search's, under whatever name the suite has it."""
+    """Whether a run is random search's, under whatever name the suite has it.
+
+    With a pruner it is not: what survives is no longer drawn at random.
+    """
     named = str(history.attributes.get("method", history.method))
-    return named == "random" or named.endswith(":RandomSampler")
+    is_plain = history.attributes.get("pruner") is None
+    return is_plain and (named == "random" or named.endswith(":RandomSampler"))
 
 
 def _one_in(many: float, values: Array, histories: Sequence[History]) -> float:

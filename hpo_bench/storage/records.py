@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import isfinite
 from typing import Any
 
 import optuna
@@ -99,6 +100,12 @@ def incumbent(trials: Sequence[FrozenTrial], direction: StudyDirection) -> Froze
         return None
     best = max if direction is StudyDirection.MAXIMIZE else min
     return best(complete, key=lambda trial: trial.value)  # type: ignore[arg-type, return-value]
+
+
+def test_accuracy(trial: FrozenTrial) -> float | None:
+    """What was measured on the test images; None if nothing was, or nothing that is a number."""
+    measured = trial.user_attrs.get("test_accuracy")
+    return measured if measured is not None and isfinite(measured) else None
 
 
 def write(trial: optuna.Trial, jobs: Sequence[JobRecord], told: Mapping[str, Any]) -> None:

@@ -95,3 +95,12 @@ def test_the_default_stands_in_the_summary(storage):
     assert summary.default.test.n == 7
     assert len(summary.default_runs) == 7
     assert [(c.first, c.second) for c in summary.comparisons["validation"]] == [("tpe", "pso")]
+
+
+def test_a_run_that_found_nothing_does_not_change_the_measure(storage):
+    for seed in range(8):
+        write_run(storage, [0.9 if seed else None], method="pso", seed=seed, tests=[0.8])
+        write_default(storage, 0.85, seed=seed, test=0.85)
+    summary = summarise(storage, "written")
+    assert summary.against_by == "test"
+    assert [found.verdict for found in summary.against] == ["worse"]

@@ -158,3 +158,25 @@ def test_objectives_are_judged_together():
     (found,) = [c.comparison for c in changes.methods if c.verdict == "worse"]
     assert found.adjusted_p == pytest.approx(6 * found.p)
     assert changes.notes == ["many.c: grid: only in the new."]
+
+
+def test_more_test_accuracy_is_better_where_the_value_is_a_loss():
+    old, new = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
+    for seed in range(8):
+        for storage, test in ((old, 0.8), (new, 0.9)):
+            write_run(storage, [0.5], seed=seed, tests=[test], direction="minimize", metric="loss")
+    assert verdict_of(old, new, "test") == "better"
+
+
+def test_only_methods_that_both_have_must_agree():
+    old, new = write_noisy(0.0, seeds=8), write_noisy(0.0, seeds=8)
+    write_run(new, [0.5], method="another", attributes={"budget": {"epochs": 99}})
+    assert verdict_of(old, new) == "no difference shown"
+
+
+def test_every_run_of_a_method_must_agree():
+    old, new = write_noisy(0.0, seeds=8), write_noisy(0.0, seeds=8)
+    for storage, budget in ((old, 6), (new, 60)):
+        write_run(storage, [0.5], method="tpe", attributes={"budget": {"epochs": budget}})
+    with pytest.raises(HpoBenchError, match=r"'epochs': 6} in the old, .* 60} in the new \(tpe\)"):
+        compared(old, new)

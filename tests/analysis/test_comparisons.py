@@ -90,3 +90,17 @@ def test_differences_that_are_none_are_seldom_found():
         found = comparisons.all_pairs(methods, maximise=True)
         alarms += any(c.verdict in (BETTER, WORSE) for c in found)
     assert alarms <= 18
+
+
+def test_a_pair_is_judged_by_its_own_seeds():
+    """The few pairs of one comparison can reach 0.05 beside others that are smaller still."""
+    many, few = np.linspace(1, 2, 30), np.linspace(1, 2, 6)
+    pairs = [*[comparisons.compare("a", "b", many)] * 4, comparisons.compare("a", "b", few)]
+    made = comparisons.adjusted(pairs)
+    assert made[-1].adjusted_p == pytest.approx(2**-5)
+    assert made[-1].verdict == BETTER
+
+
+def test_what_is_no_number_decides_nothing():
+    found = comparisons.compare("a", "b", np.array([np.nan, *np.linspace(1, 2, 9)]))
+    assert found.verdict == NO_DIFFERENCE

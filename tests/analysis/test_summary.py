@@ -125,3 +125,68 @@ def test_few_evaluations_or_a_single_hyperparameter_tell_no_importance():
     one = {"x": FloatDistribution(0, 1)}
     steps = tuple(Step(n, {"x": 0.5}, history([0.5]).steps[0].job, None) for n in range(40))
     assert importances([History("random", 0, "", "", steps, 1, True, {}, one)]) is None
+
+
+def test_more_test_accuracy_is_better_where_the_value_is_a_loss(storage):
+    for seed in range(8):
+        for method, loss in (("pso", 0.1 + 0.001 * seed), ("random", 0.2)):
+            write_run(
+                storage, [loss], method=method, seed=seed, tests=[1 - loss], direction="minimize"
+            )
+    compared = summarise(storage, "written").comparisons
+    assert {found.verdict for pairs in compared.values() for found in pairs} == {"better"}
+
+
+def test_a_test_value_that_is_no_number_is_none(storage):
+    for seed in range(8):
+        write_run(storage, [0.9], seed=seed, tests=[float("nan") if seed == 3 else 0.8])
+    (method,) = summarise(storage, "written").methods
+    assert (method.test.n, method.test.mean) == (7, pytest.approx(0.8))
+    assert method.validation.n == 8
+
+
+def test_a_search_with_a_pruner_is_no_random_search(storage):
+    halving = {"method": "random", "pruner": "optuna.pruners:SuccessiveHalvingPruner"}
+    for seed in range(6):
+        write_run(storage, [0.5 + 0.01 * seed, 0.4], seed=seed)
+        write_run(storage, [0.9, 0.9], method="halving", seed=seed, attributes=halving)
+    summary = summarise(storage, "written")
+    assert max(summary.targets) < 0.9
+    assert summary.random_twice.mean == pytest.approx((0.51 + 0.53 + 0.55) / 3)
+
+
+def test_of_two_random_searches_one_is_taken(storage):
+    for seed in range(6):
+        for method in ("random", "once-more"):
+            write_run(
+                storage,
+                [0.5 + 0.01 * seed],
+                method=method,
+                seed=seed,
+                attributes={"method": "random"},
+            )
+    assert summarise(storage, "written").random_twice.n == 3
+
+
+def test_a_method_has_its_budget_before_any_run_of_it_is_finished(storage):
+    write_run(storage, [0.5])
+    larger = {"method": "random", "budget_factor": 2}
+    write_run(storage, [0.6], method="random-2x", attributes=larger, finished=None)
+    assert {m.name: m.budget_factor for m in summarise(storage, "written").methods} == {
+        "random": 1,
+        "random-2x": 2,
+    }
+
+
+def test_the_same_draws_with_a_larger_budget_do_not_count_twice_for_importance(storage):
+    larger = {"method": "random", "budget_factor": 2}
+    write_run(storage, [*np.linspace(0, 1, 40)])
+    write_run(storage, [*np.linspace(0, 1, 80)], method="random-2x", attributes=larger)
+    write_run(storage, [*np.linspace(0, 1, 40)], seed=1, finished=None)
+    assert summarise(storage, "written").importances.evaluations == 40
+
+
+def test_a_target_keeps_the_easiest_of_its_names(storage):
+    write_run(storage, [0.9] * 30 + [0.5] * 70)
+    told = summarise(storage, "written").targets
+    assert told == {0.5: "one random configuration in 2", 0.9: "one random configuration in 5"}

@@ -109,7 +109,7 @@ def test_incomplete_runs_are_shown_as_such(storage):
     write_run(storage, [], method="pso", seed=4, finished=None)
     sections = sections_of(storage)
     words = words_of(sections["Results"])
-    assert "of 7 runs, 1 not finished yet, 1 stopped after failures, 1 without any" in words
+    assert "of 7 runs, 1 not finished yet, 1 whose last evaluation failed, 1 without any" in words
     assert "1 evaluation failed" in words
     cells = {row[0]: row[1] for row in tables_of(sections["Results"])[0].rows}
     assert "Statistics are of the 4 finished." in words
@@ -278,3 +278,11 @@ def test_several_workers_are_told_what_they_were_worth(storage):
     *_, told = tables_of(sections_of(storage)["Where the time goes"])
     # Of a second of training and one and a half on the wall.
     assert told.rows == [["pso", "2", "0.67", "33%"], ["random", "2", "0.67", "33%"]]
+
+
+def test_finished_runs_that_found_nothing_are_told(storage):
+    write_suite(storage, seeds=3)
+    write_run(storage, [None, None], method="pso", seed=3)
+    results = sections_of(storage)["Results"]
+    assert "1 finished run found nothing at all" in words_of(results)
+    assert {row[0]: row[1] for row in tables_of(results)[0].rows}["pso"] == "4 (1 found nothing)"

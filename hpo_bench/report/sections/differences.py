@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hpo_bench.analysis.comparisons import ALPHA, Comparison
-from hpo_bench.analysis.summary import Summary, measure_name
+from hpo_bench.analysis.measures import measure_name
+from hpo_bench.analysis.summary import Summary
 from hpo_bench.report import figures
 from hpo_bench.report.parts import NOTHING, Part, Table, interval, probability
 

@@ -17,8 +17,8 @@ def anytime(summary: Summary, axes: Iterable[str]) -> Section:
         return Section("Anytime curves")
     note = (
         "How good the best configuration is by the time that something has been spent: median over "
-        "runs, band between the quartiles. A curve begins where every run of the method has an "
-        "incumbent; a run that has ended keeps its own."
+        "runs, band between the quartiles. A curve begins where every run of the method that finds "
+        "anything has an incumbent; a run that has ended keeps its own."
     )
     return Section("Anytime curves", [note, *curves])
 

@@ -97,7 +97,7 @@ def _warnings(summary: Summary) -> list[Part]:
         f"{states.count(state)} {meaning}"
         for state, meaning in (
             ("partial", "not finished yet"),
-            ("failed", "stopped after failures"),
+            ("failed", "whose last evaluation failed"),
             ("empty", "without any evaluation"),
         )
         if state in states
@@ -108,6 +108,12 @@ def _warnings(summary: Summary) -> list[Part]:
         found.append(
             f"Incomplete: of {several(len(states), 'run')}, {', '.join(told)}. Statistics are of "
             f"the {finished} finished."
+        )
+    nothing = sum(_found_nothing(method) for method in summary.methods)
+    if nothing:
+        found.append(
+            f"{several(nothing, 'finished run')} found nothing at all: values, intervals and "
+            "curves are of the others, which is a favourable choice."
         )
     failures = sum(run.failed for run in summary.runs)
     if failures:
@@ -148,7 +154,15 @@ def with_default(summary: Summary) -> list[MethodSummary]:
 def _states(method: MethodSummary) -> str:
     n = sum(method.states.values())
     others = [f"{k} {state}" for state, k in method.states.items() if state != "finished"]
+    if nothing := _found_nothing(method):
+        others.append(f"{nothing} found nothing")
     return f"{n} ({', '.join(others)})" if others else str(n)
+
+
+def _found_nothing(method: MethodSummary) -> int:
+    """How many of its finished runs have no incumbent."""
+    values = method.validation.n if method.validation else 0
+    return method.states.get("finished", 0) - values
 
 
 def _quartiles(method: MethodSummary) -> str:
