@@ -91,14 +91,14 @@ def _across(found: list[Summary]) -> dict[str, str]:
 
 
 def _narrow(table: Table) -> Table:
-    """Leave out the columns for which a front page has no room."""
+    """Leave out the columns for which a front page has no room, and what explains them."""
     places = [
         place
         for place, heading in enumerate(table.headings)
         if any(heading.startswith(name) or name in heading for name in _COLUMNS)
     ]
     rows = [[row[place] for place in places] for row in table.rows]
-    return Table([table.headings[place] for place in places], rows, table.caption)
+    return Table([table.headings[place] for place in places], rows)
 
 
 def _draw(suite: str, drawn: list[Figure | None]) -> None:
