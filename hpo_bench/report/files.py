@@ -172,6 +172,9 @@ def _as_json(summary: Summary) -> dict[str, Any]:
     return made
 
 
+_PARAMETER = "parameter_"
+
+
 def _parquet(summaries: Sequence[Summary], _storage: str) -> bytes:
     with needing("parquet", "the report as Parquet"):
         import pyarrow
@@ -180,10 +183,25 @@ def _parquet(summaries: Sequence[Summary], _storage: str) -> bytes:
     rows = [row for s in summaries for h in s.histories for row in _evaluations(s.suite, h)]
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
+    for name in names:
+        if name.startswith(_PARAMETER):
+            columns[name] = _of_one_type(columns[name])
     sink = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(columns), sink)
     found: bytes = sink.getvalue().to_pybytes()
     return found
+
+
+def _of_one_type(values: list[Any]) -> list[Any]:
+    """Give a hyperparameter's values, as text where a column cannot hold them as they are.
+
+    Choices may be of several types, and so may parameters of several suites that share a name.
+    Integers among floats stay numbers.
+    """
+    types = {type(value) for value in values if value is not None}
+    if len(types) <= 1 or types == {int, float}:
+        return values
+    return [None if value is None else str(value) for value in values]
 
 
 def _evaluations(suite: str, history: History) -> list[dict[str, Any]]:
@@ -199,7 +217,7 @@ def _evaluations(suite: str, history: History) -> list[dict[str, Any]]:
             "test_accuracy": step.test,
             "incumbent": None if np.isnan(best) else float(best),
             **{name: float(values[place]) for name, values in spent.items()},
-            **{f"parameter_{name}": value for name, value in step.configuration.items()},
+            **{f"{_PARAMETER}{name}": value for name, value in step.configuration.items()},
         }
         for place, (step, best) in enumerate(zip(history.steps, history.incumbents, strict=True))
     ]

@@ -3,6 +3,7 @@ import io
 import json
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -103,6 +104,36 @@ def test_parquet_has_every_evaluation(written, summary):
     np.testing.assert_array_equal([r["incumbent"] for r in mine], history.incumbents)
     np.testing.assert_array_equal([r["spent_epochs"] for r in mine], history.spent("epochs"))
     assert mine[0]["parameter_x"] == history.steps[0].configuration["x"]
+
+
+def searched(summary, values):
+    """The same suite, its first run's parameter x having had these values."""
+    history = summary.histories[0]
+    steps = [
+        replace(step, configuration={"x": value})
+        for step, value in zip(history.steps, values, strict=False)
+    ]
+    return replace(summary, histories=[replace(history, steps=tuple(steps))])
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["sqrt", 0.5, None], ["sqrt", "0.5", None]),
+        ([0.5, 1, True], ["0.5", "1", "True"]),
+        ([1, 0.5], [1.0, 0.5]),
+        ([True, False], [True, False]),
+    ],
+)
+def test_parquet_holds_choices_of_several_types_as_text(written, summary, values, expected):
+    table = pyarrow.parquet.read_table(written(".parquet", [searched(summary, values)]))
+    assert table["parameter_x"].to_pylist() == expected
+
+
+def test_parquet_holds_a_name_that_has_another_type_in_another_suite(written, summary):
+    both = [searched(summary, [1, 2]), searched(summary, ["a"])]
+    table = pyarrow.parquet.read_table(written(".parquet", both))
+    assert table["parameter_x"].to_pylist() == ["1", "2", "a"]
 
 
 def test_several_suites_are_ranked_on_one_page(summary, tmp_path):
