@@ -9,9 +9,10 @@ from optuna.samplers import BaseSampler, RandomSampler
 from hpo_bench import conformance
 from hpo_bench.conformance import METHOD_CHECKS, OBJECTIVE_CHECKS, Method, ObjectiveType, Verdict
 from hpo_bench.conformance.cost import costs
-from hpo_bench.conformance.methods import restart_in_a_fresh_process
+from hpo_bench.conformance.methods import restart_in_a_fresh_process, several_workers
 from hpo_bench.conformance.problems import Bowl
 from hpo_bench.errors import InputError
+from hpo_bench.methods import SamplerSearch
 from hpo_bench.objectives import Evaluation
 
 QUICK = [check for check in METHOD_CHECKS if check is not restart_in_a_fresh_process]
@@ -138,6 +139,40 @@ def _entailed(broken):
 def test_a_sampler_that_does_not_survive_its_process_is_seen(broken, words):
     with pytest.raises(AssertionError, match=words):
         restart_in_a_fresh_process(Method(f"{__name__}:{broken.__name__}"))
+
+
+def test_a_finite_search_keeps_its_promises():
+    found = list(conformance.examine(QUICK, Method("grid", {"levels": 1})))
+    assert [f for f in found if f.verdict is Verdict.FAILED] == []
+    details = {f.check: f.detail for f in found}
+    assert details["several workers"] == "does not apply: it ends after 3 configurations"
+
+
+def test_a_search_that_ends_early_is_killed_before_its_end():
+    assert restart_in_a_fresh_process(Method("grid", {"levels": 1})) is None
+
+
+def test_a_search_of_one_configuration_has_nothing_to_resume():
+    one = Method("grid", {"levels": 1, "values": {"c": ["a"]}})
+    expected = "does not apply: it ends after 1 configuration"
+    assert restart_in_a_fresh_process(one) == several_workers(one) == expected
+
+
+class Waits(SamplerSearch):
+    """Proposes nothing while one of its proposals is out."""
+
+    def __init__(self, setup):
+        super().__init__(setup, RandomSampler(setup.seed), None)
+
+    def ask(self):
+        trials = self._study.get_trials(deepcopy=False)
+        is_out = any(trial.state is optuna.trial.TrialState.RUNNING for trial in trials)
+        return None if is_out else super().ask()
+
+
+def test_a_search_that_waits_for_every_result_is_no_finite_one():
+    with pytest.raises(AssertionError, match="it has nothing more to propose"):
+        several_workers(Method(f"{__name__}:Waits"))
 
 
 def test_costs_are_measured_up_to_the_limit():

@@ -116,7 +116,10 @@ def several_workers(method: Method) -> str | None:
         for job in reversed(asked[2:]):
             _evaluate(search, job, _whole(job, NUMBERS))
     search.close()
-    assert len(numbers) > 8, "with two of eight still out it has nothing more to propose"
+    if len(numbers) <= 8:
+        n_alone = len(_proposals(method, seed=0))
+        assert n_alone <= len(numbers), "with two of eight still out it has nothing more to propose"
+        return _too_few(n_alone)
     if n_equal == 0:
         return None
     return f"{n_equal} of {len(numbers)} proposals were already under way: done twice at once"
@@ -179,14 +182,18 @@ def restart_in_a_fresh_process(method: Method) -> str | None:
     Raises:
         AssertionError: It says by `state_in_storage = True` that it can and does not.
     """
-    whole, resumed = restart.undisturbed(method), restart.killed_and_resumed(method)
+    whole, n_evaluations = restart.undisturbed(method)
+    if n_evaluations < 2:
+        return _too_few(n_evaluations)
+    killed_at = n_evaluations // 2 + 1
+    resumed = restart.killed_and_resumed(method, killed_at)
     differs = _equal_until(whole, resumed)
     if differs is None:
         return None
     claims = getattr(method.factory, "state_in_storage", False)
     assert not claims, (
         f"its state_in_storage is True, but proposal {differs} of {len(whole)} is another one "
-        f"after it was killed at evaluation {restart.KILLED_AT} and resumed"
+        f"after it was killed at evaluation {killed_at} and resumed"
     )
     extra = _n_repeated(resumed) - _n_repeated(whole)
     assert extra <= 0, f"after it was resumed it proposed {extra} configurations a second time"
@@ -281,6 +288,10 @@ def _ask(search: Search, n_jobs: int) -> list[Job]:
 def _proposals(method: Method, seed: int) -> list[Configuration]:
     search = method.search(NUMBERS, seed=seed)
     return [job.configuration for job in _drive(search, NUMBERS, N_TRIALS)]
+
+
+def _too_few(n_proposals: int) -> str:
+    return f"does not apply: it ends after {n_proposals} configuration{'s' * (n_proposals != 1)}"
 
 
 def _equal_until(first: list[Configuration], second: list[Configuration]) -> int | None:

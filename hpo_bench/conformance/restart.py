@@ -19,26 +19,30 @@ from hpo_bench.storage.opening import open_existing
 from hpo_bench.storage.studies import load_study
 
 N_EVALUATIONS = 24
-KILLED_AT = 14
-"""The evaluation in whose middle the process dies, counted from 1."""
+"""Most that a run has; a finite search may have fewer."""
 
 _KILLED = 9
 _context = get_context("spawn")
 
 
-def undisturbed(method: Method) -> list[Configuration]:
-    """Give the configurations of a whole run, in their order."""
+def undisturbed(method: Method) -> tuple[list[Configuration], int]:
+    """Give the configurations of a whole run, in their order, and its number of evaluations."""
     with TemporaryDirectory() as folder:
         run = _run(method, Path(folder))
-        execute(run)
-        return _found(run)
+        status = execute(run)
+        return _found(run), status.evaluations
 
 
-def killed_and_resumed(method: Method) -> list[Configuration]:
-    """Give those of a run that died while it evaluated, and was resumed by a fresh process."""
+def killed_and_resumed(method: Method, killed_at: int) -> list[Configuration]:
+    """Give those of a run that died while it evaluated, and was resumed by a fresh process.
+
+    Args:
+        method: What searches.
+        killed_at: The evaluation in whose middle the process dies, counted from 1.
+    """
     with TemporaryDirectory() as folder:
         run = _run(method, Path(folder))
-        _in_a_process(run, KILLED_AT)
+        _in_a_process(run, killed_at)
         _in_a_process(run, None)
         return _found(run)
 
