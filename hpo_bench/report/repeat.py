@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpo_bench import objectives
+from hpo_bench import objectives, plugins
 from hpo_bench.analysis.history import History
-from hpo_bench.errors import HpoBenchError
+from hpo_bench.errors import HpoBenchError, MissingExtraError
 from hpo_bench.spaces import to_table
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -47,15 +47,31 @@ def suite_file(suite: str, histories: Sequence[History], *, confirm: int = 0) ->
     return "\n".join(lines) + "\n"
 
 
-def command(suite: str, storage: str) -> str:
+def command(suite: str, storage: str, *, with_directory: bool = False) -> str:
     """Give the command that runs a suite's file again, into another storage.
 
     Args:
         suite: Its name.
         storage: Where it was, without a password.
+        with_directory: Let it name the directory of the data, which no study says.
     """
     where = "sqlite:///repeated.db" if storage.startswith("sqlite") else "URL"
-    return f"hpo-bench run {suite}.toml --storage {where}"
+    data = " --data-dir DIRECTORY" if with_directory else ""
+    return f"hpo-bench run {suite}.toml --storage {where}{data}"
+
+
+def needs_directory(histories: Sequence[History]) -> bool:
+    """Whether the objective takes a directory of data, and cannot be built here without one."""
+    told = next((history.attributes for history in histories if history.attributes), None)
+    if told is None or not _takes(told, "data_dir"):
+        return False
+    try:
+        objectives.build(told["objective"], None, 0, told["objective_options"])
+    except MissingExtraError:
+        return False
+    except HpoBenchError:
+        return True
+    return False
 
 
 _WORKERS = ("workers_per_run", "batch_size", "deterministic")
@@ -71,15 +87,23 @@ def _budget(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _space(attributes: Mapping[str, Any]) -> list[str]:
-    """Write what was searched, and what was held; nothing where an objective's own is that.
-
-    The space of some objectives is fixed, and must not be given.
-    """
+    """Write what was searched, and what was held; nothing where an objective's own is that."""
     searched, fixed = attributes["search_space"], attributes.get("fixed", {})
+    if _takes(attributes, "space") is False:  # a fixed one, which must not be given
+        return []
     if not fixed and _own_space(attributes) == searched:
         return []
     values = {**searched, **fixed}
     return ["", "[space]", *(f"{_key(k)} = {to_toml(v)}" for k, v in values.items())]
+
+
+def _takes(attributes: Mapping[str, Any], option: str) -> bool | None:
+    """Whether the objective takes an option; None if it cannot be found here."""
+    try:
+        factory = plugins.load("objective.name", plugins.OBJECTIVES, attributes["objective"])
+    except HpoBenchError:
+        return None
+    return plugins.takes(factory, option)
 
 
 def _own_space(attributes: Mapping[str, Any]) -> dict[str, Any] | None:

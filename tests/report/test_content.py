@@ -193,6 +193,50 @@ def test_a_space_that_is_the_objectives_own_is_left_out(storage):
     assert "[space]" in texts["gone"]
 
 
+def repeated_by(storage):
+    """The command and the suite file of a report's manifest."""
+    codes = [p.text for p in sections_of(storage)["Manifest"].parts if isinstance(p, Code)]
+    return codes[0], tomllib.loads(codes[1])
+
+
+def test_incumbents_are_trained_again_as_often_as_they_were_though_some_failed(storage):
+    write_run(storage, [0.5])
+    write_again(storage, [0.5, None, 0.4])
+    assert repeated_by(storage)[1]["confirm"] == 3
+
+
+@pytest.mark.parametrize(
+    ("objective", "options"),
+    [("lenet5", {"data": "imagefolder"}), ("table", {"table": "mine.csv"})],
+)
+def test_a_directory_that_no_study_says_must_be_named(storage, objective, options):
+    attributes = {"objective": objective, "objective_options": options}
+    write_run(storage, [0.5], attributes=attributes)
+    assert repeated_by(storage)[0].endswith(" --data-dir DIRECTORY")
+    assert "DIRECTORY" in words_of(sections_of(storage)["Manifest"])
+
+
+def test_a_fixed_space_is_left_out_where_the_objective_cannot_be_built(storage):
+    attributes = {"objective": "table", "objective_options": {"table": "mine.csv"}}
+    write_run(storage, [0.5], attributes=attributes)
+    assert "space" not in repeated_by(storage)[1]
+
+
+@pytest.mark.parametrize(
+    ("objective", "options"),
+    [
+        ("lenet5", {"data": "shapes"}),
+        ("table", {"table": "lenet5-shapes"}),
+        ("no.such:Thing", {}),
+    ],
+)
+def test_no_directory_is_asked_for_where_none_is_needed(storage, objective, options):
+    attributes = {"objective": objective, "objective_options": options}
+    write_run(storage, [0.5], attributes=attributes)
+    assert "--data-dir" not in repeated_by(storage)[0]
+    assert "DIRECTORY" not in words_of(sections_of(storage)["Manifest"])
+
+
 def test_the_manifest_tells_every_machine(storage):
     write_run(storage, [0.5], seed=0, attributes={"cpu": "one"})
     write_run(storage, [0.5], seed=1, attributes={"cpu": "another"})

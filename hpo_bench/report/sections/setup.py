@@ -20,7 +20,7 @@ from hpo_bench.report.parts import (
     seconds,
     several,
 )
-from hpo_bench.report.repeat import command, suite_file, to_toml
+from hpo_bench.report.repeat import command, needs_directory, suite_file, to_toml
 
 _DEFINITION = (
     "suite",
@@ -129,14 +129,16 @@ def _configuration(configuration: dict[str, Any]) -> str:
 
 def manifest(summary: Summary, storage: str) -> Section:
     """What repeats the suite, and what it was made with."""
-    confirm = max((run.confirmations for run in summary.runs), default=0)
+    confirm = max((run.confirmations + run.unconfirmed for run in summary.runs), default=0)
     text = suite_file(summary.suite, summary.histories, confirm=confirm)
     parts: list[Part] = []
     if text is not None:
+        with_directory = needs_directory(summary.histories)
+        data = ", DIRECTORY being that of its data, which they do not say" if with_directory else ""
         parts += [
             f"To repeat it, save what follows, which is from what the studies say, as "
-            f"{summary.suite}.toml, and run:",
-            Code(command(summary.suite, storage), "sh"),
+            f"{summary.suite}.toml, and run{data}:",
+            Code(command(summary.suite, storage, with_directory=with_directory), "sh"),
             Code(text, "toml"),
         ]
     rows = [[name, value] for name, value in _made_with(summary.histories).items()]
