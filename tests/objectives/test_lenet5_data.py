@@ -109,6 +109,12 @@ def test_fewer_training_images_are_a_subset_beside_the_same_validation_images(fo
     assert np.array_equal(few.train.pixels, many.train.pixels[:2])
 
 
+def test_shapes_of_another_size_are_other_images():
+    many, few = data.load(request()), data.load(request(train_size=30))
+    assert few.sha256 != many.sha256
+    assert not np.array_equal(few.validation.pixels, many.validation.pixels)
+
+
 def test_all_remaining_images_are_used_by_default(folder):
     loaded = data.load(
         request("imagefolder", folder, train_size=None, validation_size=3, test_size=None)

@@ -90,8 +90,9 @@ class Data:
 def load(request: Request) -> Data:
     """Load the images of a request, once per process for the same request.
 
-    Validation images are drawn from the training images by `split_seed`; a smaller `train_size`
-    takes a subset of what a larger one takes, and the same validation images.
+    Validation images are drawn from the training images by `split_seed`. Of images that are read,
+    a smaller `train_size` takes a subset of what a larger one takes, and the same validation
+    images; `shapes` generates as many as are asked for, and others for other sizes.
 
     Raises:
         HpoBenchError: The images are not there, broken, or too few; the text says what to do.

@@ -117,7 +117,7 @@ class LeNet5(Objective):
             epochs: Passes over the training images of a full evaluation.
             seed: Of training: initial weights, order of images, augmentation, dropout.
             split_seed: Of the validation split (`shapes`: also of the images); what is compared
-                must share it.
+                must share it, and with `shapes` the sizes, as other sizes give other images.
             precision: `"bf16"` computes the layers in bfloat16; `"auto"` does on a GPU and where
                 the CPU has AMX for it, else `"f32"`.
             device: Where networks are trained; `"cuda"` pays off for many at once
