@@ -76,8 +76,8 @@ def speaking(children: Sequence[_Kind], timeout: float) -> list[_Kind]:
 def settle_in(connection: Connection[Any, Any]) -> Tell:
     """Do what every child does first; give what it speaks to its parent with."""
     # A terminal's Ctrl-C reaches every process of its group: the coordinator alone decides.
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _stay_when_terminated()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     lock = threading.Lock()  # a library's thread may log while the work reports
@@ -106,6 +106,36 @@ def _held_back_signals() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _stay_when_terminated() -> None:
+    """Be deaf to SIGTERM, and let what is started from here hear it.
+
+    A signal that is ignored stays so in every program that an objective starts, and in every
+    worker of its pools: none of them could be terminated. A handler is lost when a program
+    starts; only a fork keeps it.
+    """
+
+    def stay(*_: object) -> None:
+        pass
+
+    held = threading.local()
+
+    def hold() -> None:
+        held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    def let_go() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held.mask)
+
+    def hear_again() -> None:
+        if signal.getsignal(signal.SIGTERM) is stay:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        let_go()
+
+    signal.signal(signal.SIGTERM, stay)
+    signal.siginterrupt(signal.SIGTERM, False)  # a library's calls are to go on, too
+    # Held back, a signal that comes at once finds the fork as it is to be.
+    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=hear_again)
 
 
 def _die_with_parent() -> None:
