@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+_LOGIN = re.compile(r"://([^:/@\s]*):\S*@")
+_SECRET = re.compile(r"([?&][^=&\s]*(?:pass|pwd|secret|token)[^=&\s]*=)[^&\s'\"#]*", re.IGNORECASE)
+
+
+def without_passwords(text: str) -> str:
+    """Give a text as it may be shown: what URLs in it hold of passwords is left out."""
+    return _SECRET.sub(r"\1***", _LOGIN.sub(r"://\1:***@", text))
+
 
 class HpoBenchError(Exception):
     """Something the user can put right; the command line prints its text without a traceback."""
+
+    def __str__(self) -> str:
+        # Whatever was typed may be a storage's URL that stands in the wrong place.
+        return without_passwords(super().__str__())
 
 
 class InputError(HpoBenchError):

@@ -414,11 +414,13 @@ def _fault(details: Any) -> str:
     field = ".".join(str(part) for part in location)
     if details["type"] == "missing":
         return f"{field}: missing; it must be given"
-    value = json.dumps(details["input"], default=str)
     if details["type"] == "extra_forbidden":
         allowed = _keys_at(location[:-1])
         return f"{field}: no such key; {one_of(str(location[-1]), allowed)}"
-    return f"{field or 'suite'}: {value} cannot be used; {details['msg']}"
+    if location[:1] in ((), ("storage",)):  # a password may stand in it
+        return f"{field or 'suite'}: cannot be used; {details['msg']}"
+    value = json.dumps(details["input"], default=str)
+    return f"{field}: {value} cannot be used; {details['msg']}"
 
 
 def _keys_at(location: Sequence[str | int]) -> list[str]:

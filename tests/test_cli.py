@@ -181,6 +181,33 @@ def test_what_cannot_be_compared_is_told(ran, command, old, message):
     assert message in errors
 
 
+LOGIN = "postgresql+psycopg://me:SECRET@127.0.0.1:1/b"
+QUERY = "postgresql+psycopg://127.0.0.1:1/b?user=me&password=SECRET"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "doubled.toml"], "has 2 times the budget"),
+        (["run", "toy.toml", "--set", f'storage=["{LOGIN}"]'], "storage: cannot be used"),
+        (["run", "toy.toml", "--storage", QUERY], "refused"),
+        (["run", "toy.toml", "--set", LOGIN], "expected KEY=VALUE"),
+        (["run", LOGIN], "or a .toml file"),
+        (["compare", LOGIN, "toy"], "expected SUITE or STORAGE#SUITE"),
+        (["compare", f"{QUERY}#toy", "toy"], "refused"),
+        (["results", LOGIN], f"no runs of suite '{LOGIN.replace('SECRET', '***')}'"),
+        (["doctor", "--storage", QUERY], "refused"),
+    ],
+)
+def test_no_fault_shows_a_password(ran, command, tmp_path, arguments, message):
+    text = SUITE.replace("random = {}", "random = { budget_factor = 2 }")
+    (tmp_path / "doubled.toml").write_text(f'storage = "{LOGIN}"\n{text}')
+    code, output, errors = command(*arguments)
+    assert code != 0
+    assert message in output + errors
+    assert "SECRET" not in output + errors
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -223,7 +223,8 @@ def _place(field: str, text: str, storage: str) -> tuple[BaseStorage, str]:
 
     url, _, name = text.rpartition("#")
     if not name or (not url and "://" in text):
-        raise InputError(field, text, "expected SUITE or STORAGE#SUITE, e.g. sqlite:///a.db#mine")
+        given = "(the URL that was given)" if "://" in text else text
+        raise InputError(field, given, "expected SUITE or STORAGE#SUITE, e.g. sqlite:///a.db#mine")
     return open_existing(url or storage), name
 
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 import sqlalchemy
 from optuna.storages import BaseStorage, get_storage
 
-from hpo_bench.errors import HpoBenchError, InputError
+from hpo_bench.errors import HpoBenchError, InputError, without_passwords
 from hpo_bench.storage.mounts import network_type
 from hpo_bench.storage.outages import PATIENCE, Patience
 from hpo_bench.storage.rdb import BulkStorage
@@ -156,8 +156,8 @@ def backend_of(storage: BaseStorage) -> BulkStorage | None:
 
 
 def shown(url: str) -> str:
-    """A storage's URL as it may be printed: without its password."""
-    return _parse(url).render_as_string(hide_password=True)
+    """A storage's URL as it may be printed: without its passwords."""
+    return without_passwords(_parse(url).render_as_string(hide_password=True))
 
 
 def sqlite_file(url: str) -> Path | None:

@@ -77,6 +77,8 @@ def test_a_storage_that_cannot_be_opened_is_told_without_its_password(url, messa
 def test_a_url_is_shown_without_its_password():
     url = shown("postgresql+psycopg://me:secret@host/db")
     assert url == "postgresql+psycopg://me:***@host/db"
+    url = shown("postgresql+psycopg://host/db?user=me&password=secret&sslpassword=secret")
+    assert url == "postgresql+psycopg://host/db?password=***&sslpassword=***&user=me"
 
 
 def test_a_file_that_is_no_database_is_told(tmp_path):
