@@ -324,4 +324,5 @@ class _Follower:
 
     def should_prune(self) -> bool:
         with self._execution.clock.sampling():
-            return self._under_way.job.trial.should_prune()
+            # Some of Optuna's pruners answer with a np.bool_, which JSON does not know.
+            return bool(self._under_way.job.trial.should_prune())

@@ -141,6 +141,21 @@ def test_a_pruned_trial_counts_what_it_trained(toy_suite, tmp_path):
     assert all(t.user_attrs["epochs"] == len(t.intermediate_values) < 3 for t in pruned)
 
 
+@pytest.mark.parametrize("pruner", ["MedianPruner", "PercentilePruner"])
+def test_a_pruner_that_answers_in_numpys_words_is_understood(toy_suite, tmp_path, pruner):
+    options = {"n_startup_trials": 1, "n_warmup_steps": 0}
+    if pruner == "PercentilePruner":
+        options["percentile"] = 50.0
+    method = {
+        "sampler": "optuna.samplers:RandomSampler",
+        "pruner": f"optuna.pruners:{pruner}",
+        "pruner_options": options,
+    }
+    run = the_run(toy_suite(methods={"pruned": method}), tmp_path, "pruned")
+    assert execute(run).finished == "epochs spent"
+    assert TrialState.PRUNED in {trial.state for trial in study_of(run).trials}
+
+
 def test_a_finished_run_is_only_reported(toy_suite, tmp_path):
     run = the_run(toy_suite(), tmp_path)
     first = execute(run)
