@@ -197,33 +197,34 @@ class _Training:
         )
 
     def _take_up(self) -> Evaluation:
-        try:
-            evaluation = self._restored()
-        except HpoBenchError as error:
-            logger.warning("%s; the evaluation starts again", error)
-            evaluation = None
-        if evaluation is not None:
-            return evaluation
-        self._restarted = self._task.fidelity_before > 0
-        with self._timed():
-            return self._at.objective.start(self._task.configuration)
-
-    def _restored(self) -> Evaluation | None:
-        found = self._at.checkpoints.load(self._task.number)
-        if found is None:
-            return None
-        progress, state = found
-        earlier = progress.train_seconds - self._task.seconds_before - self._seconds
-        started = time.perf_counter()
-        evaluation = self._at.objective.restore(self._task.configuration, state)
-        self._seconds += time.perf_counter() - started
+        restored = self._restored()
+        if restored is None:
+            self._restarted = self._task.fidelity_before > 0
+            with self._timed():
+                return self._at.objective.start(self._task.configuration)
+        progress, evaluation = restored
         self._values = list(progress.values)
-        self._earlier_seconds += max(0.0, earlier)
-        self._seconds += max(0.0, earlier)
         self._epochs = len(self._values) - self._task.fidelity_before
         for step, value in enumerate(self._values, start=1):
             self._listener.report(step, value)
         return evaluation
+
+    def _restored(self) -> tuple[Progress, Evaluation] | None:
+        """What there is to go on from; None if there is nothing, or nothing that can be used."""
+        try:
+            found = self._at.checkpoints.load(self._task.number)
+            if found is None:
+                return None
+            progress, state = found
+            earlier = progress.train_seconds - self._task.seconds_before - self._seconds
+            with self._timed():
+                evaluation = self._at.objective.restore(self._task.configuration, state)
+        except (HpoBenchError, EvaluationError) as error:
+            logger.warning("trial %d: %s; the evaluation starts again", self._task.number, error)
+            return None
+        self._earlier_seconds += max(0.0, earlier)
+        self._seconds += max(0.0, earlier)
+        return progress, evaluation
 
     def _take(self, value: float) -> None:
         fidelity = self.evaluation.fidelity

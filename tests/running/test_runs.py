@@ -11,6 +11,7 @@ from hpo_bench.running import execution
 from hpo_bench.running.execution import execute
 from hpo_bench.running.runs import Run
 from hpo_bench.storage.opening import open_storage
+from hpo_bench.storage.outages import OutageError
 from hpo_bench.storage.records import jobs_of
 from hpo_bench.storage.studies import load_study
 
@@ -372,13 +373,14 @@ def test_an_evaluation_that_does_not_advance_is_told(toy_suite, tmp_path, monkey
         execute(the_run(toy_suite(), tmp_path))
 
 
+@pytest.mark.parametrize("error", [HpoBenchError("not mine"), NotImplementedError("never"), OSError])
 def test_a_checkpoint_that_the_objective_refuses_starts_the_evaluation_again(
-    toy_suite, tmp_path, monkeypatch
+    toy_suite, tmp_path, monkeypatch, caplog, error
 ):
     import toy
 
     def refuse(*_):
-        raise HpoBenchError("not mine")
+        raise error
 
     objective = {"name": "toy:Curve", "options": {"epochs": 9}}
     suite = toy_suite(methods={"bohb": {}}, objective=objective, budget={"epochs": 40})
@@ -387,3 +389,24 @@ def test_a_checkpoint_that_the_objective_refuses_starts_the_evaluation_again(
     assert execute(run).finished == "epochs spent"
     assert any("restarted" in trial.user_attrs for trial in study_of(run).trials)
     assert not any(trial.state is TrialState.FAIL for trial in study_of(run).trials)
+    assert "the evaluation starts again" in caplog.text
+
+
+def test_a_storage_that_is_away_while_an_evaluation_is_taken_up_does_not_start_it_again(
+    toy_suite, tmp_path, monkeypatch
+):
+    """What was saved is reported once more then, and that may fail for reasons of its own."""
+    objective = {"name": "toy:Curve", "options": {"epochs": 9}}
+    run = the_run(toy_suite(objective=objective, budget={"evaluations": 1}), tmp_path)
+    calls = iter(range(100))
+    execute(run, should_stop=lambda: next(calls) == 5)
+
+    def away(_status):
+        raise OutageError("it is away")
+
+    with pytest.raises(OutageError):
+        execute(run, notify=away)
+    execute(run)
+    (trial,) = study_of(run).trials
+    assert trial.user_attrs["epochs"] == 9
+    assert "restarted" not in trial.user_attrs
