@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -202,7 +202,7 @@ class Processes(Crew):
             self._finish(member, member.failed(f"{died}, for the third time"))
             return
         logger.warning("%s: another one goes on with it", died)
-        heir.give(task, listener)
+        heir.give(replace(task, reported=max(task.reported, member.reached)), listener)
 
 
 class _Member(Child):
@@ -213,14 +213,14 @@ class _Member(Child):
         self.name = name
         self.task: Task | None = None
         self.listener: Listener | None = None
-        self._reached = 0
+        self.reached = 0
         self._began_at: float | None = None
         self._heard_at = 0.0
         self._told_to_stop = False
 
     def give(self, task: Task, listener: Listener) -> None:
         self.task, self.listener = task, listener
-        self._reached, self._began_at, self._told_to_stop = task.fidelity_before, None, False
+        self.reached, self._began_at, self._told_to_stop = task.fidelity_before, None, False
         self.send(("task", task))
 
     def hear(self, kind: str, content: Any) -> None:
@@ -229,7 +229,7 @@ class _Member(Child):
         if kind == "begun":
             self._began_at = self._heard_at
         elif self.listener is not None and kind == "report":
-            self._reached = max(self._reached, content[0])
+            self.reached = max(self.reached, content[0])
             self.listener.report(*content)
         elif self.listener is not None and kind == "prune?":
             self.send(("verdict", self.listener.should_prune()))
@@ -253,8 +253,8 @@ class _Member(Child):
         logger.warning("trial %d failed: %s", self.task.number, reason)
         begun = time.monotonic() if self._began_at is None else self._began_at
         return Work(
-            Outcome(self._reached, None),
-            epochs=self._reached - self.task.fidelity_before,
+            Outcome(self.reached, None),
+            epochs=self.reached - self.task.fidelity_before,
             train_seconds=time.monotonic() - begun,
             error=reason,
         )

@@ -44,6 +44,8 @@ class Task:
     """What earlier jobs of the trial have reached."""
     seconds_before: float = 0.0
     """What they have spent on training."""
+    reported: int = 0
+    """The last fidelity that was reported: by earlier jobs, or of this one by a process now gone."""
 
 
 @dataclass
@@ -199,7 +201,7 @@ class _Training:
     def _take_up(self) -> Evaluation:
         restored = self._restored()
         if restored is None:
-            self._restarted = self._task.fidelity_before > 0
+            self._restarted = self._task.reported > 0
             with self._timed():
                 return self._at.objective.start(self._task.configuration)
         progress, evaluation = restored

@@ -207,6 +207,7 @@ class _Execution:
             job.until,
             fidelity_before=max((done.fidelity for done in before), default=0),
             seconds_before=sum(done.train_seconds for done in before),
+            reported=trial.last_step or 0,
         )
         self.under_way[task.number] = _UnderWay(job, task, reached=task.fidelity_before)
         crew.start(task, _Follower(self, task.number, set(trial.intermediate_values)))

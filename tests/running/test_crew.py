@@ -97,6 +97,19 @@ def test_a_killed_process_is_replaced_and_nothing_is_lost(make_run, processes, c
     assert told(hit) == told(calm)
 
 
+def test_an_evaluation_that_starts_again_in_another_process_says_so(make_run, processes):
+    options = {"unit_seconds": 0.05, "epochs": 9}
+    run = make_run(epochs=18, options=options, workers_per_run=1, evaluation_timeout=60.0)
+    reports = iter(range(1, 100))
+
+    def kill(_status):
+        if next(reports) == 5:
+            os.kill(processes._members[0].process.pid, signal.SIGKILL)
+
+    execute(run, processes=processes, notify=kill)
+    assert ["restarted" in trial.user_attrs for trial in trials_of(run)] == [True, False]
+
+
 def test_an_evaluation_that_hangs_fails_and_the_run_goes_on(make_run, processes):
     options = {"hang_at": 3}
     run = make_run("grid", epochs=200, options=options, evaluation_timeout=1.0)

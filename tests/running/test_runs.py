@@ -268,6 +268,24 @@ def test_a_lost_checkpoint_is_noted_and_the_repeated_training_counted(toy_suite,
     assert all(t.user_attrs["epochs"] > max(t.intermediate_values) for t in restarted)
 
 
+@pytest.mark.parametrize("lost", [0, 5])
+def test_an_evaluation_that_lost_epochs_says_that_it_began_again(toy_suite, tmp_path, lost):
+    """A process that is gone had reported some, and has left no checkpoint."""
+    objective = {"name": "toy:Curve", "options": {"epochs": 9}}
+    run = the_run(toy_suite(objective=objective, budget={"evaluations": 2}), tmp_path)
+    reports = iter(range(1, 100))
+
+    def die(_status):
+        if next(reports) == 9 + lost:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(run, notify=die)
+    execute(run)
+    told = ["restarted" in trial.user_attrs for trial in study_of(run).trials]
+    assert told == ([False, True] if lost else [True, False])
+
+
 def test_no_checkpoint_stays_behind(toy_suite, tmp_path):
     run = the_run(toy_suite(methods=METHODS), tmp_path, "bohb")
     execute(run)
