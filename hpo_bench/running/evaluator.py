@@ -45,7 +45,7 @@ class Task:
     seconds_before: float = 0.0
     """What they have spent on training."""
     reported: int = 0
-    """The last fidelity that was reported: by earlier jobs, or of this one by a process now gone."""
+    """The last fidelity that was reported, by earlier jobs or by a process that is gone."""
 
 
 @dataclass
@@ -119,7 +119,9 @@ class Evaluator:
         started = time.perf_counter()
         evaluations = [training.evaluation for training in together]
         try:
-            values = self.objective.advance_many(evaluations)
+            values = [float(value) for value in self.objective.advance_many(evaluations)]
+            if len(values) != len(together):
+                raise ValueError(f"it gave {len(values)} values for {len(together)} evaluations")
         except Exception as error:
             # Nobody knows which one it was, or how far the others have come.
             failure = f"{type(error).__name__}: {error}"

@@ -391,7 +391,9 @@ def test_an_evaluation_that_does_not_advance_is_told(toy_suite, tmp_path, monkey
         execute(the_run(toy_suite(), tmp_path))
 
 
-@pytest.mark.parametrize("error", [HpoBenchError("not mine"), NotImplementedError("never"), OSError])
+@pytest.mark.parametrize(
+    "error", [HpoBenchError("not mine"), NotImplementedError("never"), OSError]
+)
 def test_a_checkpoint_that_the_objective_refuses_starts_the_evaluation_again(
     toy_suite, tmp_path, monkeypatch, caplog, error
 ):

@@ -1,6 +1,8 @@
 """Several configurations of a run evaluated side by side (`batch_size`)."""
 
+import numpy as np
 import pytest
+import toy
 from optuna.trial import TrialState
 from several import METHODS, SPACE, told, trials_of
 
@@ -65,6 +67,28 @@ def test_the_one_that_fails_takes_nobody_with_it(make_run, caplog):
         for t in trials_of(run)
         if t.state == TrialState.FAIL
     )
+
+
+def test_values_that_json_does_not_know_are_saved_as_numbers(make_run, monkeypatch):
+    def advance_many(_, evaluations):
+        return list(np.array([one.advance() for one in evaluations], dtype=np.float32))
+
+    monkeypatch.setattr(toy.Curve, "advance_many", advance_many)
+    run = make_run()
+    asked = iter(range(100))
+    assert execute(run, should_stop=lambda: next(asked) == 2).finished is None
+    assert execute(run).finished == "epochs spent"
+    assert all(trial.user_attrs["epochs"] == 3 for trial in trials_of(run))
+
+
+@pytest.mark.parametrize("given", [[], [0.5] * 5, [None] * 4, None])
+def test_what_advance_many_gives_wrong_is_done_one_by_one(make_run, monkeypatch, caplog, given):
+    monkeypatch.setattr(toy.Curve, "advance_many", lambda *_: given)
+    together, apart = make_run(), make_run(place="apart", batch_size=1)
+    for run in (together, apart):
+        execute(run)
+    assert told(together) == told(apart)
+    assert "in one of 4 at once; now one by one" in caplog.text
 
 
 @pytest.mark.parametrize("method", ["grid", "random", "pso"])
