@@ -17,6 +17,7 @@ from hpo_bench.running.checkpoints import Checkpoints
 from hpo_bench.running.evaluator import Evaluator, Listener, Task, Work
 from hpo_bench.running.processes import Child, Tell, settle_in, speaking
 from hpo_bench.search import Outcome
+from hpo_bench.storage.outages import OutageError
 
 logger = logging.getLogger(__name__)
 
@@ -171,6 +172,8 @@ class Processes(Crew):
             logger.warning("%s", content)
         elif kind == "failure":
             raise HpoBenchError(content)
+        elif kind == "outage":
+            raise OutageError(content)
         elif kind == "done":
             self._finish(member, content)
         else:
@@ -284,6 +287,8 @@ def _evaluate(connection: Connection[Any, Any]) -> None:
 def _result(evaluator: Evaluator, task: Task, line: _Line) -> tuple[str, Any]:
     try:
         return "done", evaluator.do([(task, line)])[0]
+    except OutageError as error:
+        return "outage", str(error)
     except HpoBenchError as error:
         return "failure", str(error)
 

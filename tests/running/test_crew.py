@@ -12,11 +12,15 @@ from optuna.trial import TrialState
 from several import METHODS, SPACE, told, trials_of
 
 from hpo_bench.analysis.results import collect
+from hpo_bench.engines.base import attempt
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.running import execution
+from hpo_bench.running.checkpoints import Checkpoints
 from hpo_bench.running.crew import Processes
 from hpo_bench.running.execution import execute
 from hpo_bench.running.runs import Run
 from hpo_bench.storage.opening import open_storage
+from hpo_bench.storage.outages import OutageError
 from hpo_bench.storage.records import jobs_of
 
 
@@ -163,6 +167,18 @@ def test_a_run_that_is_stopped_trains_nothing_twice(
     assert len(trained) == sum(trial.user_attrs["epochs"] for trial in trials)
     assert all(trial.state.is_finished() for trial in trials)
     assert not any("restarted" in trial.user_attrs for trial in trials)
+
+
+class NoRoom(Checkpoints):
+    def save(self, number, progress, state):
+        raise OutageError("there is no room for a checkpoint")
+
+
+def test_an_outage_that_an_evaluator_meets_is_told_as_one(make_run, processes, monkeypatch):
+    """No further run is begun then; after a failure the next one would wait in vain, too."""
+    monkeypatch.setattr(execution, "Checkpoints", NoRoom)
+    run = make_run("bohb", options={"epochs": 9})
+    assert attempt(run, processes=processes) == ("outage", "there is no room for a checkpoint")
 
 
 def test_the_number_of_workers_is_part_of_what_a_run_is(make_run, processes):
