@@ -128,13 +128,20 @@ def _started_at(session: Session, study_id: int, template: FrozenTrial) -> model
 
 def _read_trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
     trial = models.TrialModel
-    of_study = select(
-        trial.trial_id,
-        trial.number,
-        trial.state,
-        trial._datetime_start_utc,
-        trial._datetime_complete_utc,
-    ).where(trial.study_id == study_id)
+    of_study = (
+        select(
+            trial.trial_id,
+            trial.number,
+            trial.state,
+            trial._datetime_start_utc,
+            trial._datetime_complete_utc,
+        )
+        .where(trial.study_id == study_id)
+        .order_by(trial.trial_id)
+    )
+    # Before their rows: each query sees what is there by then, and a trial that is finished is
+    # not read again. What is told in between so counts as under way, and is read anew.
+    trials = connection.execute(of_study).all()
 
     def rows_of(model: Any, key: Any, *columns: Any) -> dict[int, list[Any]]:
         """The rows of each trial, in the order in which they were written."""
@@ -182,9 +189,7 @@ def _read_trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
             },
             trial_id=key,
         )
-        for key, number, state, start, complete in connection.execute(
-            of_study.order_by(trial.trial_id)
-        )
+        for key, number, state, start, complete in trials
     ]
 
 

@@ -2,13 +2,14 @@ import math
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
-from hpo_bench.storage.opening import open_storage
+from hpo_bench.storage.opening import backend_of, open_storage
 from hpo_bench.storage.rdb import BulkStorage
-from hpo_bench.storage.studies import study_names
+from hpo_bench.storage.studies import recorded, study_names
 
 SPACE = {
     "x": FloatDistribution(1e-3, 1, log=True),
@@ -90,3 +91,24 @@ def test_names_are_read_alone(url):
         "t/m/seed-00",
         "somebody's",
     ]
+
+
+def test_a_trial_that_is_told_while_it_is_read_is_never_taken_for_a_finished_one_in_part(url):
+    writing = optuna.create_study(storage=open_storage(url), study_name="s")
+    for statement in range(7):
+        trial = writing.ask({"x": SPACE["x"]})
+        storage = open_storage(url)
+        read = optuna.load_study(study_name="s", storage=storage)
+        statements = iter(range(statement))
+
+        @sqlalchemy.event.listens_for(backend_of(storage).engine, "before_cursor_execute")
+        def tell(*_, trial=trial, statements=statements):
+            if next(statements, None) is None and not recorded(trial).state.is_finished():
+                trial.report(0.5, 1)
+                trial.set_user_attr("a", 1)
+                writing.tell(trial, 1.0)
+
+        seen = read.trials[trial.number]
+        if seen.state.is_finished():
+            assert as_shown([seen]) == as_shown([recorded(trial)])
+        assert as_shown(read.trials) == as_shown(writing.trials)
