@@ -96,11 +96,14 @@ def open_storage(url: str, *, patience: float = PATIENCE, wait: bool = False) ->
             "files come to harm; expected a local directory, or a server: "
             "postgresql+psycopg://user@host/database",
         )
-    return _opened(url, patience, wait=wait)
+    storage = _opened(url, patience, wait=wait)
+    backend = backend_of(storage)
+    if file is not None and backend is not None:
+        _tune_sqlite(backend.engine)
+    return storage
 
 
 def _opened(url: str, patience: float, *, wait: bool) -> MeteredStorage:
-    parsed = _parse(url)
     waiting = Patience(shown(url), patience)
     open_now = partial(_open, url)
     try:
@@ -110,8 +113,6 @@ def _opened(url: str, patience: float, *, wait: bool) -> MeteredStorage:
     except Exception as error:
         raise InputError("storage", shown(url), _why(error)) from error
     _COMPATIBLE.add(url)
-    if parsed.get_backend_name() == "sqlite":
-        _tune_sqlite(backend.engine)
     return metered(get_storage(backend), waiting)
 
 
@@ -206,6 +207,8 @@ def _why(error: BaseException) -> str:
 
 def open_existing(url: str, *, patience: float = PATIENCE, wait: bool = False) -> MeteredStorage:
     """Open a storage to read from, wherever it lies; as `open_storage`, but never creates one.
+
+    A SQLite file keeps the journal that it has.
 
     Raises:
         InputError: As `open_storage`, or a SQLite file that is not there or holds no studies.

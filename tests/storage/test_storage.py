@@ -96,6 +96,16 @@ def test_reading_never_touches_a_database_that_is_not_ours(url, tmp_path):
     assert (tmp_path / "a.db").read_bytes() == before
 
 
+def test_reading_leaves_a_database_of_others_as_it_is(url, tmp_path):
+    study = optuna.create_study(storage=url, study_name="s")  # which keeps a rollback journal
+    study.tell(study.ask({"x": optuna.distributions.FloatDistribution(0, 1)}), 1.0)
+    before = (tmp_path / "a.db").read_bytes()
+    read = optuna.load_study(study_name="s", storage=open_existing(url))
+    assert [trial.value for trial in read.trials] == [1.0]
+    assert (tmp_path / "a.db").read_bytes() == before
+    assert not (tmp_path / "a.db-wal").exists()
+
+
 def test_reading_never_creates_a_database(url, tmp_path):
     with pytest.raises(InputError, match="there is no such file"):
         open_existing(url)
