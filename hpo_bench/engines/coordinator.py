@@ -14,7 +14,7 @@ from hpo_bench.objectives import Objective
 from hpo_bench.running.checkpoints import default_directory, make_directory
 from hpo_bench.running.runs import runs_of
 from hpo_bench.running.studies import check_unchanged
-from hpo_bench.storage.opening import open_storage
+from hpo_bench.storage.opening import close, open_storage
 from hpo_bench.storage.studies import all_study_names
 from hpo_bench.suite import Suite
 
@@ -53,6 +53,7 @@ def run_suites(
     for run in runs:
         if run.study_name in held:
             check_unchanged(run, storage)
+    close(storage)
     objectives = [suite.build_objective(suite.seeds[0]) for suite in suites]
     for objective in objectives:
         objective.provide()

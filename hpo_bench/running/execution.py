@@ -23,7 +23,7 @@ from hpo_bench.running.studies import has_ended, is_stored, open_study
 from hpo_bench.search import Job, Search, Setup
 from hpo_bench.storage import records
 from hpo_bench.storage.leases import holding
-from hpo_bench.storage.opening import MeteredStorage, open_storage
+from hpo_bench.storage.opening import MeteredStorage, close, open_storage
 from hpo_bench.storage.studies import recorded, unfinished
 
 MAX_FAILURES = 5
@@ -66,7 +66,7 @@ def execute(
     with _storage_of(run) as storage:
         execution = _Execution(run, storage, worker, notify, should_stop)
         status = execution.execute(processes)
-    again = execution.confirmation() if status.finished else None
+        again = execution.confirmation() if status.finished else None
     if again is None:
         return status
     unfinished = replace(status, finished=None)
@@ -77,11 +77,17 @@ def execute(
 
 @contextmanager
 def _storage_of(run: Run) -> Iterator[MeteredStorage]:
-    """Open the storage for one run, and hold that run's lease unless it has ended."""
+    """Open the storage for one run, and hold that run's lease unless it has ended.
+
+    Its connections are closed then, which a server has few of.
+    """
     storage = open_storage(run.suite.storage, patience=run.suite.storage_patience, wait=True)
     lease = holding(storage, run.study_name, run.suite.lease_seconds)
-    with nullcontext() if has_ended(run, storage) else lease:
-        yield storage
+    try:
+        with nullcontext() if has_ended(run, storage) else lease:
+            yield storage
+    finally:
+        close(storage)
 
 
 @dataclass

@@ -156,6 +156,13 @@ def backend_of(storage: BaseStorage) -> BulkStorage | None:
     return backend if isinstance(backend, BulkStorage) else None
 
 
+def close(storage: BaseStorage) -> None:
+    """Close the connections of a storage that nobody needs for now; a later call opens others."""
+    backend = backend_of(storage)
+    if backend is not None:
+        backend.engine.dispose()
+
+
 def shown(url: str) -> str:
     """A storage's URL as it may be printed: without its passwords."""
     return without_passwords(_parse(url).render_as_string(hide_password=True))

@@ -1,4 +1,6 @@
+import gc
 import json
+from pathlib import Path
 
 import optuna
 import pytest
@@ -430,3 +432,19 @@ def test_a_storage_that_is_away_while_an_evaluation_is_taken_up_does_not_start_i
     (trial,) = study_of(run).trials
     assert trial.user_attrs["epochs"] == 9
     assert "restarted" not in trial.user_attrs
+
+
+@pytest.fixture
+def _no_collection():
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("_no_collection")
+def test_a_run_that_is_over_leaves_no_connection_open(toy_suite, tmp_path):
+    suite = toy_suite(methods=METHODS, confirm=1)
+    for seed in range(3):
+        execute(the_run(suite, tmp_path, seed=seed))
+    opened = [file.readlink() for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+    assert [file for file in opened if file.is_relative_to(tmp_path)] == []
