@@ -101,7 +101,7 @@ class Suite(_Table):
     storage: str = DEFAULT_STORAGE
     """SQLAlchemy URL of the database that holds the studies."""
     storage_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = PATIENCE
-    """Seconds that everybody waits for a storage which does not answer any more."""
+    """Seconds that everybody waits for a storage which does not answer any more, or for room."""
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Worker processes; auto: one per usable core."""
     workers_per_run: Annotated[int, Field(ge=1)] = 1

@@ -51,12 +51,22 @@ def make_directory(directory: Path) -> None:
 
 
 class Checkpoints:
-    """The checkpoints of one run: one file per trial, replaced as a whole, never in part."""
+    """The checkpoints of one run: one file per trial, replaced as a whole, never in part.
 
-    def __init__(self, directory: Path, study_name: str, run_id: str) -> None:
-        """Keep them under a directory that no other run shares, whatever its study is called."""
+    They are kept under a directory that no other run shares, whatever its study is called.
+
+    Args:
+        directory: Where those of all runs are.
+        study_name: Of the run.
+        run_id: Of the run.
+        patience: Seconds that a full disk is waited for.
+    """
+
+    def __init__(
+        self, directory: Path, study_name: str, run_id: str, patience: float = PATIENCE
+    ) -> None:
         self.directory = directory / study_name / run_id
-        self._patience = Patience(str(directory), PATIENCE, "there is no room for a checkpoint")
+        self._patience = Patience(str(directory), patience, "there is no room for a checkpoint")
         self._parents = list(self.directory.parents)[: study_name.count("/") + 2]
 
     def prepare(self) -> None:

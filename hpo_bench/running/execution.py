@@ -127,7 +127,9 @@ class _Execution:
         self.checkpoints = (
             instant.InMemoryCheckpoints()
             if storage is not self.final_storage and self.works_here()
-            else Checkpoints(run.checkpoint_directory, run.study_name, run_id)
+            else Checkpoints(
+                run.checkpoint_directory, run.study_name, run_id, run.suite.storage_patience
+            )
         )
         self.storage = storage
         self.should_stop = should_stop

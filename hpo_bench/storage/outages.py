@@ -64,7 +64,7 @@ class Patience:
         self._seconds = seconds
         self._complaint = complaint
         self.waited = 0.0
-        """Seconds that were waited so far."""
+        """Seconds that were waited so far, from the beginning of each call that failed."""
         self._under_way: float | None = None
         """Since when a call has no answer, by the monotonic clock."""
         _watch(self)
@@ -88,16 +88,16 @@ class Patience:
         Raises:
             OutageError: It does not for too long.
         """
+        began = time.monotonic()
         try:
             return self._try(call)
         except Exception as error:
             reason = outage(error)
             if reason is None or not self._seconds:
                 raise
-        began = time.monotonic()
         logger.warning("%s (%s): waiting up to %g s", self._complaint, reason, self._seconds)
         try:
-            result = self._repeat(call, until=began + self._seconds)
+            result = self._repeat(call, until=time.monotonic() + self._seconds)
         finally:
             self.waited += time.monotonic() - began
         logger.warning("it was %.1f s until that was over: going on", time.monotonic() - began)

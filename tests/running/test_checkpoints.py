@@ -1,7 +1,12 @@
+import errno
+
 import pytest
 
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.running import checkpoints as checkpoints_module
 from hpo_bench.running.checkpoints import Checkpoints, Progress, default_directory
+from hpo_bench.running.execution import execute
+from hpo_bench.running.runs import Run
 
 
 @pytest.fixture
@@ -49,6 +54,16 @@ def test_a_directory_that_cannot_be_made_is_told_with_a_way_out(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(HpoBenchError, match="--checkpoint-dir"):
         Checkpoints(tmp_path / "file", "suite/method/seed-00", "id").prepare()
+
+
+def test_room_is_waited_for_as_long_as_the_suite_says(toy_suite, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(checkpoints_module, "_replace", full)
+    suite = toy_suite(storage_patience=0.05, methods={"bohb": {}})
+    with pytest.raises(HpoBenchError, match=r"no room for a checkpoint, for 0\.05 s now"):
+        execute(Run(suite, "bohb", 0, tmp_path))
 
 
 def test_runs_of_the_same_name_do_not_meet(tmp_path):

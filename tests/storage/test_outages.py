@@ -1,5 +1,6 @@
 """A storage that fails and comes back: every call is made again, and nothing is written twice."""
 
+import errno
 import random
 import threading
 import time
@@ -120,6 +121,19 @@ def test_it_is_said_once_and_costs_the_run_no_time(any_url, lossy, caplog):
     assert "going on" in said[1]
     assert storage.patience.waited > 0
     assert storage.seconds - before < storage.patience.waited + 1
+
+
+def test_the_call_that_fails_belongs_to_the_outage():
+    patience = outages.Patience("somewhere", 5.0)
+    fails = iter([True])
+
+    def call():
+        if next(fails, False):
+            time.sleep(0.5)  # as for a lock
+            raise OSError(errno.ENOSPC, "full")
+
+    patience.call(call)
+    assert patience.waited > 0.5
 
 
 def test_patience_ends_with_what_to_do(any_url, lossy):
