@@ -42,6 +42,11 @@ class SamplerSearch(Search):
         self._left_running: deque[FrozenTrial] = deque()
         self._settle_recorded()
 
+    @property
+    def has_unfinished(self) -> bool:
+        """Whether trials that were left in the middle are still to be handed out."""
+        return bool(self._left_running)
+
     def ask(self) -> Job | None:
         """A trial left in the middle, else a new one."""
         if self._left_running:

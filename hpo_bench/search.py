@@ -54,6 +54,14 @@ class Search(ABC):
     n_configurations: int | None = None
     """How many configurations there are to try at all, where the method knows (a grid does)."""
 
+    @property
+    def has_unfinished(self) -> bool:
+        """Whether jobs that were under way when the run was left are still to be handed out.
+
+        They have begun within the budget: they are done, whatever is spent by now.
+        """
+        return False
+
     def prepare(self) -> None:
         """Do what the first `ask` would otherwise be charged for, such as slow imports."""
 

@@ -28,7 +28,7 @@ from hpo_bench.bridges.options import ModelOptions, ladder
 from hpo_bench.bridges.unit_cube import Point, decode, dimensions, encode
 from hpo_bench.errors import InputError, MissingExtraError
 from hpo_bench.search import Job, Outcome, Search, Setup
-from hpo_bench.storage.records import outcome_at
+from hpo_bench.storage.records import jobs_of, outcome_at
 from hpo_bench.storage.studies import create_running, reopen
 
 if TYPE_CHECKING:  # HpBandSter is an extra, and takes seconds to import
@@ -117,7 +117,13 @@ class HpBandSterSearch(Search):
             if CONFIG_ID in trial.system_attrs:
                 self._trials[_config_id(trial)] = trial
         self._open = {key for key, trial in self._trials.items() if not trial.state.is_finished()}
+        self._unfinished = {key for key in self._open if _is_under_way(self._trials[key])}
         self._out: dict[int, Run] = {}
+
+    @property
+    def has_unfinished(self) -> bool:
+        """Whether configurations that were left in the middle are still to be handed out."""
+        return bool(self._unfinished)
 
     def prepare(self) -> None:
         """Import HpBandSter, which takes seconds."""
@@ -192,6 +198,7 @@ class HpBandSterSearch(Search):
         trial = reopen(self._study, stored)
         if stored.user_attrs["rung"] != run.rung:
             trial.set_user_attr("rung", run.rung)
+        self._unfinished.discard(run.config_id)
         self._out[stored.number] = run
         return Job(trial, dict(stored.params), until=run.budget)
 
@@ -219,6 +226,11 @@ class HpBandSterSearch(Search):
 def _config_id(trial: FrozenTrial) -> ConfigId:
     bracket, rung, place = trial.system_attrs[CONFIG_ID]
     return bracket, rung, place
+
+
+def _is_under_way(trial: FrozenTrial) -> bool:
+    """Whether it was handed out, for its first rung or another one, and has no result of that."""
+    return len(jobs_of(trial)) < 1 + int(trial.user_attrs["rung"])
 
 
 def _closing(trial: FrozenTrial, largest: int) -> tuple[TrialState, float | None]:

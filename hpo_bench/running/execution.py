@@ -191,7 +191,7 @@ class _Execution:
     def hand_out(self, search: Search, crew: Crew) -> str:
         """Give everybody who is free a job, while there may be another; say why there is none."""
         while len(self.under_way) < crew.size and not crew.holds_results:
-            if (ended := self.exhausted()) is not None:
+            if not search.has_unfinished and (ended := self.exhausted()) is not None:
                 return ended
             with self.clock.sampling():
                 job = search.ask()

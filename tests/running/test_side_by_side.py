@@ -9,6 +9,7 @@ from several import METHODS, SPACE, told, trials_of
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.running.execution import execute
 from hpo_bench.running.runs import Run
+from hpo_bench.storage import records
 from hpo_bench.storage.records import jobs_of
 
 
@@ -127,6 +128,31 @@ def test_a_batch_that_crashes_is_done_again(make_run, method, after):
     assert all(trial.state.is_finished() for trial in trials)
     spent = sum(job.epochs for trial in trials for job in jobs_of(trial))
     assert 36 <= spent < 36 + 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_was_under_way_when_a_limit_was_reached_is_finished(make_run, method, monkeypatch):
+    """Die between the record that reaches the target and that of the one beside it."""
+    run = make_run(method, batch_size=3, budget={"epochs": 99, "target": -1000.0})
+    write, has_reached = records.write, False
+
+    def die(trial, jobs, told):
+        nonlocal has_reached
+        if has_reached:
+            raise CrashError
+        write(trial, jobs, told)
+        has_reached = jobs[-1].fidelity == 3
+
+    monkeypatch.setattr(records, "write", die)
+    with pytest.raises(CrashError):
+        execute(run)
+    monkeypatch.setattr(records, "write", write)
+    begun = len(trials_of(run))
+    assert execute(run).finished == "target reached"
+    trials = trials_of(run)
+    assert len(trials) == begun
+    assert all(trial.state.is_finished() for trial in trials)
+    assert all(t.user_attrs["epochs"] == len(t.intermediate_values) > 0 for t in trials)
 
 
 @pytest.mark.parametrize("other", [{"workers_per_run": 2}, {"evaluation_timeout": 9.0}])
