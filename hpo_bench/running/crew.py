@@ -106,6 +106,7 @@ class Processes(Crew):
         self._post: Post | None = None
         self._timeout: float | None = None
         self._should_stop: Callable[[], bool] = lambda: False
+        self._earlier_seconds = 0.0
         self._members: list[_Member] = []
         self._deaths: Counter[int] = Counter()
         self._done: deque[tuple[int, Work | None]] = deque()
@@ -125,6 +126,7 @@ class Processes(Crew):
         self._timeout, self._should_stop = timeout, should_stop
         self._deaths.clear()
         self._done.clear()
+        self._earlier_seconds = 0.0
         idle = [member for member in self._members if member.task is None][:size]
         for member in self._members:
             if member not in idle:
@@ -183,8 +185,18 @@ class Processes(Crew):
         assert member.task is not None
         if work is not None:
             work.worker = member.name
+            work.earlier_seconds = self._uncounted(member.task, work)
         self._done.append((member.task.number, work))
         member.task = member.listener = None
+
+    def _uncounted(self, task: Task, work: Work) -> float:
+        """Seconds before the run was left: of what ran at the same time then, the longest."""
+        if self._deaths[task.number]:
+            return 0.0  # what its heir has found was saved while the clock of the run went on
+        longest = max(self._earlier_seconds, work.earlier_seconds)
+        more = longest - self._earlier_seconds
+        self._earlier_seconds = longest
+        return more
 
     def _give_up(self, member: _Member) -> None:
         silence = f"no sign of life for {self._timeout:g} s, the evaluation_timeout"

@@ -57,7 +57,8 @@ class Work:
     """Units of fidelity trained for this task, in whatever process."""
     train_seconds: float = 0.0
     earlier_seconds: float = 0.0
-    """The part of `train_seconds` spent in a process that is gone, known from its checkpoint."""
+    """The part of `train_seconds` spent before the run was left, which its clock has not counted;
+    known from the checkpoint."""
     simulated_seconds: float = 0.0
     """By how much the clock of the run is put forward: training that nobody waited for."""
     measurements: dict[str, float] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from hpo_bench.engines.base import attempt
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.running import execution
 from hpo_bench.running.checkpoints import Checkpoints
+from hpo_bench.running.clock import Clock
 from hpo_bench.running.crew import Processes
 from hpo_bench.running.execution import execute
 from hpo_bench.running.runs import Run
@@ -35,10 +36,14 @@ def make_run(toy_suite, tmp_path):
     def make(method="random", place="here", epochs=30, *, options=None, **changes):
         suite = toy_suite(
             methods=METHODS,
-            objective={"name": "toy:Curve", "options": options or {}},
             budget={"epochs": epochs},
             storage=f"sqlite:///{tmp_path / place}.db",
-            **{"space": SPACE, "workers_per_run": 2, **changes},
+            **{
+                "objective": {"name": "toy:Curve", "options": options or {}},
+                "space": SPACE,
+                "workers_per_run": 2,
+                **changes,
+            },
         )
         return Run(suite, method, 0, tmp_path / place)
 
@@ -112,6 +117,68 @@ def test_an_evaluation_that_starts_again_in_another_process_says_so(make_run, pr
 
     execute(run, processes=processes, notify=kill)
     assert ["restarted" in trial.user_attrs for trial in trials_of(run)] == [True, False]
+
+
+@pytest.fixture
+def clocked(monkeypatch):
+    """What the clocks of runs have counted as wall time."""
+    seconds = []
+    read = Clock.read
+
+    def noted(clock):
+        elapsed = read(clock)
+        seconds.append(elapsed["wall_seconds"])
+        return elapsed
+
+    monkeypatch.setattr(Clock, "read", noted)
+    return seconds
+
+
+def added_to(clocked, run):
+    """What a run has recorded as wall time beyond what its clocks have counted."""
+    jobs = [job for trial in trials_of(run) for job in jobs_of(trial)]
+    return sum(job.wall_seconds for job in jobs) - sum(clocked)
+
+
+def saved_seconds(run):
+    """What the checkpoints of a run say of the time that was spent on them."""
+    headers = [
+        path.read_bytes().partition(b"\n")[0]
+        for path in run.checkpoint_directory.rglob("trial-*.checkpoint")
+    ]
+    return [json.loads(header)["train_seconds"] for header in headers]
+
+
+def test_what_a_dead_process_has_trained_is_no_further_wall_time(make_run, clocked):
+    objective = {"name": "toy:Saving", "options": {"unit_seconds": 0.1, "epochs": 9}}
+    run = make_run(epochs=9, objective=objective, workers_per_run=1, evaluation_timeout=60.0)
+    reports = iter(range(1, 100))
+
+    def kill(_status):
+        if next(reports) == 6:
+            os.kill(saving._members[0].process.pid, signal.SIGKILL)
+
+    with Processes("saving") as saving:
+        execute(run, processes=saving, notify=kill)
+    (trial,) = trials_of(run)
+    assert "restarted" not in trial.user_attrs
+    assert trial.user_attrs["train_seconds"] >= 0.9
+    assert added_to(clocked, run) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_what_ran_side_by_side_before_a_stop_is_wall_time_once(make_run, processes, clocked):
+    run = make_run(epochs=60, options={"unit_seconds": 0.05, "epochs": 30})
+    units = []
+
+    def is_under_way():
+        return len(units) > 12
+
+    left = execute(run, processes=processes, notify=units.append, should_stop=is_under_way)
+    assert left.finished is None
+    saved = saved_seconds(run)
+    assert len(saved) == 2
+    assert execute(run, processes=processes).finished == "epochs spent"
+    assert added_to(clocked, run) == pytest.approx(max(saved))
 
 
 def test_an_evaluation_that_hangs_fails_and_the_run_goes_on(make_run, processes):

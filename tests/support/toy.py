@@ -1,6 +1,7 @@
 """A small objective with fidelity, for tests of everything around an objective."""
 
 import json
+import multiprocessing
 import os
 import random
 import time
@@ -11,6 +12,7 @@ from optuna.samplers import TPESampler
 from optuna.study import StudyDirection
 
 from hpo_bench.objectives import Evaluation, Objective
+from hpo_bench.running import evaluator
 from hpo_bench.spaces import Parameter, resolve
 
 if "TOY_CLOCK_BACK" in os.environ:
@@ -84,6 +86,14 @@ class Curve(Objective):
         climb = self.start(configuration)
         climb.fidelity = json.loads(checkpoint)["fidelity"]
         return climb
+
+
+class Saving(Curve):
+    """Saved after every unit of fidelity, where it is trained by a process of its own."""
+
+    def prepare(self):
+        if multiprocessing.parent_process() is not None:
+            evaluator.CHECKPOINT_SECONDS = 0.0
 
 
 class Keywords(TPESampler):
