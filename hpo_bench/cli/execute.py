@@ -183,22 +183,36 @@ def _execute(
 ) -> None:
     """Run suites; leave the program with a status of its own if that did not finish."""
     from hpo_bench.engines.coordinator import run_suites
-    from hpo_bench.storage.opening import open_existing
-    from hpo_bench.storage.studies import study_names
 
     out = make_console()
-    console = make_console(stderr=True)
-    report = run_suites(chosen, checkpoint_dir, console, wait=wait, address=address)
-    held = open_existing(
-        chosen[0].storage, patience=chosen[0].storage_patience, wait=not report.failures
+    report = run_suites(
+        chosen, checkpoint_dir, make_console(stderr=True), wait=wait, address=address
     )
-    for one in chosen:
-        if show and study_names(held, one.name):
-            print_results(held, one.name, Format.TABLE, out)
     for why in report.taken.values():
         out.print(f"Left to others: {why}", highlight=False, markup=False)
-    if report.unfinished or (wait and report.taken):
-        out.print(f"Stopped: {len(report.unfinished)} runs left. The same command goes on.")
+    left = len(report.unfinished) + (len(report.taken) if wait else 0)
+    if left:
+        out.print(f"Stopped: {left} runs left. The same command goes on.", highlight=False)
+    # What became of the runs is said by now: whether the storage still answers changes nothing.
+    if show:
+        _show_results(chosen, wait=not report.is_outage)
+    if left and not report.is_outage:
         raise typer.Exit(130)
     if report.failures:
         raise typer.Exit(1)
+
+
+def _show_results(chosen: list[Suite], *, wait: bool) -> None:
+    from hpo_bench.storage.opening import open_existing
+    from hpo_bench.storage.outages import OutageError
+    from hpo_bench.storage.studies import study_names
+
+    first = chosen[0]
+    try:
+        held = open_existing(first.storage, patience=first.storage_patience, wait=wait)
+        for one in chosen:
+            if study_names(held, one.name):
+                print_results(held, one.name, Format.TABLE, make_console())
+    except (InputError, OutageError) as error:
+        told = f"The results cannot be shown: {error}"
+        make_console(stderr=True).print(told, style="yellow", highlight=False, markup=False)

@@ -38,11 +38,13 @@ class Report:
     """What became of all runs."""
 
     unfinished: list[Run]
-    """Left in the middle, because of a stop; executing them again goes on."""
+    """Left in the middle or not begun, because of a stop or an outage; executing them goes on."""
     failures: dict[str, str]
     """Study name -> why its run could not go on."""
     taken: dict[str, str]
     """Study name -> who works on it, not known to have finished it."""
+    is_outage: bool = False
+    """Patience with the storage has ended, and no further run was begun."""
 
 
 def attempt(run: Run, **how: Any) -> tuple[str, Any]:
@@ -83,6 +85,7 @@ class Books:
         self._failures: dict[str, str] = {}
         self._with_others: deque[tuple[float, Run, str]] = deque()  # until when, and why
         self._has_said_that_it_waits = False
+        self._is_outage = False
 
     def end(self, run: Run, kind: str, content: Any) -> None:
         """Enter what became of an attempt."""
@@ -90,6 +93,7 @@ class Books:
             self._failures[run.study_name] = content
             self._watcher.notice(f"{run.study_name} failed: {content}")
             if kind == "outage":
+                self.leave(run)
                 self._leave_the_rest()
         elif kind in ("taken", "lost"):
             self._with_others.append((time.monotonic() + RETRY_SECONDS, run, content))
@@ -109,9 +113,19 @@ class Books:
         self._left += self.pending
         self.pending.clear()
         self._wait = False
+        self._is_outage = True
+
+    def put_back(self, run: Run) -> None:
+        """Let somebody else go on with a run at once, unless nothing more is begun."""
+        if self._is_outage:
+            self.leave(run)
+        else:
+            self.pending.appendleft(run)
 
     def try_again(self) -> None:
-        """Let the runs of others be tried again, when it is time."""
+        """Let the runs of others be tried again, when it is time, unless nothing more is begun."""
+        if self._is_outage:
+            return
         while self._with_others and self._with_others[0][0] <= time.monotonic():
             self.pending.append(self._with_others.popleft()[1])
 
@@ -133,7 +147,7 @@ class Books:
     def report(self) -> Report:
         """Close the books."""
         taken = {run.study_name: why for _, run, why in self._with_others}
-        return Report([*self._left, *self.pending], self._failures, taken)
+        return Report([*self._left, *self.pending], self._failures, taken, self._is_outage)
 
 
 @contextmanager

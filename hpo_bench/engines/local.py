@@ -165,7 +165,7 @@ class _Pool:
             self._watcher.notice(f"{died}: another one goes on with it")
             # Twice may be chance; or it is the training, which then is not to take the run along.
             is_suspect = self._deaths[run.study_name] == MAX_DEATHS - 1
-            self._books.pending.appendleft(replace(run, apart=True) if is_suspect else run)
+            self._books.put_back(replace(run, apart=True) if is_suspect else run)
 
 
 def _work(connection: Connection[Any, Any], name: str) -> None:
