@@ -11,8 +11,8 @@ from hpo_bench.engines import local, ray
 from hpo_bench.engines.base import Report
 from hpo_bench.engines.progress import ProgressDisplay
 from hpo_bench.objectives import Objective
-from hpo_bench.running.checkpoints import default_directory, make_directory
-from hpo_bench.running.runs import runs_of
+from hpo_bench.running.checkpoints import default_directory, make_directory, remove_if_empty
+from hpo_bench.running.runs import Run, runs_of
 from hpo_bench.running.studies import check_unchanged
 from hpo_bench.storage.opening import close, open_storage
 from hpo_bench.storage.studies import all_study_names
@@ -61,12 +61,26 @@ def run_suites(
         for notice in told:
             text = notice if len(suites) == 1 else f"{name}: {notice}"
             console.print(f"note: {text}", style="yellow", highlight=False, markup=False)
+    try:
+        return _execute(runs, suites[0], objectives[0], console, wait=wait, address=address)
+    finally:
+        if checkpoint_directory is None:
+            remove_if_empty(directory)
+
+
+def _execute(
+    runs: Sequence[Run],
+    suite: Suite,
+    objective: Objective,
+    console: Console,
+    *,
+    wait: bool,
+    address: str | None,
+) -> Report:
     with ProgressDisplay(runs, console) as display:
-        if suites[0].engine == "ray":
-            workers = suites[0].n_workers
-            return ray.execute_all(runs, workers, display, address=address, wait=wait)
-        at_once = _runs_at_once(suites[0], objectives[0])
-        return local.execute_all(runs, at_once, display, wait=wait)
+        if suite.engine == "ray":
+            return ray.execute_all(runs, suite.n_workers, display, address=address, wait=wait)
+        return local.execute_all(runs, _runs_at_once(suite, objective), display, wait=wait)
 
 
 def _runs_at_once(suite: Suite, objective: Objective) -> int:

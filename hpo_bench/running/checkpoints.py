@@ -33,6 +33,10 @@ def default_directory(storage_url: str) -> Path:
     return Path("hpo-bench.checkpoints") if file is None else Path(f"{file}.checkpoints")
 
 
+_TRIES = 100
+"""To make a directory while runs that end remove its parents, of which there are a few at most."""
+
+
 def make_directory(directory: Path) -> None:
     """Make a directory for checkpoints, if need be.
 
@@ -40,14 +44,32 @@ def make_directory(directory: Path) -> None:
         HpoBenchError: It cannot be made or written.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if not os.access(directory, os.W_OK):
+        _make(directory)
+        if directory.exists() and not os.access(directory, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise HpoBenchError(
             f"checkpoints cannot be written to {directory}: {error.strerror}; "
             "give another directory with --checkpoint-dir"
         ) from None
+
+
+def remove_if_empty(directory: Path) -> None:
+    """Remove a directory that holds no checkpoint any more."""
+    with suppress(OSError):
+        directory.rmdir()
+
+
+def _make(directory: Path) -> None:
+    for left in reversed(range(_TRIES)):
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except (FileNotFoundError, FileExistsError):
+            # A run that has ended may have removed a parent in the meantime, which was empty.
+            if not left or directory.exists():
+                raise
+        else:
+            return
 
 
 class Checkpoints:
@@ -67,7 +89,7 @@ class Checkpoints:
     ) -> None:
         self.directory = directory / study_name / run_id
         self._patience = Patience(str(directory), patience, "there is no room for a checkpoint")
-        self._parents = list(self.directory.parents)[: study_name.count("/") + 2]
+        self._parents = list(self.directory.parents)[: study_name.count("/") + 1]
 
     def prepare(self) -> None:
         """Make the directory.
@@ -126,7 +148,10 @@ class Checkpoints:
         return next(self.directory.glob("trial-*.checkpoint"), None) is None
 
     def remove(self) -> None:
-        """Remove all of them, and the directories that are empty then: the run is finished."""
+        """Remove all of them, and what is empty then of the directory's folders: the run is over.
+
+        The directory itself, which whoever gave it may have made, is left.
+        """
         shutil.rmtree(self.directory, ignore_errors=True)
         with suppress(OSError):
             for parent in self._parents:

@@ -1,4 +1,6 @@
 import errno
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -82,7 +84,28 @@ def test_removing_the_last_ones_leaves_no_empty_directories(tmp_path):
     one.remove()
     assert [path.name for path in (tmp_path / "c" / "suite").iterdir()] == ["b"]
     other.remove()
-    assert list(tmp_path.iterdir()) == []
+    # That one may be the user's, and whoever begins a run needs it.
+    assert list((tmp_path / "c").iterdir()) == []
+
+
+def test_runs_that_end_do_not_hinder_runs_that_begin(tmp_path):
+    """Their directories have parents in common, which are removed when they are empty."""
+
+    def come_and_go(run):
+        for number in range(200):
+            made = Checkpoints(tmp_path / "c", "suite/random/seed-00", f"{run}-{number}")
+            made.prepare()
+            assert made.directory.is_dir()
+            made.remove()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(come_and_go, range(4)))
+    finally:
+        sys.setswitchinterval(before)
+    assert list((tmp_path / "c").iterdir()) == []
 
 
 def test_they_stand_beside_the_database():
