@@ -41,6 +41,8 @@ def check_output(path: Path) -> None:
 def recording(suite: Suite, *, cpu_time: bool = False) -> Suite:
     """Make the suite that records another one: its grid, each point once for every seed.
 
+    A pruner of the grid is left out: what it stops would be missing in the table.
+
     Args:
         suite: What to record.
         cpu_time: Record CPU seconds instead of those on the wall.
@@ -62,12 +64,13 @@ def recording(suite: Suite, *, cpu_time: bool = False) -> Suite:
     points = suite.build_search(grids[0], setup).n_configurations
     assert points is not None
     spec = suite.objective
+    whole = suite.methods[grids[0]].model_copy(update={"pruner": None, "pruner_options": {}})
     options = {"of": spec.name, "cpu_time": cpu_time, **spec.options}
     made = suite.model_copy(
         update={
             "name": f"{suite.name}-recording",
             "objective": ObjectiveSpec(name=_RECORDER, options=options),
-            "methods": {grids[0]: suite.methods[grids[0]]},
+            "methods": {grids[0]: whole},
             "budget": Budget(evaluations=points),
             "confirm": 0,
         }

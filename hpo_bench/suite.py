@@ -300,20 +300,25 @@ def shipped() -> dict[str, str]:
     return {name.removesuffix(".toml"): texts[name] for name in sorted(texts)}
 
 
-def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Suite:
+def load(
+    name_or_path: str,
+    overrides: Mapping[str, Any] | None = None,
+    only: Sequence[str] | None = None,
+) -> Suite:
     """Read a suite with one objective: one that is shipped, by name, or a TOML file.
 
     Args:
         name_or_path: `quickstart`, or a path that ends in `.toml`.
         overrides: Dotted key -> value, laid over what the file says.
+        only: Name of the objective to take; None where it has but one.
 
     Raises:
         HpoBenchError: No such suite, no valid TOML, or a setting that cannot be used.
     """
-    suites = load_all(name_or_path, overrides)
+    suites = load_all(name_or_path, overrides, only)
     if len(suites) > 1:
         names = [suite.name for suite in suites]
-        raise InputError("objectives", names, "expected one of them alone")
+        raise InputError("objectives", names, "expected one of them alone: --objectives NAME")
     return suites[0]
 
 

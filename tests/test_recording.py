@@ -146,6 +146,31 @@ def test_cpu_time_leaves_out_waiting(file, tmp_path):
     assert 0 < sum(seconds) / len(seconds) < 0.04
 
 
+def test_a_grid_that_prunes_is_recorded_whole(file, tmp_path):
+    pruner = 'method = "grid"\npruner = "optuna.pruners:ThresholdPruner"'
+    pruning = f"{pruner}\npruner_options = {{ lower = 1e6 }}"
+    result = record(file(**{'method = "grid"': pruning}), tmp_path / "t.csv")
+    assert result.exit_code == 0, result.output
+    assert "36 rows" in result.output
+    assert Table(tmp_path / "t.csv").trainings.values.shape == (6, 2, 3)
+
+
+def test_one_of_several_objectives_is_recorded(file, tmp_path):
+    several = file(
+        **{
+            "objective = {": "objectives.a = {",
+            "budget =": 'objectives.b.name = "toy:Curve"\nbudget =',
+        }
+    )
+    refused = record(several, tmp_path / "t.csv")
+    assert "curves.a" in str(refused.exception)
+    assert "--objectives NAME" in str(refused.exception)
+    result = record(several, tmp_path / "t.csv", "--objectives", "a", "--seeds", "3")
+    assert result.exit_code == 0, result.output
+    assert "18 rows" in result.output
+    assert read(tmp_path / "t.csv")[0].name == "curves.a"
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

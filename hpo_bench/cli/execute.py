@@ -137,6 +137,7 @@ def record(
         Path,
         typer.Option(metavar="TABLE", help="File to write: .csv, .csv.gz or .parquet."),
     ],
+    objectives: ObjectivesOption = None,
     seeds: SeedsOption = None,
     storage: OtherStorageOption = None,
     workers: WorkersOption = None,
@@ -155,7 +156,9 @@ def record(
     from hpo_bench import recording
 
     recording.check_output(output)
-    chosen = suite.load(name, overlay(settings, seeds, storage, workers, data_dir))
+    overrides = overlay(settings, seeds, storage, workers, data_dir)
+    only = None if objectives is None else objectives.split(",")
+    chosen = suite.load(name, overrides, only)
     made = recording.recording(chosen, cpu_time=cpu_time)
     _execute([made], checkpoint_dir)
     rows = recording.export(made, output)
