@@ -175,8 +175,8 @@ def test_a_database_of_another_version_is_refused_and_left_alone(
     process = command.start()
     seconds = command.seconds_to_the_next_unit(process)
     wait(process)
-    age = "older" if revision == "v2.6.0.a" else "newer"
-    fault = f"a database of an {age} Optuna; put right"
+    age = "an older" if revision == "v2.6.0.a" else "a newer"
+    fault = f"a database of {age} Optuna; put right"
     survived(fault, command, undisturbed.evaluations, seconds=seconds)
 
 
