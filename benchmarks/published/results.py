@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import lzma
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
-from shutil import copyfile
 
 from hpo_bench.analysis.measures import measure_name
 from hpo_bench.analysis.summary import Summary, summarise
@@ -21,35 +17,11 @@ from hpo_bench.storage.studies import members
 
 from .pages import ROOT
 
-KEPT = ("lenet5-cifar10-small", "lenet5-cifar10-training")
-"""Suites that were trained; the storage of both stands beside this file."""
+SUITES = ("lenet5-cifar10-table", "tables")
 
-REPLAYED = ("lenet5-cifar10-table", "tables")
-"""Suites that are run again whenever their results are asked for."""
-
-STORAGE = Path(__file__).with_name("results.db.xz")
 PICTURES = ROOT / "docs" / "results"
 
 _COLUMNS = ("method", "accuracy", "evals", "epochs", "wall s")
-
-
-def keep(storage: Path) -> Path:
-    """Compress a storage into the one that is published."""
-    copy = STORAGE.with_suffix("")
-    copyfile(storage, copy)
-    with closing(sqlite3.connect(copy)) as database:
-        database.execute("PRAGMA journal_mode = DELETE")
-        database.execute("VACUUM")
-    STORAGE.write_bytes(lzma.compress(copy.read_bytes(), preset=9))
-    copy.unlink()
-    return STORAGE
-
-
-def kept_storage(directory: Path) -> str:
-    """Unpack the storage of what was trained; give its URL."""
-    path = directory / "results.db"
-    path.write_bytes(lzma.decompress(STORAGE.read_bytes()))
-    return f"sqlite:///{path}"
 
 
 def replay(suite: str, directory: Path) -> str:
@@ -65,7 +37,8 @@ def blocks(suite: str, storage: str) -> dict[str, str]:
     opened = open_existing(storage)
     found = [summarise(opened, name) for name in members(opened, suite)]
     made = _across(found) if len(found) > 1 else _alone(found[0])
-    return {f"{suite} {name}": text for name, text in made.items()}
+    # Of several objectives, it is their own names that tell them apart.
+    return {f"{suite} {name}": text.replace(f"{suite}.", "") for name, text in made.items()}
 
 
 def _alone(found: Summary) -> dict[str, str]:

@@ -68,7 +68,7 @@ def test_its_space_is_the_recorded_levels_by_index_and_what_has_one_is_not_searc
 def test_its_card_and_hash_say_what_it_is(path):
     described = Table(path).describe()
     assert described == {
-        "data": "recorded trainings 'toy', trained on toys",
+        "data": "recorded trainings 'toy'; trained on toys",
         "train_size": 100,
         "data_sha256": "c0ffee",
         "table_sha256": read(path)[2],
@@ -336,7 +336,7 @@ def test_a_recorded_failure_fails_where_it_did(tmp_path):
 def test_results_say_what_was_replayed(csv, tmp_path):
     run_on(csv, tmp_path)
     result = collect(open_storage(f"sqlite:///{tmp_path / 'replay.db'}"), "replay")
-    assert result.data["data"] == "recorded trainings 'toy', trained on toys"
+    assert result.data["data"] == "recorded trainings 'toy'; trained on toys"
     assert json.dumps(result.data)
     assert result.runs[0].test is not None
 
@@ -349,7 +349,7 @@ def test_another_table_under_the_same_name_is_refused(csv, tmp_path):
 
 
 def test_a_shipped_table_is_found_by_its_name_and_is_whole():
-    assert list(shipped()) == ["lenet5-shapes"]
+    assert sorted(shipped()) == ["lenet5-cifar10-table", "lenet5-shapes"]
     table = Table("lenet5-shapes", clock="simulated")
     assert table.trainings.values.shape == (48, 3, 9)
     assert table.metric_name == "validation accuracy"
@@ -360,3 +360,21 @@ def test_a_shipped_table_is_found_by_its_name_and_is_whole():
     assert values[-1] > values[0] > 0.1
     assert 0.5 < measured["test_accuracy"] <= 1
     assert table.search_space.keys() == {"c1", "c3", "c5"}
+
+
+def test_the_shipped_table_of_cifar10_is_whole_and_says_what_it_is():
+    table = Table("lenet5-cifar10-table", clock="simulated")
+    assert table.trainings.values.shape == (256, 3, 9)
+    assert "CIFAR-10 (JPEG copies)" in table.describe()["data"]
+    levels = table.trainings.levels
+    assert levels["c1"] == [3, 6, 12, 24]
+    default = table.default
+    assert {name: levels[name][place] for name, place in default.items()} == {
+        "c1": 6,
+        "c3": 16,
+        "c5": 120,
+        "f6": 84,
+    }
+    values, measured = curve(table, default)
+    assert 0.2 < values[0] < values[-1] < 0.7
+    assert 0.2 < measured["test_accuracy"] < 0.7

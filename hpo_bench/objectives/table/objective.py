@@ -131,9 +131,10 @@ class Table(Replay):
         card = recording.card
         data = {**card.data}
         trained_on = data.pop("data", None)
-        of = "" if trained_on is None else f", trained on {trained_on}"
+        what = f": {card.description}" if card.description else ""
+        of = "" if trained_on is None else f"; trained on {trained_on}"
         return {
-            "data": f"recorded trainings {card.name!r}{of}",
+            "data": f"recorded trainings {card.name!r}{what}{of}",
             **data,
             "table_sha256": recording.sha256,
             "recorded_configurations": len(recording.trainings.rows),
