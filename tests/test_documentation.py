@@ -157,3 +157,12 @@ def test_blocks_are_found_and_run():
 def test_every_shipped_suite_is_listed():
     text = (ROOT / "README.md").read_text()
     assert all(f"| `{name}` |" in text for name in suite.shipped())
+
+
+def test_results_that_stand_on_several_pages_are_the_same():
+    made = re.compile(r"<!-- made: ([^\n]+) -->\n(.*?)<!-- end -->", re.DOTALL)
+    shown = [dict(made.findall(page.read_text())) for page in PAGES]
+    readme, results = (blocks for blocks in shown if blocks)
+    assert readme.keys() <= results.keys()
+    assert all(results[name] == text for name, text in readme.items())
+    assert all(text.strip() for text in results.values())
