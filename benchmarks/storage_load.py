@@ -121,7 +121,7 @@ def opened(url: str) -> Any:
     """Open a storage, or the proxy of one."""
     if url.startswith(GRPC):
         return optuna.storages.GrpcStorageProxy(host="127.0.0.1", port=int(url[len(GRPC) :]))
-    return open_storage(url)
+    return open_storage(url, wait=True)  # as the workers of a run do
 
 
 def meet(all_of_them: Barrier) -> None:

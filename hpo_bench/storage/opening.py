@@ -138,7 +138,8 @@ def _engine_options(url: sqlalchemy.URL) -> dict[str, Any]:
     if url.get_driver_name() not in ("psycopg", "psycopg2"):
         return {"pool_pre_ping": True}
     given = {name: value for name, value in _LIBPQ.items() if name not in url.query}
-    return {"pool_pre_ping": True, "connect_args": given}
+    # One connection is kept, others are closed after use: a server has a hundred, for all workers.
+    return {"pool_pre_ping": True, "pool_size": 1, "connect_args": given}
 
 
 def metered(inner: BaseStorage, patience: Patience | None = None) -> MeteredStorage:
