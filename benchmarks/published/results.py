@@ -68,7 +68,7 @@ def _narrow(table: Table) -> Table:
     places = [
         place
         for place, heading in enumerate(table.headings)
-        if any(heading.startswith(name) or name in heading for name in _COLUMNS)
+        if any(name in heading for name in _COLUMNS)
     ]
     rows = [[row[place] for place in places] for row in table.rows]
     return Table([table.headings[place] for place in places], rows)

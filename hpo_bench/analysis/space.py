@@ -37,7 +37,7 @@ def importances(histories: Sequence[History]) -> Importances | None:
     Source: Watanabe, Bansal and Hutter 2023, "PED-ANOVA", as Optuna has it.
     """
     usual = [history for history in histories if budget_factor(history) == 1]
-    for source, runs in (("random search", plain_random(usual)), ("all methods", usual)):
+    for source, runs in (("random search", plain_random(histories)), ("all methods", usual)):
         trials = _trials(runs)
         if len(trials) >= MIN_EVALUATIONS and len(trials[0].params) > 1:
             study = optuna.create_study(direction="maximize" if runs[0].maximise else "minimize")
