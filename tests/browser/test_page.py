@@ -25,7 +25,12 @@ pytestmark = pytest.mark.skipif(
 VIEWS = {
     "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 800}},
     "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 800}},
-    "narrow": {"color_scheme": "light", "viewport": {"width": 390, "height": 800}},
+    "narrow": {
+        "color_scheme": "light",
+        "viewport": {"width": 390, "height": 800},
+        "has_touch": True,
+        "is_mobile": True,
+    },
 }
 
 
@@ -115,6 +120,13 @@ def test_the_legend_hides_a_method(page):
     picture.locator(".legendtoggle").first.click()
     opened.wait_for_function(f"({visible})() < {before}")
     assert opened.evaluate(visible) == before - 3  # the median and both edges of the band
+
+
+def test_a_finger_meets_no_bar_over_the_legend(page):
+    opened = page(view="narrow")
+    assert opened.locator("#plot-0-curve-epochs .legendtoggle").count() > 0
+    assert opened.locator(".modebar").count() == 0
+    assert page(view="light").locator(".modebar").count() > 0
 
 
 def test_the_theme_can_be_changed_and_changed_back(page):

@@ -2,7 +2,9 @@
 const plots = [...document.querySelectorAll(".plot")];
 const root = document.documentElement;
 const config = {
-  responsive: true, displaylogo: false, displayModeBar: "hover",
+  responsive: true, displaylogo: false,
+  // Where nothing hovers, the bar would stay, and lie over the legend.
+  displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false,
   modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
 };
 
