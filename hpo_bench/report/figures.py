@@ -43,7 +43,7 @@ def curves(summary: Summary, on: Iterable[str] = AXES) -> list[Figure]:
             caption=f"Best {summary.metric} so far by {AXES[axis]}: median over runs, and a band "
             "from the first to the third quartile.",
             traces=[trace for made in found for trace in _curve(made, style[made.method])],
-            layout=axes(AXES[axis], f"best {summary.metric} so far"),
+            layout=_by_cost(found, AXES[axis], f"best {summary.metric} so far"),
         )
         for axis in on
         if (found := summary.curves[axis])
@@ -329,6 +329,25 @@ def _diagonal(traces: Sequence[Trace]) -> Trace:
 def axes(x: str, y: str) -> dict[str, Any]:
     """Lay out a picture with two titled axes."""
     return {"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}, "height": 380}
+
+
+def log_axis(low: float, high: float) -> dict[str, Any]:
+    """Lay out a logarithmic axis between two numbers above 0."""
+    # By itself Plotly writes a lone 2 for 2, 20 and 200 on such an axis.
+    ticks = [m * 10.0**e for e in range(-12, 13) for m in (1, 2, 5)]
+    shown = [tick for tick in ticks if low <= tick <= high]
+    if len(shown) > 8:
+        shown = [10.0**e for e in range(-12, 13) if low <= 10.0**e <= high]
+    return {"type": "log", "tickvals": shown, "ticktext": [f"{tick:g}" for tick in shown]}
+
+
+def _by_cost(found: Sequence[Curve], x: str, y: str) -> dict[str, Any]:
+    """Lay out curves so that their beginnings and their ends can both be read."""
+    layout = axes(x, y)
+    low, high = min(made.x[0] for made in found), max(made.x[-1] for made in found)
+    if low > 0 and high > 3 * low:
+        layout["xaxis"] |= log_axis(low, high)
+    return layout
 
 
 def named_rows(x: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from optuna.distributions import (
 )
 
 from hpo_bench.analysis.summary import Summary
-from hpo_bench.report.figures import COLOURS, axes, named_rows, styles
+from hpo_bench.report.figures import COLOURS, axes, log_axis, named_rows, styles
 from hpo_bench.report.parts import Figure
 
 Point = tuple[str, dict[str, Any], float]
@@ -194,14 +194,8 @@ def _dimension(name: str, dist: BaseDistribution, values: Sequence[Any]) -> dict
 def _scale(dist: BaseDistribution) -> dict[str, Any]:
     if isinstance(dist, CategoricalDistribution):
         return {"type": "category"}
-    if (ends := _log_range(dist)) is None:
-        return {}
-    # By itself Plotly writes a lone 2 for 2, 20 and 200 on such an axis.
-    ticks = [m * 10.0**e for e in range(-12, 13) for m in (1, 2, 5)]
-    shown = [tick for tick in ticks if ends[0] <= tick <= ends[1]]
-    if len(shown) > 8:
-        shown = [10.0**e for e in range(-12, 13) if ends[0] <= 10.0**e <= ends[1]]
-    return {"type": "log", "tickvals": shown, "ticktext": [f"{tick:g}" for tick in shown]}
+    ends = _log_range(dist)
+    return log_axis(*ends) if ends else {}
 
 
 def _log_range(dist: BaseDistribution) -> tuple[float, float] | None:

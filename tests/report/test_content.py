@@ -59,6 +59,23 @@ def test_every_picture_is_one_that_plotly_takes(storage):
         json.dumps(picture.traces, allow_nan=False)
 
 
+@pytest.mark.parametrize(
+    ("axis", "values", "scale", "ticks"),
+    [
+        ("epochs", 8, "log", ["1", "2", "5"]),
+        ("evaluations", 120, "log", ["1", "2", "5", "10", "20", "50", "100"]),
+        ("evaluations", 3, None, None),  # too short to be stretched
+        ("train_seconds", 8, None, None),  # trainings that take no time have no logarithm
+    ],
+)
+def test_what_was_spent_is_drawn_from_the_first_to_the_last(storage, axis, values, scale, ticks):
+    found = [0.5 + 0.001 * n for n in range(values)]
+    write_run(storage, found, seconds=0.0)
+    drawn = figures_of(sections_of(storage))[f"curve-{axis}"].layout["xaxis"]
+    assert drawn.get("type") == scale
+    assert drawn.get("ticktext") == ticks
+
+
 def test_pictures_show_the_numbers_of_the_tables(storage):
     write_suite(storage)
     sections = sections_of(storage)

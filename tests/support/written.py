@@ -47,6 +47,7 @@ def write_run(
     metric="validation accuracy",
     direction="maximize",
     attributes=None,
+    seconds=1.0,
 ):
     """Write a study of full evaluations of three epochs; None for one that failed."""
     study = optuna.create_study(
@@ -79,7 +80,7 @@ def write_run(
         study.set_user_attr(name, value)
     rng = np.random.default_rng(seed)
     for place, value in enumerate(values):
-        entry = job(value, epochs=3, ended=float(place))
+        entry = job(value, epochs=3, seconds=seconds, ended=float(place))
         attrs = {"jobs": [asdict(entry)], "worker": "main"}
         if tests is not None and value is not None:
             attrs["test_accuracy"] = tests[place]

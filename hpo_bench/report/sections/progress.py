@@ -16,9 +16,10 @@ def anytime(summary: Summary, axes: Iterable[str]) -> Section:
     if not curves:
         return Section("Anytime curves")
     note = (
-        "How good the best configuration is by the time that something has been spent: median over "
-        "runs, band between the quartiles. A curve begins where every run of the method that finds "
-        "anything has an incumbent; a run that has ended keeps its own."
+        "How good the best configuration is by the time that something has been spent (on a "
+        "logarithmic scale): median over runs, band between the quartiles. A curve begins where "
+        "every run of the method that finds anything has an incumbent; a run that has ended keeps "
+        "its own."
     )
     return Section("Anytime curves", [note, *curves])
 
