@@ -13,9 +13,22 @@ from latex2mathml.converter import convert
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
+from hpo_bench import plugins
 from hpo_bench.budget import Budget
 from hpo_bench.cli import app
+from hpo_bench.objectives.lenet5 import PARAMETERS, SPACES
+from hpo_bench.spaces import to_table
 from hpo_bench.suite import MethodSpec, ObjectiveSpec, Suite
+
+
+def _named(group):
+    """What the package's own names in suites stand for, as it is imported."""
+    own = [one for one in plugins.installed(group) if one.distribution.startswith("hpo-bench ")]
+    return {one.name: one.path.replace(":", ".") for one in own}
+
+
+OBJECTIVES = _named(plugins.OBJECTIVES)
+METHODS = _named(plugins.METHODS)
 
 PYTHON = {
     "Samplers": [
@@ -25,11 +38,13 @@ PYTHON = {
         "samplers.BOHBSampler",
     ],
     "Objectives": [
-        "hpo_bench.objectives.base.Objective",
-        "hpo_bench.objectives.base.Evaluation",
-        "hpo_bench.objectives.lenet5.objective.LeNet5",
+        "hpo_bench.objectives.Objective",
+        "hpo_bench.objectives.Evaluation",
+        *OBJECTIVES.values(),
     ],
     "Methods": [
+        METHODS["grid"],
+        METHODS["bohb"],
         "hpo_bench.search.Search",
         "hpo_bench.search.Setup",
         "hpo_bench.search.Job",
@@ -43,13 +58,19 @@ PYTHON = {
         "hpo_bench.running.execution.execute",
     ],
     "Conformance": [
-        "hpo_bench.conformance.candidate",
-        "hpo_bench.conformance.examine",
+        "hpo_bench.conformance",
         "hpo_bench.conformance.Method",
         "hpo_bench.conformance.ObjectiveType",
+        "hpo_bench.conformance.candidate",
+        "hpo_bench.conformance.check",
         "hpo_bench.conformance.Finding",
+        "hpo_bench.conformance.Verdict",
     ],
-    "Errors": ["hpo_bench.errors"],
+    "Errors": [
+        "hpo_bench.errors.HpoBenchError",
+        "hpo_bench.errors.InputError",
+        "hpo_bench.errors.MissingExtraError",
+    ],
 }
 
 
@@ -121,8 +142,41 @@ def suite_page():
         '| `{ choices = ["relu", "tanh"] }` | one of them |',
         "\n## `[objectives.NAME]`\n",
         "Instead of `[objective]`, for several: tables of the same keys.",
+        "\n## What comes with the package\n",
+        "Objectives, and where their `options` stand; `seed` and `space` are the suite's own:\n",
+        *(f"- `{name}`: [{path}](python.md#{path})" for name, path in OBJECTIVES.items()),
+        "\nMethods, and where their `options` stand:\n",
+        *(f"- `{name}`: [{path}](python.md#{path})" for name, path in METHODS.items()),
+        "\n## What `lenet5` can search\n",
+        _told_of_parameters(),
+        *_parameters(),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _told_of_parameters():
+    return griffe.load("hpo_bench.objectives.lenet5.objective.PARAMETERS").docstring.value
+
+
+def _parameters():
+    """The hyperparameters of LeNet5, with the two spaces that have a name."""
+    yield '\n`space = "widths"` is the default.\n'
+    yield '| name | default | what is legal | in `"widths"` | in `"full"` |'
+    yield "| :--- | :--- | :--- | :--- | :--- |"
+    for name, parameter in PARAMETERS.items():
+        spaces = (_written(SPACES[space].get(name)) for space in ("widths", "full"))
+        legal = _written(to_table(parameter.legal))
+        yield f"| `{name}` | {_written(parameter.default)} | {legal} | {' | '.join(spaces)} |"
+
+
+def _written(value):
+    """A value as it stands in TOML."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        inside = ", ".join(f"{k} = {json.dumps(v)}" for k, v in value.items())
+        return f"`{{ {inside} }}`"
+    return f"`{json.dumps(value)}`"
 
 
 def _told(model):
@@ -156,8 +210,9 @@ def command_page():
         own = typer.Context(command, info_name=f"hpo-bench {name}")
         usage = " ".join(command.collect_usage_pieces(own))
         parts += [f"\n## {name}\n", command.help, f"\n```text\nhpo-bench {name} {usage}\n```\n"]
-        rows = [_row(parameter, own) for parameter in command.params if not parameter.hidden]
-        parts += ["| parameter | meaning | default |", "| :--- | :--- | :--- |", *rows, ""]
+        rows = [_row(p, own) for p in command.params if not p.hidden and p.name != "help"]
+        if rows:
+            parts += ["| parameter | meaning | default |", "| :--- | :--- | :--- |", *rows, ""]
         epilog = (command.epilog or "").replace("\\n", "")
         lines = [line.strip() for line in epilog.splitlines() if line.strip()]
         parts += ["\n```text", *lines, "```"]
@@ -178,5 +233,11 @@ def python_page():
     """What may be imported, from its docstrings."""
     parts = ["# Python", "What other packages may build on. Everything else may change."]
     for title, names in PYTHON.items():
-        parts += [f"\n## {title}\n", *(f"\n::: {name}\n" for name in names)]
+        parts += [f"\n## {title}\n", *(f"\n::: {name}\n{_options(name)}" for name in names)]
     return "\n".join(parts)
+
+
+def _options(name):
+    """Of what a suite builds only its arguments: it has the members of what it derives from."""
+    told = "    options: { members: [], show_bases: false }\n"
+    return told if name in {*OBJECTIVES.values(), "hpo_bench.conformance"} else ""

@@ -17,7 +17,9 @@ class Setup:
     study: optuna.Study
     """Where its trials stand; on resume it already holds some."""
     space: Space
+    """What is searched: name -> Optuna distribution."""
     seed: int
+    """The run's."""
     max_fidelity: int
     """The fidelity of a full evaluation, in epochs."""
 
@@ -27,7 +29,9 @@ class Job:
     """Take one configuration to one fidelity."""
 
     trial: optuna.Trial
+    """Where it is recorded; RUNNING until `tell` settles it."""
     configuration: Configuration
+    """What is evaluated: name -> value."""
     until: int
     """Fidelity to reach, in epochs; a job for a configuration seen before continues it."""
 

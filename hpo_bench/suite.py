@@ -39,6 +39,7 @@ class ObjectiveSpec(_Table):
     name: str
     """An entry point of `hpo_bench.objectives`, or an import path `module:object`."""
     options: dict[str, Any] = {}
+    """Its own keyword arguments, which the Python reference lists."""
 
 
 class MethodSpec(_Table):
@@ -49,9 +50,11 @@ class MethodSpec(_Table):
     sampler: str | None = None
     """Import path of any Optuna sampler, `module:object`."""
     options: dict[str, Any] = {}
+    """The method's or the sampler's own keyword arguments; not `seed`, which is the run's."""
     pruner: str | None = None
     """Import path of an Optuna pruner, `module:object`."""
     pruner_options: dict[str, Any] = {}
+    """The pruner's own keyword arguments."""
     budget_factor: Annotated[int, Field(ge=1)] = 1
     """How many times the suite's budget it has.
 

@@ -37,7 +37,9 @@ class Engine(StrEnum):
 
 
 @app.command(
-    epilog="""Examples:\n
+    epilog="""Exit status:  0 all runs are finished,  1 one failed, or the storage is gone,
+    2 the suite cannot be run as it is,  130 stopped before the end.\n
+    Examples:\n
     hpo-bench run quickstart\n
     hpo-bench run lenet5-cifar10-small --seeds 0-9 --workers 2\n
     hpo-bench run my-suite.toml --methods random,pso --set budget.epochs=300\n

@@ -1,11 +1,14 @@
 """What is promised of a method or an objective, as checks: for its own tests, and for `check`.
 
 A check is a function that takes what is tested and raises `AssertionError` where a promise is
-broken. What it returns is a remark: nothing is broken, and a user should know it. In a test::
+broken. What it returns is a remark: nothing is broken, and a user should know it. In a test, with
+`OBJECTIVE_CHECKS` and `ObjectiveType` of an objective:
 
-    @pytest.mark.parametrize("check", METHOD_CHECKS, ids=lambda check: check.__name__)
-    def test_conformance(check):
-        check(Method("my_package:MySampler"))
+```python
+@pytest.mark.parametrize("check", METHOD_CHECKS, ids=lambda check: check.__name__)
+def test_conformance(check):
+    check(Method("my_package:MySampler"))
+```
 """
 
 from collections.abc import Iterator

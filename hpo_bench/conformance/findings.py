@@ -20,9 +20,11 @@ class Verdict(StrEnum):
     """What a check has come to."""
 
     PASSED = "ok"
+    """The promise is kept."""
     REMARK = "note"
     """Nothing promised is broken; a user should know what is said."""
     FAILED = "FAILED"
+    """The promise is broken."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,13 @@ class Finding:
     """One check, carried out."""
 
     check: str
+    """Its name."""
     promise: str
     """What the check holds it to, in one sentence."""
     verdict: Verdict
+    """What it has come to."""
     detail: str
+    """The fault, or the remark; empty where there is none."""
 
 
 def examine(checks: Iterable[Check], tested: Any) -> Iterator[Finding]:

@@ -44,8 +44,11 @@ class Objective(ABC):
     """
 
     metric_name: str = "value"
+    """What a value is, in tables; one with "accuracy" in it is taken for one in reports."""
     fidelity_name: str = "evaluation"
+    """What a unit of fidelity is, in the plural: "epochs"."""
     max_fidelity: int = 1
+    """How many units a full evaluation takes, 1 or more."""
     is_instant: bool = False
     """Whether evaluations take next to no time, so that a run is sooner repeated than saved."""
     is_simulated: bool = False

@@ -22,9 +22,13 @@ class Run:
     """One method with one seed of a suite: one Optuna study."""
 
     suite: Suite
+    """What it belongs to."""
     method: str
+    """One of the suite's, by its name there."""
     seed: int
+    """0 or more, below 2^31."""
     checkpoint_directory: Path
+    """Where those of all runs are."""
     apart: bool = field(default=False, kw_only=True)
     """Evaluate in a process of its own even what is evaluated one at a time.
 

@@ -74,14 +74,15 @@ Device = Literal["cpu", "cuda"]
 class LeNet5(Objective):
     """Validation accuracy of LeNet5 after training for some epochs: to be maximised.
 
-    A plain Optuna objective, too::
-
-        study = optuna.create_study(direction="maximize")
-        study.optimize(LeNet5(data="shapes", train_size=3000, epochs=3), n_trials=20)
-
     The same configuration under the same seed has the same value in every process, in any order,
     on machines with the same instruction set and version of torch.
     Nothing is loaded, and torch is not imported, before `prepare` or the first evaluation.
+
+    Example:
+        A plain Optuna objective, too.
+
+        >>> study = optuna.create_study(direction="maximize")
+        >>> study.optimize(LeNet5(data="shapes", train_size=3000, epochs=3), n_trials=20)
     """
 
     metric_name = "validation accuracy"

@@ -70,6 +70,9 @@ class HPOBench(_Simple):
 
     Eggensperger et al. 2021, "HPOBench: A Collection of Reproducible Multi-Fidelity Benchmark
     Problems for HPO". The value is the accuracy (0 to 1) on validation data, to be maximised.
+
+    `dataset` is `australian`, `blood_transfusion`, `car`, `credit_g`, `kc1`, `phoneme`, `segment`
+    or `vehicle`; `clock` as of `Table`.
     """
 
     kind = "HPOBench"
@@ -82,6 +85,9 @@ class HPOLib(_Simple):
 
     Klein and Hutter 2019, "Tabular Benchmarks for Joint Architecture and Hyperparameter
     Optimization". The value is the mean squared error on validation data, to be minimised.
+
+    `dataset` is `naval_propulsion`, `parkinsons_telemonitoring`, `protein_structure` or
+    `slice_localization`; `clock` as of `Table`.
     """
 
     kind = "HPOLib"
@@ -94,6 +100,8 @@ class NASBench201(_Simple):
 
     Dong and Yang 2020, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture
     Search". The value is the accuracy on validation data in percent, to be maximised.
+
+    `dataset` is `cifar10`, `cifar100` or `imagenet` (of 16x16 pixels); `clock` as of `Table`.
     """
 
     kind = "NASBench201"
