@@ -7,6 +7,7 @@ and holds the same copy of this file.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,10 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
     from optuna.study import Study
 
-StudyIdentity = tuple[int, int, str]
+StudyIdentity = tuple["weakref.ref[BaseStorage]", int, str]
 
 # Set at birth on the trials of enqueue_trial and of RetryHeartbeatStaleTrialCallback.
 FOREIGN = frozenset({"fixed_params", "failed_trial"})
@@ -76,8 +78,11 @@ class Trials:
 
 
 def identity(study: Study) -> StudyIdentity:
-    """Give what tells a study from all others; in-memory storages number theirs from 0."""
-    return id(study._storage), study._study_id, study.study_name
+    """Give what tells a study from all others; in-memory storages number theirs from 0.
+
+    A reference to a storage that is gone equals none to another, while an `id` may come again.
+    """
+    return weakref.ref(study._storage), study._study_id, study.study_name
 
 
 def write_trial(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:

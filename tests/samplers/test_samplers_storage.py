@@ -60,3 +60,19 @@ def test_what_is_known_is_what_stands_in_the_storage(events):
             done = TrialState.FAIL if event == "fail" else TrialState.COMPLETE
             study.tell(running.pop(), None if event == "fail" else 1.0, state=done)
     assert list(known.all(study)) == study.trials
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_study_that_is_gone_says_nothing_to_the_next_one(name):
+    """Python gives the address of a storage that is gone to one that is made after it."""
+    sampler = SAMPLERS[name]()
+
+    def search():
+        study = optuna.create_study(study_name="again", sampler=sampler)
+        for _ in range(6):
+            trial = study.ask(SPACE)
+            study.tell(trial, trial.params["x"])
+        return [trial.params for trial in study.trials]
+
+    first = search()
+    assert [search() for _ in range(4)] == [first] * 4
