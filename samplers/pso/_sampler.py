@@ -416,6 +416,10 @@ class _Memory:
         """Give a trial's number less the trials before it that others have put there."""
         return number - bisect.bisect_left(self._foreign, number)
 
+    def _turn_of(self, trial: FrozenTrial) -> int:
+        # The retry of a trial that died before it moved makes up for that trial's turn.
+        return self._turn(trial.system_attrs.get("failed_trial", trial.number))
+
     def update(self, trials: Sequence[FrozenTrial]) -> None:
         for number in range(self._n_read, len(trials)):
             self._pending[number] = None
@@ -427,6 +431,8 @@ class _Memory:
 
     def _enter(self, trial: FrozenTrial) -> None:
         stored = self.stored(trial)
+        if stored is not None and stored[0] != self._turn_of(trial):
+            stored = None  # a move of another study, from which the trial was taken over
         if stored is not None and "fixed_params" not in trial.system_attrs:
             self.engine.see(*stored)
         if not trial.state.is_finished():
@@ -450,9 +456,7 @@ class _Memory:
 
     def ask(self, trial: FrozenTrial) -> tuple[int, Move]:
         """Give the turn of a trial and its move, as it is stored."""
-        number = trial.number
-        # The retry of a trial that died before it moved makes up for that trial's turn.
-        turn = self._turn(trial.system_attrs.get("failed_trial", number))
+        number, turn = trial.number, self._turn_of(trial)
         running = [x for n, x in self._pending.items() if x is not None and n != number]
         move = self.engine.ask(number, turn, running)
         v = None if move.v is None else np.round(move.v, _DIGITS)

@@ -389,3 +389,22 @@ def test_points_that_others_choose_lead_the_flock_that_flies():
         after.append(trial.params["x"])
         study.tell(trial, abs(trial.params["x"] - 0.77))
     assert sum(abs(x - 0.77) < 0.1 for x in after) > 10
+
+
+def test_trials_taken_over_from_another_study_are_starting_points_and_no_moves():
+    """They bring the attributes that another swarm gave them, whose flights are not this one's."""
+    space = {name: FloatDistribution(0, 1) for name in "xy"}
+
+    def fly(study, n):
+        for _ in range(n):
+            trial = study.ask(space)
+            study.tell(trial, sum((x - 0.3) ** 2 for x in trial.params.values()))
+        return study.trials[-n:]
+
+    before = fly(optuna.create_study(sampler=PSOSampler(seed=3, swarm_size=3)), 150)
+    assert before[-1].system_attrs["pso:move"]["since"] != [0, 0]
+    study = optuna.create_study(sampler=PSOSampler(seed=4, swarm_size=3))
+    study.add_trials(before[-10:])
+    moves = [trial.system_attrs["pso:move"] for trial in fly(study, 12)]
+    assert moves[0]["since"] == [0, 0]
+    assert [move["particle"] for move in moves[:3]] == [1, 2, 0]  # turns 10 to 12, of 6 starts
