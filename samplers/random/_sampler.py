@@ -25,6 +25,7 @@ from ._storage import (
     StudyIdentity,
     Trials,
     agree_on,
+    contains,
     fail_trial,
     identity,
     legal,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _VERSION = 1
 _POINT = "random:point"  # of a trial: {"v": 1, "params": {name: value}}
 _SURPLUS = "random:surplus"  # of a trial: True where the sample was already drawn
+_KNOWN = FOREIGN | {_POINT, _SURPLUS}  # a trial with one of them has told whether it has a turn
 _SEED = "random:seed"  # of a study whose sampler was given none: the seed that was drawn
 
 
@@ -59,7 +61,8 @@ class RandomSampler(BaseSampler):
     (ICE, P24): a share of all points of a finite space, drawn without replacement. The report
     includes each point with probability p; here the size of the sample is fixed at
     round(p * points), at least 1, so that the budget is known. The sample is complete when all its
-    points have been handed out; a trial that fails is not redrawn. Then the study stops under
+    points have been handed out; a trial that fails is not redrawn, and one of another sampler that
+    was finished before takes nothing from the sample. Then the study stops under
     `Study.optimize`; under ask-and-tell `is_exhausted` tells, and asking on fails the trial and
     raises `SampleExhausted`.
 
@@ -330,6 +333,9 @@ class _History:
     def _finish(self, trial: FrozenTrial) -> None:
         self._pending.discard(trial.number)
         self._unentered.append(trial.number)
+        died_before_it_drew = trial.state == TrialState.FAIL and not trial.params
+        if _KNOWN.isdisjoint(trial.system_attrs) and not died_before_it_drew:
+            bisect.insort(self._foreign, trial.number)  # of another sampler
         if trial.state == TrialState.COMPLETE:
             space = trial.distributions if self.space is None else self.space
             self.space = dict(space) if space == trial.distributions else {}
@@ -353,7 +359,7 @@ class _History:
             trial = self._trials[number]
             fixed = trial.system_attrs.get("fixed_params", {})
             params = {**(_point_of(trial) or {}), **fixed, **trial.params}
-            if params.keys() >= space.keys():
+            if all(name in params and contains(d, params[name]) for name, d in space.items()):
                 points.add(tuple(_digit(d, params[name]) for name, d in space.items()))
         return points
 
@@ -410,16 +416,12 @@ def _nth(distribution: BaseDistribution, digit: int) -> Any:
 
 
 def _digit(distribution: BaseDistribution, value: Any) -> int:
-    """Give the number of a value; one outside the range (of another trial) may have any."""
+    """Give the number of a value that the distribution has."""
     if isinstance(distribution, CategoricalDistribution):
-        try:
-            return int(distribution.to_internal_repr(value))
-        except ValueError:
-            return -1
+        return int(distribution.to_internal_repr(value))
     assert isinstance(distribution, IntDistribution | FloatDistribution)
-    if not isinstance(value, int | float):
-        return -1
-    return round((value - distribution.low) / (distribution.step or 1))
+    digit: int = round((value - distribution.low) / (distribution.step or 1))
+    return digit
 
 
 def _point(space: Mapping[str, BaseDistribution], digits: Sequence[int]) -> dict[str, Any]:

@@ -118,6 +118,17 @@ def test_duplicates_are_avoided_while_points_are_unseen(known):
     assert len(evaluate(study, FINITE, 3)) == 13  # then anything goes
 
 
+def test_points_outside_the_space_are_no_duplicates_in_it():
+    """Trials of a wider space, or enqueued ones out of range, have seen nothing of this one."""
+    space = {"x": FloatDistribution(0, 1, step=0.25)}
+    study = optuna.create_study(sampler=RandomSampler(seed=1, search_space=space))
+    evaluate(study, {"x": FloatDistribution(2, 9, step=0.5)}, 8)
+    study.enqueue_trial({"x": math.inf})
+    with pytest.warns(UserWarning, match="out of range"):
+        evaluate(study, space)
+    assert len(set(evaluate(study, space, 5)[9:])) == 5
+
+
 def test_duplicates_are_drawn_when_asked_for():
     study = optuna.create_study(sampler=RandomSampler(seed=1, avoid_duplicates=False))
     assert len(set(evaluate(study, FINITE, 10))) < 10
@@ -195,6 +206,20 @@ def test_the_retry_of_a_trial_that_never_drew_makes_up_for_its_turn():
         evaluate(study, FINITE)
     complete = study.get_trials(states=[TrialState.COMPLETE])
     assert len({tuple(trial.params.values()) for trial in complete}) == len(complete) == 10
+
+
+@pytest.mark.parametrize("end", [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL])
+def test_trials_of_other_samplers_take_nothing_from_the_sample(end):
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for _ in range(6):
+        study.tell(study.ask(FINITE), 0.0 if end == TrialState.COMPLETE else None, state=end)
+    study.sampler = RandomSampler(seed=5, search_space=FINITE, proportion=0.5)
+    assert not study.sampler.is_exhausted(study)
+    while not study.sampler.is_exhausted(study):
+        evaluate(study, FINITE)
+    alone = RandomSampler(seed=5, search_space=FINITE, proportion=0.5)
+    points = evaluate(optuna.create_study(sampler=alone), FINITE, 5)
+    assert [tuple(trial.params.values()) for trial in study.trials[6:]] == points
 
 
 def test_every_point_is_as_likely_to_be_in_the_sample():
