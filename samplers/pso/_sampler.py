@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import copy
 import math
 import secrets
 import threading
@@ -254,14 +255,9 @@ class PSOSampler(BaseSampler):
                 return  # no further generation is whole
             # The trial is not finished in the storage yet, so a memory of its own is asked.
             memory = self._fresh_memory(study, space)
-            finished = optuna.trial.create_trial(
-                params=trial.params,
-                distributions=trial.distributions,
-                value=values[0] if values and state == TrialState.COMPLETE else None,
-                state=state,
-                system_attrs=dict(trial.system_attrs),
-            )
-            finished.number = trial.number
+            finished = copy.copy(trial)
+            finished.state = state
+            finished.values = values if state == TrialState.COMPLETE else None
             trials[trial.number] = finished
             memory.update(trials)
             if memory.engine.has_converged(memory.turns_over()):

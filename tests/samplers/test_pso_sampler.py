@@ -332,6 +332,21 @@ def test_classic_with_many_workers_ends_when_a_generation_has_converged():
         assert len(study.trials) < 500
 
 
+def test_classic_counts_a_generation_that_an_enqueued_point_out_of_range_held_up():
+    space = {"x": FloatDistribution(-1, 1)}
+    study = optuna.create_study(
+        sampler=PSOSampler.classic(seed=2, swarm_size=3, search_space=space)
+    )
+    study.enqueue_trial({"x": 99.0})
+    with pytest.warns(UserWarning, match="out of range"):
+        outside, *generation = [study.ask(space) for _ in range(4)]
+    for trial in generation:
+        study.tell(trial, trial.params["x"] ** 2)
+    study.tell(outside, 0.0)
+    assert study.trials[outside.number].state == TrialState.COMPLETE
+    assert not study.sampler.is_exhausted(study)
+
+
 def test_the_default_never_ends_by_itself():
     study = optuna.create_study(sampler=PSOSampler(seed=1))
     evaluate(study, FINITE, 3)
