@@ -126,6 +126,7 @@ _GROW, _SHRINK = 1.3, 0.75
 _RADIUS_RANGE = (1e-3, 1.0)
 _MUTATION = 0.02  # how often a categorical coordinate takes any of its choices
 _REDRAWS = 4
+_LONG_LIST = 64  # choices of which each has a column of the model
 # A flock is done when its personal bests spread, in shares of the ranges, by less than _COLLAPSED
 # and nothing better was found in _PATIENCE moves per particle, or by less than _CONVERGED.
 _COLLAPSED, _PATIENCE, _CONVERGED = 0.01, 2, 1e-5
@@ -314,9 +315,9 @@ class Swarm:
 
     def _sift(self, xs: Array) -> int:
         """Choose the candidate that a model of the nearest evaluations predicts best."""
-        codes = _encode(self._cube, self._cube.snap(xs))
-        known, numbers = _encode(self._cube, self._points[: self._n]), self._numbers[: self._n]
-        distances = np.sum((known - codes.mean(axis=0)) ** 2, axis=1)
+        cube, xs, points = self._cube, self._cube.snap(xs), self._points[: self._n]
+        numbers, middle = self._numbers[: self._n], _encode(cube, xs, xs).mean(axis=0)
+        distances = np.sum((_encode(cube, points, xs) - middle) ** 2, axis=1)
         size = min(6 * len(self._cube) + 8, self._n)
         if size < len(self._cube) + 2:
             return 0
@@ -324,7 +325,10 @@ class Swarm:
         near = near[np.lexsort((numbers[near], distances[near]))][:size]
         # By number, so that the order in which they were told leaves no trace in the last digits.
         near = near[np.argsort(numbers[near])]
-        return int(np.argmin(_predict(known[near], _ranks(self._values[near]), codes)))
+        here = np.concatenate([points[near], xs])
+        codes = _encode(cube, here, here)
+        known, at = codes[: len(near)], codes[len(near) :]
+        return int(np.argmin(_predict(known, _ranks(self._values[near]), at)))
 
 
 class _Flock:
@@ -516,11 +520,21 @@ def _radical_inverse(index: int, base: int, rng: np.random.Generator) -> float:
     return min(value, 1 - 2**-32)
 
 
-def _encode(cube: Cube, x: Array) -> Array:
-    """Write categorical coordinates as one column per choice, two choices at distance 1."""
+def _encode(cube: Cube, x: Array, others: Array) -> Array:
+    """Write categorical coordinates as one column per choice, two choices at distance 1.
+
+    Of a long list, choices that none of the other points has share a column: it costs no more than
+    a short one.
+    """
     columns, cells = [x[:, ~cube.categorical]], cube.cells(x)
     for j in np.flatnonzero(cube.categorical):
-        columns.append(np.eye(cube.levels[j])[cells[:, j]] * math.sqrt(0.5))
+        n_choices = cube.levels[j]
+        is_long = n_choices > _LONG_LIST
+        choices = np.unique(cube.cells(others)[:, j]) if is_long else np.arange(n_choices)
+        own = cells[:, [j]] == choices
+        columns.append(own * math.sqrt(0.5))
+        if is_long:
+            columns.append(~own.any(axis=1, keepdims=True) * math.sqrt(0.5))
     return np.concatenate(columns, axis=1)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from samplers.pso._classic import ClassicSettings, ClassicSwarm
-from samplers.pso._swarm import Cube, Evaluation, Move, Settings, Swarm, initial_point
+from samplers.pso._swarm import Cube, Evaluation, Move, Settings, Swarm, _encode, initial_point
 
 
 def cube(*levels, categorical=()):
@@ -158,6 +158,23 @@ def test_every_shape_of_space_is_searched(levels, categorical, n_candidates):
     assert all(np.all((e.move.x >= 0) & (e.move.x <= 1)) for e in told)
     if all(levels):
         assert len(set(keys)) == min(np.prod(levels), 30)
+
+
+@pytest.mark.parametrize("n_choices", [3, 64, 65, 100_000])
+def test_two_choices_are_at_distance_one_however_many_there_are(n_choices):
+    space = cube(0, n_choices, categorical=(1,))
+    points = space.snap(np.random.default_rng(1).random((20, 2)))
+    points[10:15, 1] = points[0, 1]
+    codes, those = _encode(space, points, points[:5]), _encode(space, points[:5], points[:5])
+    square = np.sum((codes[:, None] - those) ** 2, axis=2)
+    moved = points[:, None, 0] - points[:5, 0]
+    assert square == pytest.approx(moved**2 + (points[:, None, 1] != points[:5, 1]))
+
+
+def test_a_long_list_of_choices_is_searched():
+    swarm = Swarm(cube(0, 10**6, categorical=(1,)), Settings(4, 0.5, 1.6, 1.6, 0.25, 32), seed=2)
+    told = run(swarm, lambda x: float(x[0] + int(x[1] * 10**6) % 5), 60)
+    assert min(evaluation.value for evaluation in told) < 0.1
 
 
 def test_uneven_cells_are_found_again():
