@@ -172,6 +172,17 @@ def test_decoded_images_are_kept_and_found_again(folder, cache, capsys):
     assert list(cache.glob("imagefolder-*")) == [kept]
 
 
+def test_decoded_images_are_read_where_nothing_can_be_written(folder, monkeypatch):
+    first = data.load(request("imagefolder", folder, **SMALL))
+
+    def refuse(directory):
+        raise HpoBenchError(f"{directory} cannot be used for downloads and caches")
+
+    monkeypatch.setattr("hpo_bench.objectives.lenet5.cache.locked", refuse)
+    data._load.cache_clear()
+    assert data.load(request("imagefolder", folder, **SMALL)).sha256 == first.sha256
+
+
 def test_a_changed_image_is_decoded_anew(folder, cache):
     before = data.load(request("imagefolder", folder, **SMALL))
     Image.new("RGB", (32, 32), (40, 41, 42)).save(folder / "train" / "cat" / "0.png")
@@ -220,6 +231,20 @@ def test_a_broken_image_is_named(folder, cache, content):
     with pytest.raises(HpoBenchError, match=r"test/dog/0\.png cannot be read as an image"):
         data.load(request("imagefolder", folder, **SMALL))
     assert not list(cache.glob("imagefolder-*"))
+
+
+@pytest.mark.parametrize("pixels", [np.uint16, np.int32, np.float32])
+def test_grey_values_that_do_not_fit_into_8_bits_are_refused(folder, pixels):
+    ramp = np.linspace(0, 60_000, 1024).reshape(32, 32).astype(pixels)
+    Image.fromarray(ramp).save(folder / "train" / "cat" / "deep.tif")
+    with pytest.raises(HpoBenchError, match=r"train/cat/deep\.tif cannot be read .* 8 bits"):
+        data.load(request("imagefolder", folder, **SMALL))
+
+
+def test_a_link_to_nowhere_is_told(folder):
+    (folder / "train" / "cat" / "gone.png").symlink_to(folder / "nowhere.png")
+    with pytest.raises(HpoBenchError, match=r"train/cat/gone\.png cannot be read: No such file"):
+        data.load(request("imagefolder", folder, **SMALL))
 
 
 def test_classes_of_train_and_test_must_agree(folder):

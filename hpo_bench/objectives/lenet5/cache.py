@@ -54,7 +54,8 @@ def shared(path: Path, make: Callable[[], Arrays]) -> Arrays:
     """Give arrays from a folder of files, made on first use; processes share their memory.
 
     The files are mapped: whatever reads them, on however many processes, they are in memory once,
-    as long as nobody writes to them (who does gets pages of their own).
+    as long as nobody writes to them (who does gets pages of their own). Those that are there are
+    read without a lock: by many at once, and where nothing can be written.
 
     Args:
         path: The folder: `<name>.npy` of each array, and their checksum.
@@ -63,8 +64,11 @@ def shared(path: Path, make: Callable[[], Arrays]) -> Arrays:
     Raises:
         HpoBenchError: The folder cannot be written.
     """
+    found = _mapped(path)
+    if found is not None:
+        return found
     with locked(path.parent):
-        found = _mapped(path)
+        found = _mapped(path)  # who held the lock may have made it
         if found is None:
             _keep(path, make())
             found = _mapped(path)

@@ -40,11 +40,15 @@ def read(directory: Path, cache: Path) -> tuple[Labelled, Labelled, tuple[str, .
         whose order numbers the labels.
 
     Raises:
-        HpoBenchError: A folder is missing or empty, the classes differ, or an image is broken.
+        HpoBenchError: A folder is missing or empty, the classes differ, or an image is broken, or
+            of grey values that do not fit into 8 bits.
     """
-    classes = _classes(directory)
-    files = {part: _files(directory / part, classes) for part in ("train", "test")}
-    path = cache / f"imagefolder-{_key(directory, files)}"
+    try:
+        classes = _classes(directory)
+        files = {part: _files(directory / part, classes) for part in ("train", "test")}
+        path = cache / f"imagefolder-{_key(directory, files)}"
+    except OSError as error:
+        raise HpoBenchError(f"{error.filename} cannot be read: {error.strerror}") from error
 
     def decode() -> Arrays:
         n_images = sum(len(part) for part in files.values())
@@ -116,6 +120,9 @@ def _decode(file: Path) -> npt.NDArray[np.uint8]:
         from PIL import Image
     try:
         with Image.open(file) as image:
+            if image.mode == "F" or image.mode.startswith("I"):
+                # Pillow would cut every value above 255 down to it.
+                raise ValueError("its grey values have more than 8 bits; expected 8")
             colour = image.convert("RGB")
             if colour.size != (SIDE, SIDE):
                 colour = colour.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
