@@ -14,6 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 from optuna.distributions import (
@@ -111,7 +112,7 @@ def _range(
     if isinstance(legal, CategoricalDistribution):
         raise InputError(field, dict(table), f"expected choices = {list(legal.choices)}")
     numbers = [table[key] for key in ("low", "high", "step") if key in table]
-    whole = all(isinstance(number, int) for number in numbers)
+    whole = all(isinstance(number, Integral) for number in numbers)
     if isinstance(legal, IntDistribution) and not whole:
         raise InputError(field, dict(table), "expected whole numbers")
     kind = IntDistribution if whole and not isinstance(legal, FloatDistribution) else None
@@ -138,7 +139,7 @@ def to_table(dist: BaseDistribution) -> dict[str, Any]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)  # NumPy's, too
 
 
 def _expected(legal: BaseDistribution) -> str:
@@ -162,12 +163,14 @@ def check_value(field: str, value: Any, legal: BaseDistribution) -> Any:
         value in legal.choices
         if isinstance(legal, CategoricalDistribution)
         else _is_number(value)
-        and (isinstance(value, int) or not isinstance(legal, IntDistribution))
+        and (isinstance(value, Integral) or not isinstance(legal, IntDistribution))
         and _inside(value, legal)
     )
     if not is_legal:
         raise InputError(field, value, _expected(legal))
-    return float(value) if isinstance(legal, FloatDistribution) else value
+    if isinstance(legal, CategoricalDistribution):
+        return value
+    return float(value) if isinstance(legal, FloatDistribution) else int(value)
 
 
 def contains(space: Space, configuration: Configuration) -> bool:

@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -151,17 +152,31 @@ def test_bad_settings_are_told_at_construction(settings, message):
 
 
 @pytest.mark.parametrize(
-    "configuration",
+    ("configuration", "message"),
     [
-        {"c1": 4, "c3": 8, "c5": 32},
-        {"c1": 4, "c3": 8, "c5": 32, "f6": 32, "dropout": 0.1},
-        {"c1": 4, "c3": 8, "c5": 32, "f6": 32.5},
-        {"c1": 4, "c3": 8, "c5": 32, "f6": 0},
+        ({"c1": 4, "c3": 8, "c5": 32}, "configuration: .*a value of each: c1, c3, c5, f6"),
+        (
+            {"c1": 4, "c3": 8, "c5": 32, "f6": 32, "dropout": 0.1},
+            "configuration: .*a value of each: c1, c3, c5, f6",
+        ),
+        ({"c1": 4, "c3": 8, "c5": 32, "f6": 32.5}, r"configuration\.f6: 32\.5 .*whole number"),
+        ({"c1": 4, "c3": 8, "c5": 32, "f6": 0}, r"configuration\.f6: 0 .*whole number from 1"),
+        (
+            {"c1": 4, "c3": 8, "c5": 32, "f6": {"low": 1, "high": 2}},
+            r"configuration\.f6: .*whole number",
+        ),
     ],
 )
-def test_a_configuration_that_does_not_fit_the_space_is_refused(configuration):
-    with pytest.raises(InputError):
+def test_a_configuration_that_does_not_fit_the_space_is_refused(configuration, message):
+    with pytest.raises(InputError, match=message):
         lenet5().start(configuration)
+
+
+def test_numbers_of_numpy_s_are_numbers():
+    objective = lenet5({"c1": {"low": 1, "high": 8}, "learning_rate": {"low": 1e-4, "high": 1.0}})
+    plain = objective.start({"c1": 4, "learning_rate": 0.5})
+    given = {"c1": np.int64(4), "learning_rate": np.float32(0.5)}
+    assert objective.restore(given, plain.checkpoint())._configuration == plain._configuration
 
 
 def test_batches_larger_than_the_images_are_told_before_training():

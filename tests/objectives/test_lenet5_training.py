@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import sys
 import textwrap
@@ -6,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives.lenet5 import PARAMETERS, LeNet5, training
@@ -266,6 +268,23 @@ def test_a_checkpoint_of_another_evaluation_is_refused(other):
     checkpoint = lenet5().start(NARROW).checkpoint()
     with pytest.raises(HpoBenchError, match="another evaluation"):
         lenet5(**changes).restore(configuration, checkpoint)
+
+
+@pytest.mark.parametrize("other", [{"split_seed": 1}, {"validation_size": 5, "train_size": 30}])
+def test_a_checkpoint_of_another_split_of_the_same_images_is_refused(tmp_path, monkeypatch, other):
+    monkeypatch.setenv("HPO_BENCH_DATA", str(tmp_path / "cache"))
+    for part, name in itertools.product(("train", "test"), ("cat", "dog")):
+        folder = tmp_path / "images" / part / name
+        folder.mkdir(parents=True)
+        for shade in range(20):
+            Image.new("RGB", (32, 32), (shade, len(name), len(part))).save(folder / f"{shade}.png")
+    settings = {"data": "imagefolder", "data_dir": tmp_path / "images", "epochs": 1}
+    split = {"train_size": None, "test_size": None, "validation_size": 10, "split_seed": 0}
+    one, another = (LeNet5({"batch_size": 8}, **settings, **(split | c)) for c in ({}, other))
+    assert one.describe()["data_sha256"] == another.describe()["data_sha256"]
+    checkpoint = one.start({}).checkpoint()
+    with pytest.raises(HpoBenchError, match="another evaluation"):
+        another.restore({}, checkpoint)
 
 
 def test_a_damaged_checkpoint_is_refused():

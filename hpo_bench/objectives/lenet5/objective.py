@@ -17,7 +17,7 @@ from optuna.study import StudyDirection
 from hpo_bench.errors import InputError, MissingExtraError, one_of
 from hpo_bench.objectives.base import Evaluation, Objective
 from hpo_bench.objectives.lenet5 import data as images
-from hpo_bench.spaces import Configuration, Parameter, Space, contains, resolve
+from hpo_bench.spaces import Configuration, Parameter, Space, check_value, contains, resolve
 
 if TYPE_CHECKING:
     from hpo_bench.objectives.lenet5.training import Training
@@ -188,7 +188,10 @@ class LeNet5(Objective):
         if configuration.keys() != self._space.keys():
             names = ", ".join(self._space)
             raise InputError("configuration", configuration, f"expected a value of each: {names}")
-        _, values = resolve(PARAMETERS, self._fixed | configuration)
+        values = {
+            name: check_value(f"configuration.{name}", value, PARAMETERS[name].legal)
+            for name, value in (self._fixed | configuration).items()
+        }
         self._check_device()
         precision = resolve_precision(self._precision, self._device)
         return Training(values, self._load(), self._seed, precision, self._device)

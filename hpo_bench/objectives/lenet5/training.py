@@ -17,6 +17,7 @@ import math
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -150,7 +151,7 @@ class Training(Evaluation):
             "precision": self._precision,
             "device": self._device.type,
             "data": self._data.sha256,
-            "train_size": len(self._data.train),
+            "train": sha256(self._data.train.rows.tobytes()).hexdigest(),
         }
         return json.dumps(identity, sort_keys=True)
 
