@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from optuna.distributions import IntDistribution
 from typer.testing import CliRunner
@@ -135,6 +136,16 @@ def test_a_recorder_gives_the_same_values_and_measures_every_epoch():
     assert measured["test_accuracy"] == accuracies[-1]
     assert all(measured[f"seconds@{epoch}"] > 0 for epoch in (1, 2, 3))
     assert recorded.machine() == build("lenet5", space, 1, options).machine()
+
+
+def test_measurements_of_numpy_s_are_recorded_and_go_on(monkeypatch):
+    monkeypatch.setattr("toy._Climb.measurements", lambda _: {"loss": np.float32(0.5)})
+    recorded = recorder("toy:Curve", epochs=2)
+    evaluation = recorded.start({"x": 1, "y": 1.0})
+    evaluation.advance()
+    again = recorded.restore({"x": 1, "y": 1.0}, evaluation.checkpoint())
+    again.advance()
+    assert [again.measurements()[f"loss@{epoch}"] for epoch in (1, 2)] == [0.5, 0.5]
 
 
 def test_cpu_time_leaves_out_waiting(file, tmp_path):

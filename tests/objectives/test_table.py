@@ -157,6 +157,32 @@ def test_on_a_level_snap_replays_what_the_table_does_without_it(csv):
         assert measured["snap_distance"] == 0
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_none_is_a_choice_as_any_other(tmp_path, suffix):
+    choices = {"choices": [None, "tanh"]}
+    path = tmp_path / f"none{suffix}"
+    rows = columns({**LEVELS, "activation": [None, "tanh"]})
+    write(path, card(space={**SPACE, "activation": choices}), rows)
+    table = Table(path)
+    assert to_table(table.search_space["activation"]) == choices
+    values, measured = curve(table, {"units": 0, "activation": None, "rate": 0})
+    assert values[-1] == value(4, None, 0.0, 2, measured["recorded_training"], 3)
+
+
+def test_numbers_that_are_choices_are_searched_from_the_lowest(tmp_path):
+    rows = columns({**LEVELS, "units": [64, 4, 16]})
+    write(tmp_path / "toy.csv", card(space={**SPACE, "units": {"choices": [64, 4, 16]}}), rows)
+    table = Table(tmp_path / "toy.csv")
+    assert to_table(table.search_space["units"]) == {"low": 0, "high": 2}
+    for place, units in enumerate((4, 16, 64)):
+        values, measured = curve(table, {"units": place, "activation": "relu", "rate": 0})
+        assert measured["recorded_units"] == units
+        assert values[-1] == value(units, "relu", 0.0, 2, measured["recorded_training"], 3)
+    snapping = Table(tmp_path / "toy.csv", snap=True)
+    _, measured = curve(snapping, {"units": 64, "activation": "relu", "rate": 0.1})
+    assert measured["recorded_units"] == 64
+
+
 def test_choices_are_never_snapped(tmp_path):
     table = columns({**LEVELS, "activation": ["relu"]})
     write(tmp_path / "relu.csv", card(), table)
@@ -233,6 +259,17 @@ def test_a_table_with_gaps_is_refused(tmp_path, rows, text):
     path = tmp_path / "toy.csv"
     write(path, card(), rows)
     with pytest.raises(HpoBenchError, match=rf"toy\.csv .*{text}"):
+        Table(path)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_whole_numbers_may_be_written_as_others_do_and_are_never_cut(tmp_path, suffix):
+    path = tmp_path / f"toy{suffix}"
+    found = columns()
+    write(path, card(), {**found, "units": [float(units) for units in found["units"]]})
+    assert Table(path).trainings.levels["units"] == [4, 16, 64]
+    write(path, card(), {**found, "units": [units + 0.5 for units in found["units"]]})
+    with pytest.raises(HpoBenchError, match=r"units: expected whole numbers; .*'4\.5'"):
         Table(path)
 
 

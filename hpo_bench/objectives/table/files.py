@@ -134,7 +134,7 @@ def _to_csv(path: Path, card: Card, columns: Mapping[str, Sequence[Any]]) -> byt
     out.write(f"# {card.model_dump_json()}\n")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
+    writer.writerows(zip(*_as_text(card, columns).values(), strict=True))
     content = out.getvalue().encode()
     return gzip.compress(content, mtime=0) if path.suffix == ".gz" else content
 
@@ -150,16 +150,20 @@ def _from_parquet(_path: Path, content: bytes) -> tuple[Card, Columns]:
 
 def _to_parquet(_path: Path, card: Card, columns: Mapping[str, Sequence[Any]]) -> bytes:
     arrow, parquet = _pyarrow()
-    # Choices may be of several types, which a column cannot.
-    chosen = {name for name, table in card.space.items() if "choices" in table}
-    made = {
-        name: [str(value) for value in values] if name in chosen else list(values)
-        for name, values in columns.items()
-    }
-    table = arrow.table(made).replace_schema_metadata({_METADATA_KEY: card.model_dump_json()})
+    table = arrow.table(_as_text(card, columns))
+    table = table.replace_schema_metadata({_METADATA_KEY: card.model_dump_json()})
     sink = arrow.BufferOutputStream()
     parquet.write_table(table, sink, compression="zstd")
     return bytes(sink.getvalue().to_pybytes())
+
+
+def _as_text(card: Card, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """Turn choices to text: they may be of several types, or None, which a column cannot hold."""
+    chosen = {name for name, table in card.space.items() if "choices" in table}
+    return {
+        name: [str(value) for value in values] if name in chosen else list(values)
+        for name, values in columns.items()
+    }
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -121,7 +121,7 @@ class _Recorded(Evaluation):
         clash = next((name for name in measured if name in self._taken or "@" in name), None)
         if clash is not None:
             raise HpoBenchError(f"the measurement {clash!r} cannot be a column of a table")
-        self._epochs.append({**measured, SECONDS: seconds})
+        self._epochs.append({n: _plain(v) for n, v in measured.items()} | {SECONDS: seconds})
         return value
 
     def measurements(self) -> dict[str, float]:
@@ -135,3 +135,8 @@ class _Recorded(Evaluation):
     def checkpoint(self) -> bytes | None:
         state = self.inner.checkpoint()
         return None if state is None else json.dumps(self._epochs).encode() + b"\n" + state
+
+
+def _plain(value: Any) -> Any:
+    """Give NumPy's and torch's numbers as Python's, which a checkpoint can hold."""
+    return value.item() if hasattr(value, "item") else value

@@ -6,13 +6,14 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from hashlib import blake2b
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from hpo_bench.errors import HpoBenchError, InputError, one_of
 from hpo_bench.objectives.base import Evaluation, Objective
-from hpo_bench.objectives.table.trainings import Trainings
+from hpo_bench.objectives.table.trainings import Trainings, are_numbers
 from hpo_bench.spaces import Configuration, Space
 
 Clock = Literal["measured", "simulated"]
@@ -57,7 +58,7 @@ class Replay(Objective):
         """The recorded levels: by index, or by name where they are choices."""
         return {
             name: IntDistribution(0, len(levels) - 1)
-            if _is_ordered(levels)
+            if are_numbers(levels)
             else CategoricalDistribution(levels)
             for name, levels in self.trainings.levels.items()
             if len(levels) > 1
@@ -151,23 +152,20 @@ def recorded_values(trainings: Trainings, key: tuple[int, ...]) -> dict[str, flo
     return {
         f"recorded_{name}": levels[place]
         for (name, levels), place in zip(trainings.levels.items(), key, strict=True)
-        if _is_ordered(levels)
+        if are_numbers(levels)
     }
 
 
-def _is_ordered(levels: Any) -> bool:
-    return all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels)
-
-
 def _place(name: str, levels: Any, value: Any) -> int:
-    if not _is_ordered(levels):
+    if not are_numbers(levels):
         if value not in levels:
             raise InputError(f"configuration.{name}", value, f"expected one of {list(levels)}")
         return int(levels.index(value))
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < len(levels):
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_whole or value not in range(len(levels)):
         expected = f"expected the index of a level, 0 to {len(levels) - 1} for {list(levels)}"
         raise InputError(f"configuration.{name}", value, expected)
-    return value
+    return int(value)
 
 
 def _drawn(seed: int, key: tuple[int, ...], count: int) -> int:

@@ -33,7 +33,7 @@ class Trainings:
     """
 
     levels: Mapping[str, Sequence[Any]]
-    """Name -> the values that were recorded: numbers ascending, choices in their order."""
+    """Name -> the values that were recorded: numbers ascending, other choices in their order."""
     rows: Mapping[tuple[int, ...], int]
     """Index of the level of each hyperparameter -> index of the configuration in the arrays."""
     counts: NDArray[np.int64]
@@ -163,15 +163,23 @@ def _parsed(name: str, values: Sequence[Any], dist: BaseDistribution) -> list[An
 
 def _whole(name: str, values: Sequence[Any]) -> list[int]:
     try:
-        return [int(value) for value in values]
+        # Other programs write whole numbers as 4.0; what is no whole number must not become one.
+        return [int(str(value).removesuffix(".0")) for value in values]
     except ValueError as error:
         raise ValueError(f"{name}: expected whole numbers; {error}") from None
 
 
 def _levels(values: Sequence[Any], dist: BaseDistribution) -> list[Any]:
+    found = set(values)
     if isinstance(dist, CategoricalDistribution):
-        return [choice for choice in dist.choices if choice in set(values)]
-    return sorted(set(values))
+        levels = [choice for choice in dist.choices if choice in found]
+        return sorted(levels) if are_numbers(levels) else levels
+    return sorted(found)
+
+
+def are_numbers(levels: Sequence[Any]) -> bool:
+    """Whether they have an order, and are searched by their place in it."""
+    return all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels)
 
 
 def unit(dist: BaseDistribution, value: float) -> float:
