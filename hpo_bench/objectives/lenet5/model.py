@@ -2,7 +2,10 @@
 
 LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition",
 Proceedings of the IEEE 86(11), 1998, on colour images: 3x32x32 -> C1 -> pool -> C3 -> pool -> C5
--> F6 -> classes, with max pooling and one dense output layer.
+-> F6 -> classes. Kernels and order of the layers, and the widths by default, are the paper's. Not
+its own: pooling takes the largest value (there: a trained multiple of the mean), every map of C3
+sees all maps before it (there: some), the output is a dense layer under cross-entropy (there:
+distances from fixed codes), and the activation is a hyperparameter (there: a scaled tanh).
 
 All weights of a network stand in one vector, so that a step of the optimizer, the average of the
 weights and a checkpoint are each about one tensor; the layers are views of it.
