@@ -188,7 +188,9 @@ class Ledger:
             return
         self._failures[place] = self._failures.get(place, 0) + 1
         if TOLD not in trial.system_attrs and trial.datetime_complete is not None:
-            self._stale_since[place] = trial.datetime_complete.timestamp()
+            # Another machine's clock may be ahead, or say the time of another zone.
+            told = trial.datetime_complete.timestamp()
+            self._stale_since[place] = min(told, time.time())
 
     def _home(self, trial: _Pending) -> int | None:
         """Give the place that a trial without a claim would take by its rank."""

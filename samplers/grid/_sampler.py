@@ -70,7 +70,7 @@ class GridExhausted(RuntimeError):  # noqa: N818 - it is an end, not a fault
 
 
 class GridSampler(BaseSampler):
-    """Evaluates every point of a grid exactly once .
+    """Evaluates every point of a grid exactly once.
 
     Any number of workers may share one storage: each point becomes COMPLETE (or PRUNED, which
     counts as evaluated) once. A point whose trial failed or was left behind and failed by a

@@ -3,6 +3,7 @@
 import pickle
 import tracemalloc
 from collections import Counter
+from datetime import datetime, timedelta
 
 import optuna
 import pytest
@@ -12,10 +13,12 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import PartialFixedSampler
-from optuna.trial import Trial, TrialState
+from optuna.trial import Trial, TrialState, create_trial
 
 from samplers import GridSampler
 from samplers.grid import GridExhausted
+from samplers.grid._lattice import Lattice
+from samplers.grid._ledger import Ledger, Order
 
 SPACE = {"x": [0, 1, 2], "y": ["a", "b"]}
 
@@ -220,6 +223,20 @@ def test_a_stale_trial_that_nobody_retries_is_offered_again():
     study._storage.set_trial_state_values(stale._trial_id, TrialState.FAIL)
     study.optimize(objective)
     assert len(set(points(study, TrialState.COMPLETE))) == 6
+
+
+def test_a_stale_trial_is_left_to_its_retry_for_seconds_whatever_its_clock_said():
+    """A worker in a container has UTC, and its host the time of its own zone."""
+    order = Order(Lattice({"x": [0]}), shuffle=False, seed=0)
+    ledger = Ledger(order, max_retries=3, grace=2.0)
+    x = {"x": IntDistribution(0, 9)}
+    stale = create_trial(state=TrialState.FAIL, params={"x": 0}, distributions=x)
+    stale.number, stale.datetime_complete = 0, datetime.now() + timedelta(hours=2)
+    asking = create_trial(state=TrialState.RUNNING)
+    asking.number = 1
+    ledger.update([stale, asking])
+    assert ledger.choose(1) == (None, False)
+    assert 0 < ledger.seconds_to_wait(1) < 3
 
 
 def test_enqueued_points_count_and_take_no_place():
