@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -199,6 +200,20 @@ class BOHBSampler(BaseSampler):
         rng = np.random.default_rng([self._seed_of(study), trial.number, label])
         space = Space({param_name: param_distribution})
         return space.decode(space.random(rng.random(1)))[param_name]
+
+    def after_trial(
+        self,
+        study: Study,  # noqa: ARG002 - Optuna's signature
+        trial: FrozenTrial,
+        state: TrialState,  # noqa: ARG002
+        values: Sequence[float] | None,  # noqa: ARG002
+    ) -> None:
+        """Warn of constraints, which the model does not know."""
+        if trial.constraints:
+            warnings.warn(
+                f"Constraints have been set, but {type(self).__name__} does not use them.",
+                stacklevel=2,
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration; the caches are built again from the storage."""

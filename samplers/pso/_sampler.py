@@ -7,6 +7,7 @@ import copy
 import math
 import secrets
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -242,6 +243,11 @@ class PSOSampler(BaseSampler):
         values: Sequence[float] | None,
     ) -> None:
         """End the study when a classic swarm has converged."""
+        if trial.constraints:
+            warnings.warn(
+                f"Constraints have been set, but {type(self).__name__} does not use them.",
+                stacklevel=2,
+            )
         if not isinstance(self._variant, _Classic):
             return
         space = self._space_of(study, trial.number)
