@@ -9,10 +9,12 @@ import optunahub
 import pytest
 
 ROOT = Path(__file__).parents[2]
+FOLDERS = {"bohb": "bohb", "grid": "grid", "pso": "asynchronous_pso", "random": "random"}
 SAMPLERS = {
     "bohb": "BOHBSampler",
     "grid": "GridSampler",
     "pso": "PSOSampler",
+    "asynchronous_pso": "PSOSampler",
     "random": "RandomSampler",
 }
 
@@ -26,7 +28,7 @@ def search(folder, registry):
     return {trial.params["x"] for trial in study.trials}
 
 
-@pytest.mark.parametrize("folder", SAMPLERS)
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_this_repository_is_a_registry(folder):
     assert search(folder, ROOT) <= set(range(5))
 
@@ -34,7 +36,9 @@ def test_this_repository_is_a_registry(folder):
 def test_the_exported_tree_is_a_registry(tmp_path):
     script = [sys.executable, ROOT / ".ci" / "hub_export.py", tmp_path]
     subprocess.run(script, check=True, capture_output=True)
-    for folder in SAMPLERS:
+    written = {path.name for path in (tmp_path / "package" / "samplers").iterdir()}
+    assert written == set(FOLDERS.values())
+    for folder in written:
         package = tmp_path / "package" / "samplers" / folder
         assert search(folder, tmp_path / "package") <= set(range(5))
         for name in ("example.py", "README.md"):
