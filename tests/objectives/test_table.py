@@ -378,6 +378,15 @@ def test_results_say_what_was_replayed(csv, tmp_path):
     assert result.runs[0].test is not None
 
 
+def test_a_table_that_is_replaced_meanwhile_is_replayed_as_it_was_read(csv):
+    table = Table(csv, seed=2)
+    configuration = {"units": 0, "activation": "relu", "rate": 0}
+    before = curve(table, configuration)
+    toy_table(csv, value=[number / 2 for number in columns()["value"]])
+    assert curve(table, configuration) == before
+    assert table.describe()["table_sha256"] != Table(csv).describe()["table_sha256"]
+
+
 def test_another_table_under_the_same_name_is_refused(csv, tmp_path):
     run_on(csv, tmp_path)
     toy_table(csv, value=[number / 2 for number in columns()["value"]])

@@ -16,7 +16,7 @@ from optuna.study import StudyDirection
 from hpo_bench.errors import InputError, one_of
 from hpo_bench.objectives.table.files import check_path
 from hpo_bench.objectives.table.replay import Clock, Replay, recorded_values
-from hpo_bench.objectives.table.trainings import Recording, Trainings, load, unit
+from hpo_bench.objectives.table.trainings import Trainings, load, unit
 from hpo_bench.spaces import Configuration, Space, check_value
 
 
@@ -60,7 +60,7 @@ class Table(Replay):
                 raise InputError(field, path, "expected a path")
         if not isinstance(snap, bool):
             raise InputError("snap", snap, "expected true or false")
-        self._path = _find(table, Path(data_dir or "").expanduser())
+        self._recording = load(_find(table, Path(data_dir or "").expanduser()).absolute())
         self._snap = snap
         card = self._recording.card
         self.metric_name = card.metric
@@ -152,10 +152,6 @@ class Table(Replay):
         if not np.isfinite(distances[nearest]):
             raise InputError("configuration", configuration, "nothing with these choices recorded")
         return self._keys[nearest], float(distances[nearest])
-
-    @property
-    def _recording(self) -> Recording:
-        return load(self._path.absolute())
 
     @cached_property
     def _keys(self) -> list[tuple[int, ...]]:
