@@ -1,6 +1,10 @@
 """The door: parses, validates, prints. No logic."""
 
-from hpo_bench.cli import execute, extend, look
+# In the order in which the help lists their commands.
+from hpo_bench.cli import execute, look
+
+# isort: split
+from hpo_bench.cli import extend
 from hpo_bench.cli.root import app, main
 
 __all__ = ["app", "execute", "extend", "look", "main"]

@@ -10,7 +10,6 @@ import typer
 from rich.table import Table
 
 from hpo_bench import suite
-from hpo_bench.cli.look import Format, print_results
 from hpo_bench.cli.options import (
     CheckpointOption,
     DataOption,
@@ -208,6 +207,7 @@ def _execute(
 
 
 def _show_results(chosen: list[Suite], *, wait: bool) -> None:
+    from hpo_bench.cli.look import Format, print_results
     from hpo_bench.storage.opening import open_existing
     from hpo_bench.storage.outages import OutageError
     from hpo_bench.storage.studies import study_names
