@@ -2,10 +2,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from optuna.distributions import FloatDistribution
+from optuna.study import StudyDirection
 
 from hpo_bench import plugins, suite
 from hpo_bench.errors import InputError
+from hpo_bench.objectives import build
 from hpo_bench.running.execution import execute
 from hpo_bench.running.runs import Run
 
@@ -158,3 +162,37 @@ def test_a_problem_of_optunahub_is_an_objective_by_its_import_path(tmp_path, mon
     status = execute(Run(mine, "random", 0, tmp_path / "checkpoints"))
     assert status.evaluations == 3
     assert 0 < status.incumbent < 3
+
+
+class Told:
+    """A problem that gives its value as it was told to."""
+
+    search_space = {"x": FloatDistribution(0, 1)}  # noqa: RUF012
+    directions = (StudyDirection.MINIMIZE,)
+    value = None
+
+    def evaluate(self, params):
+        return self.value
+
+
+@pytest.mark.parametrize("value", [0.25, [0.25], (0.25,), np.float32(0.25), np.array([0.25])])
+def test_a_problem_may_give_its_one_value_as_a_list(monkeypatch, value):
+    monkeypatch.setattr(Told, "value", value)
+    assert build(f"{__name__}:Told", None, 0, {}).evaluate({"x": 0.5}) == 0.25
+
+
+def test_a_problem_that_gives_several_values_is_told(monkeypatch):
+    monkeypatch.setattr(Told, "value", [1.0, 2.0])
+    with pytest.raises(ValueError, match="it gave 2 values; expected one"):
+        build(f"{__name__}:Told", None, 0, {}).evaluate({"x": 0.5})
+
+
+def test_a_problem_with_constraints_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    constrained = """
+    def evaluate_constraints(self, params):
+        return {"x0": params["x0"] - 0.5}
+"""
+    (tmp_path / "constrained_problem.py").write_text(OPTUNAHUB + constrained)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r"objective.name: 'Valley' .* constraints"):
+        build("constrained_problem:Valley", None, 0, {})

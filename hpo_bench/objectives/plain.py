@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from optuna.study import StudyDirection
 
 from hpo_bench.errors import InputError
@@ -12,13 +13,23 @@ from hpo_bench.spaces import Configuration, Space
 
 
 class PlainObjective(Objective):
-    """Any object with `search_space`, `directions` and `evaluate`; an evaluation is one unit."""
+    """Any object with `search_space`, `directions` and `evaluate`; an evaluation is one unit.
+
+    Args:
+        problem: It has no constraints, and its value is a number or holds one.
+
+    Raises:
+        InputError: It is no such object.
+    """
 
     def __init__(self, problem: Any) -> None:
         for name in ("search_space", "directions", "evaluate"):
             if not hasattr(problem, name):
                 expected = f"expected an object with search_space, directions, evaluate; no {name}"
                 raise InputError("objective.name", type(problem).__name__, expected)
+        if _is_constrained(problem):
+            expected = "it has constraints, of which no method would be told"
+            raise InputError("objective.name", type(problem).__name__, expected)
         self._problem = problem
 
     @property
@@ -42,6 +53,15 @@ class _Whole(Evaluation):
         self._configuration = configuration
 
     def advance(self) -> float:
-        value = float(self._problem.evaluate(self._configuration))
+        # OptunaHub's tables give a list, also of a single value.
+        values = np.ravel(self._problem.evaluate(self._configuration))
+        if len(values) != 1:
+            raise ValueError(f"it gave {len(values)} values; expected one")
         self.fidelity = 1
-        return value
+        return float(values[0])
+
+
+def _is_constrained(problem: Any) -> bool:
+    """Whether it has a method of its own for what OptunaHub's base answers with nothing."""
+    method = getattr(type(problem), "evaluate_constraints", None)
+    return method is not None and not method.__module__.startswith("optunahub.")
