@@ -87,7 +87,7 @@ class Table(Replay):
 
     @property
     def default(self) -> Configuration | None:
-        """The objective's of which trainings were recorded; None if it is not on the table."""
+        """The objective's of which trainings were recorded; None if nothing would be replayed."""
         named = self._recording.card.default
         space = self.search_space
         if named is None or not named.keys() >= space.keys():
