@@ -64,9 +64,13 @@ class GridExhausted(RuntimeError):  # noqa: N818 - it is an end, not a fault
     """
 
     def __init__(self, n_points: int, running: int) -> None:
-        what = f"{running} of them are still held by other trials" if running else "it is finished"
-        super().__init__(f"no point of the grid of {n_points} is left to offer; {what}")
+        super().__init__(n_points, running)  # by which it is pickled
         self.running = running
+
+    def __str__(self) -> str:
+        n_points, n = self.args
+        what = f"{n} of them are still held by other trials" if n else "it is finished"
+        return f"no point of the grid of {n_points} is left to offer; {what}"
 
 
 class GridSampler(BaseSampler):

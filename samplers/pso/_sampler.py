@@ -227,8 +227,8 @@ class PSOSampler(BaseSampler):
                 f"The parameter `{param_name}` in Trial#{trial.number} is sampled independently "
                 f"by random sampling instead of `{type(self).__name__}`, potentially degrading the "
                 "optimization performance. This fallback happened because the parameter is not in "
-                "the search space that all COMPLETE trials have in common. You can suppress this "
-                "warning by setting `warn_independent_sampling` to `False` in the constructor of "
+                "the search space of the swarm. You can suppress this warning by setting "
+                "`warn_independent_sampling` to `False` in the constructor of "
                 f"`{type(self).__name__}` if this independent sampling is intended behavior."
             )
         label = int.from_bytes(blake2b(param_name.encode(), digest_size=8).digest(), "big")

@@ -47,7 +47,10 @@ class SampleExhausted(RuntimeError):  # noqa: N818 - it is an end, not a fault
     """Every point of the sample (see `proportion`) has been drawn."""
 
     def __init__(self, n_points: int) -> None:
-        super().__init__(f"all {n_points} points of the sample have been drawn")
+        super().__init__(n_points)  # by which it is pickled
+
+    def __str__(self) -> str:
+        return f"all {self.args[0]} points of the sample have been drawn"
 
 
 class RandomSampler(BaseSampler):

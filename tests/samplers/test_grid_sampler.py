@@ -65,6 +65,8 @@ def test_ask_and_tell_ends_with_one_exception():
         study.ask()
     assert caught.value.running == 0
     assert study.trials[-1].state == TrialState.FAIL
+    from_a_worker = pickle.loads(pickle.dumps(caught.value))
+    assert (str(from_a_worker), from_a_worker.running) == (str(caught.value), 0)
 
 
 def test_asking_while_the_last_points_run_says_so():

@@ -177,8 +177,9 @@ def test_a_proportion_is_drawn_without_replacement_and_ends(proportion, expected
     assert len({tuple(trial.params.values()) for trial in study.trials}) == expected
     assert len(study.trials) == expected
     assert study.sampler.is_exhausted(study)
-    with pytest.raises(SampleExhausted, match=f"all {expected} points"):
+    with pytest.raises(SampleExhausted, match=f"^all {expected} points") as caught:
         study.ask()
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     study.optimize(objective)
     assert len(study.get_trials(states=[TrialState.COMPLETE])) == expected
 
