@@ -353,8 +353,13 @@ def _check_levels(levels: object, search_space: Mapping[str, object]) -> None:
         field = "levels" if name is None else f"levels[{name!r}]"
         if name is not None and name not in search_space:
             raise ValueError(f"{field}: there is no such parameter; give {sorted(search_space)}")
-        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
+        if n is None:
+            continue
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ValueError(f"{field}: {n!r} cannot be used; give an integer >= 1")
+        axis = None if name is None else search_space[name]
+        if axis is not None and not isinstance(axis, IntDistribution | FloatDistribution):
+            raise ValueError(f"{field}: {n!r} cannot be used; {axis!r} is no range")
 
 
 def _axis(

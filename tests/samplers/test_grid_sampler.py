@@ -330,6 +330,7 @@ def test_grids_from_distributions(distribution, levels, expected):
         ({"search_space": {"x": "abc"}}, "search_space['x']: 'abc' cannot be used"),
         ({"search_space": SPACE, "levels": 0}, "levels: 0 cannot be used; give an integer >= 1"),
         ({"search_space": SPACE, "levels": {"x": 1.5}}, "levels['x']: 1.5 cannot be used"),
+        ({"search_space": SPACE, "levels": {"x": 2}}, "levels['x']: 2 cannot be used; [0, 1, 2]"),
         ({"search_space": SPACE, "levels": {"z": 2}}, "levels['z']: there is no such parameter"),
         ({"search_space": SPACE, "max_retries": -1}, "max_retries: -1 cannot be used"),
         ({"search_space": SPACE, "seed": None}, "seed: None cannot be used; give an integer"),
