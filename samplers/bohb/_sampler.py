@@ -114,7 +114,7 @@ class BOHBSampler(BaseSampler):
         min_bandwidth: float = 1e-3,
         warn_independent_sampling: bool = True,
     ) -> None:
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
             raise ValueError(f"seed: {seed!r} cannot be used; give an integer or None")
         for name, distribution in (search_space or {}).items():
             if not isinstance(distribution, BaseDistribution):
@@ -130,7 +130,7 @@ class BOHBSampler(BaseSampler):
         _check_number("bandwidth_factor", bandwidth_factor, "> 0", lambda x: 0 < x < math.inf)
         _check_number("min_bandwidth", min_bandwidth, "in (0, 1]", lambda x: 0 < x <= 1)
 
-        self._seed = seed
+        self._seed = None if seed is None else int(seed)
         self._space = None if search_space is None else dict(search_space)
         self._settings = Settings(
             min_points_in_model,

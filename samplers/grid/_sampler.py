@@ -132,7 +132,7 @@ class GridSampler(BaseSampler):
     ) -> None:
         if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
             raise ValueError(f"max_retries: {max_retries!r} cannot be used; give an integer >= 0")
-        if isinstance(seed, bool) or not isinstance(seed, int):
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
             raise ValueError(f"seed: {seed!r} cannot be used; give an integer")
         _check_levels(levels, search_space)
         axes = {
@@ -140,7 +140,7 @@ class GridSampler(BaseSampler):
             for name, axis in search_space.items()
         }
         self._lattice = Lattice(axes)
-        self._shuffle, self._seed, self._max_retries = shuffle, seed, max_retries
+        self._shuffle, self._seed, self._max_retries = shuffle, int(seed), max_retries
         self._forget()
 
     @property

@@ -285,7 +285,7 @@ class PSOSampler(BaseSampler):
         warn: bool,
         variant: _Modern | _Classic,
     ) -> None:
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
             raise ValueError(f"seed: {seed!r} cannot be used; give an integer or None")
         for name, distribution in (search_space or {}).items():
             if not isinstance(distribution, BaseDistribution):
@@ -293,7 +293,7 @@ class PSOSampler(BaseSampler):
                     f"search_space[{name!r}]: {distribution!r} cannot be used; "
                     "give an Optuna distribution"
                 )
-        self._seed = seed
+        self._seed = None if seed is None else int(seed)
         self._space = None if search_space is None else dict(search_space)
         self._warn = warn
         self._variant = variant

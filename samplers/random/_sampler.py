@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
@@ -105,7 +106,7 @@ class RandomSampler(BaseSampler):
         proportion: float | None = None,
         avoid_duplicates: bool = True,
     ) -> None:
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
             raise ValueError(f"seed: {seed!r} cannot be used; give an integer or None")
         for name, distribution in (search_space or {}).items():
             if not isinstance(distribution, BaseDistribution):
@@ -113,7 +114,7 @@ class RandomSampler(BaseSampler):
                     f"search_space[{name!r}]: {distribution!r} cannot be used; "
                     "give an Optuna distribution"
                 )
-        self._seed = seed
+        self._seed = None if seed is None else int(seed)
         self._space = None if search_space is None else dict(search_space)
         self._avoid_duplicates = bool(avoid_duplicates)
         self._sizes: list[int] = []

@@ -1,7 +1,9 @@
 """What a sampler reads of the storage: all that has changed, and not all of the study."""
 
+from functools import partial
 from unittest.mock import patch
 
+import numpy as np
 import optuna
 import pytest
 from hypothesis import given, settings
@@ -76,3 +78,15 @@ def test_a_study_that_is_gone_says_nothing_to_the_next_one(name):
 
     first = search()
     assert [search() for _ in range(4)] == [first] * 4
+
+
+@pytest.mark.parametrize(
+    "make",
+    [partial(GridSampler, SPACE), RandomSampler, PSOSampler, PSOSampler.classic, BOHBSampler],
+)
+def test_an_integer_of_numpys_is_a_seed(make, sqlite):
+    def search(seed, storage):
+        study = optuna.create_study(sampler=make(seed=seed), storage=storage)
+        return [study.ask(SPACE).params for _ in range(3)]
+
+    assert search(np.int64(7), sqlite()) == search(7, None)
