@@ -15,7 +15,7 @@ from hpo_bench import methods
 from hpo_bench.budget import Budget
 from hpo_bench.errors import HpoBenchError, InputError
 from hpo_bench.manifest import manifest
-from hpo_bench.objectives.table.files import OWN_COLUMNS, Card, check_path, write
+from hpo_bench.objectives.table.files import OWN_COLUMNS, Card, check_path, read, write
 from hpo_bench.objectives.table.recorder import Recorder
 from hpo_bench.spaces import Space, to_table
 from hpo_bench.storage import records
@@ -26,16 +26,25 @@ from hpo_bench.suite import NOT_IDENTITY, ObjectiveSpec, Suite
 _RECORDER = "hpo_bench.objectives.table.recorder:recorder"
 
 
-def check_output(path: Path) -> None:
-    """See, before anything is trained, that a table can be written there.
+def check_output(made: Suite, path: Path) -> None:
+    """See, before anything is trained, that a table can be written there, and overwrites no other.
+
+    Args:
+        made: What `recording` gave.
+        path: Where to.
 
     Raises:
-        InputError: Its name has no known ending, or its directory is not there.
+        InputError: Its name has no known ending, its directory is not there, or the table of
+            another suite is.
+        HpoBenchError: A file is there that is no table.
         MissingExtraError: It is to be Parquet, and pyarrow is not installed.
     """
     check_path("--output", path)
     if not path.parent.is_dir():
         raise InputError("--output", str(path), f"there is no directory {path.parent}")
+    if path.exists() and (found := read(path)[0].name) != _recorded(made):
+        expected = f"the table {found!r} is there already; expected another name"
+        raise InputError("--output", str(path), expected)
 
 
 def recording(suite: Suite, *, cpu_time: bool = False) -> Suite:
@@ -139,6 +148,10 @@ def _epochs(trial: FrozenTrial) -> list[dict[str, float]]:
     return [{"value": v, **measured[epoch]} for epoch, v in enumerate(values, start=1)]
 
 
+def _recorded(made: Suite) -> str:
+    return made.name.removesuffix("-recording")
+
+
 def _card(made: Suite, study: optuna.Study) -> Card:
     objective = made.build_objective(made.seeds[0])
     assert isinstance(objective, Recorder)
@@ -147,7 +160,7 @@ def _card(made: Suite, study: optuna.Study) -> Card:
     attributes = study.user_attrs
     here = {**manifest(), **objective.machine()}
     return Card(
-        name=made.name.removesuffix("-recording"),
+        name=_recorded(made),
         description=made.description,
         metric=objective.metric_name,
         direction="maximize" if objective.directions[0].name == "MAXIMIZE" else "minimize",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from optuna.distributions import IntDistribution
+from recordings import card, columns, toy_table
 from typer.testing import CliRunner
 
 from hpo_bench import suite
@@ -16,9 +17,9 @@ from hpo_bench.cli import app
 from hpo_bench.errors import HpoBenchError, InputError
 from hpo_bench.objectives import build
 from hpo_bench.objectives.table import Table
-from hpo_bench.objectives.table.files import read
+from hpo_bench.objectives.table.files import read, write
 from hpo_bench.objectives.table.recorder import recorder
-from hpo_bench.recording import export, recording
+from hpo_bench.recording import check_output, export, recording
 
 SUITE = """
 description = "curves"
@@ -211,6 +212,24 @@ def test_a_place_that_cannot_be_written_is_told_before_training(file, tmp_path, 
     with pytest.raises(InputError, match=text):
         raise result.exception
     assert not (tmp_path / "runs.db").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"year,yield\n1998,3\n"])
+def test_neither_another_table_nor_another_file_is_overwritten(file, tmp_path, content):
+    output = toy_table(tmp_path / "t.csv")
+    if content is not None:
+        output.write_bytes(content)
+    before = output.read_bytes()
+    result = record(file(), output)
+    with pytest.raises(HpoBenchError, match=r"t\.csv.*(table 'toy'.*another name|not a table)"):
+        raise result.exception
+    assert output.read_bytes() == before
+    assert not (tmp_path / "runs.db").exists()
+
+
+def test_its_own_table_is_written_anew(file, tmp_path):
+    write(tmp_path / "t.csv", card(name="curves"), columns())
+    check_output(recording(suite.load(str(file()))), tmp_path / "t.csv")
 
 
 def test_an_unfinished_recording_is_not_exported(file, tmp_path):

@@ -156,11 +156,11 @@ def record(
     """
     from hpo_bench import recording
 
-    recording.check_output(output)
     overrides = overlay(settings, seeds, storage, workers, data_dir)
     only = None if objectives is None else objectives.split(",")
     chosen = suite.load(name, overrides, only)
     made = recording.recording(chosen, cpu_time=cpu_time)
+    recording.check_output(made, output)
     _execute([made], checkpoint_dir)
     rows = recording.export(made, output)
     make_console().print(f"{output}: {rows} rows. Replay them with the objective 'table'.")
