@@ -5,6 +5,7 @@ MathML is shown by every current browser, so that no script has to be fetched fo
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import griffe
@@ -230,11 +231,33 @@ def _row(parameter, context):
 
 
 def python_page():
-    """What may be imported, from its docstrings."""
+    """What may be imported, from its docstrings.
+
+    Raises:
+        PluginError: Of some public name there is none, which the page would leave out.
+    """
+    untold = [member for names in PYTHON.values() for name in names for member in _untold(name)]
+    if untold:
+        raise PluginError(f"no docstring: {', '.join(untold)}")
     parts = ["# Python", "What other packages may build on. Everything else may change."]
     for title, names in PYTHON.items():
         parts += [f"\n## {title}\n", *(f"\n::: {name}\n{_options(name)}" for name in names)]
     return "\n".join(parts)
+
+
+def _untold(name):
+    found = _loaded()[name]
+    members = found.members if found.is_class and not _options(name) else {}
+    return [f"{name}.{m}" for m, it in members.items() if m[0] != "_" and not it.has_docstring]
+
+
+@cache
+def _loaded():
+    loader = griffe.GriffeLoader()
+    for package in ("samplers", "hpo_bench"):
+        loader.load(package)
+    loader.resolve_aliases()
+    return loader.modules_collection
 
 
 def _options(name):

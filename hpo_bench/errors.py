@@ -30,8 +30,11 @@ class InputError(HpoBenchError):
     def __init__(self, field: str, value: object, expected: str) -> None:
         super().__init__(f"{field}: {value!r} cannot be used; {expected}")
         self.field = field
+        """Where the value stands, dotted: `budget.epochs`."""
         self.value = value
+        """What was given."""
         self.expected = expected
+        """What would be right, in words."""
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, object, str]]:
         # An exception is pickled by its message alone, and could not leave a worker process.

@@ -27,7 +27,9 @@ class Method:
     """A method: a name registered under `hpo_bench.methods`, or `module:object`."""
 
     target: str
+    """Its name, or `module:object`."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    """Its own keyword arguments, as a suite would give them."""
 
     def search(
         self,
@@ -68,7 +70,9 @@ class ObjectiveType:
     """An objective: a name registered under `hpo_bench.objectives`, or `module:object`."""
 
     target: str
+    """Its name, or `module:object`."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    """Its own keyword arguments, as a suite would give them."""
 
     def build(self, *, seed: int = 0) -> Objective:
         """Make it as a run does, its data in memory.
