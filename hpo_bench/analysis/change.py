@@ -199,7 +199,7 @@ def _note(
             notes.append(f"{name}: {unfinished} of {len(runs)} {which} runs are not finished.")
     unpaired = len({run.seed for run in old} ^ {run.seed for run in new})
     if unpaired:
-        notes.append(f"{name}: {unpaired} seeds are in one of the two only, and left out.")
+        notes.append(f"{name}: {unpaired} of its seeds left out, in one of the two only.")
     first, second = _attributes(old), _attributes(new)
     differences = [
         f"{key} {first.get(key)!r} → {second.get(key)!r}"

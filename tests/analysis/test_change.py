@@ -125,7 +125,7 @@ def test_only_finished_runs_count_and_the_others_are_told():
     (change,) = changes.methods
     assert change.comparison.gain.n == 8
     assert "pso: 1 of 9 new runs are not finished." in changes.notes
-    assert "pso: 1 seeds are in one of the two only, and left out." in changes.notes
+    assert "pso: 1 of its seeds left out, in one of the two only." in changes.notes
     assert "tpe: only in the new." in changes.notes
 
 
