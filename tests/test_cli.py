@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from hpo_bench import cli
+from hpo_bench.storage.opening import open_storage
 
 SUITE = """
 seeds = [0]
@@ -116,6 +117,31 @@ def test_flags_lay_other_values_over_the_suite(command, tmp_path):
     assert trial.params["x"] in (1, 2)
 
 
+def test_names_may_be_spaced_and_look_like_a_date_and_what_is_told_can_be_pasted(command):
+    flags = ("--methods", "random, random", "--set", "name=2026-11-25")
+    code, output, errors = command("run", "toy.toml", *flags, "--storage", "sqlite:///my own.db")
+    assert code == 0, errors
+    assert "2026-11-25/random/seed-00" in errors
+    assert "hpo-bench dashboard --storage 'sqlite:///my own.db'" in output
+
+
+def test_no_line_of_an_error_is_folded_in_a_file(command, monkeypatch):
+    monkeypatch.delenv("COLUMNS")
+    _, _, errors = command("run", "nothing")
+    (line,) = errors.splitlines()
+    assert line.endswith("tables; or a .toml file")
+
+
+def test_signs_that_cannot_be_written_are_told_by_their_code(command, monkeypatch):
+    open_storage("sqlite:///hpo-bench.db")
+    bare = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", bare)
+    code, _, errors = command("status", "toy.toml")
+    bare.flush()
+    assert code == 0, errors
+    assert rb"\u2013" in bare.buffer.getvalue()
+
+
 def test_a_grid_beyond_the_budget_is_said_before_the_run(command):
     _, _, errors = command("run", "toy.toml")
     assert "note: grid: its 81 points are more than the 3 evaluations" in errors
@@ -127,7 +153,13 @@ def test_a_grid_beyond_the_budget_is_said_before_the_run(command):
         (["run", "quikstart"], "did you mean 'quickstart'"),
         (["run", "toy.toml", "--methods", "pos"], "--methods: 'pos' cannot be used"),
         (["run", "toy.toml", "--seeds", "a"], "--seeds: 'a' cannot be used; expected numbers"),
+        (["run", "toy.toml", "--seeds", "5-3"], "'5-3' cannot be used; expected the lower number"),
+        (["run", "toy.toml", "--seeds", "0-999999999"], "expected 10000 seeds at most"),
         (["run", "toy.toml", "--set", "budget"], "--set: 'budget' cannot be used"),
+        (["run", "toy.toml", "--set", "budget..epochs=3"], "expected KEY=VALUE"),
+        (["run", "toy.toml", "--set", "budget.epochs=" + "9" * 5000], "budget.epochs"),
+        (["run", "toy.toml", "--set", "budget=" + "[" * 5000], "budget"),
+        (["run", "toy.toml", "--set", "budget.epochs=3\nworkers=2"], "budget.epochs"),
         (["run", "toy.toml", "--set", "budget.epoch=3"], "did you mean 'epochs'"),
         (["run", "toy.toml", "--set", "name.x=3"], "name is not a table"),
         (["run", "toy.toml", "--workers", "none"], "workers"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -21,9 +22,10 @@ from hpo_bench.cli.options import (
     SuiteArgument,
     WorkersOption,
     choose,
+    names,
     overlay,
 )
-from hpo_bench.cli.root import app, make_console
+from hpo_bench.cli.root import app, make_console, say
 from hpo_bench.errors import InputError
 from hpo_bench.suite import DEFAULT_STORAGE, Suite
 
@@ -157,13 +159,12 @@ def record(
     from hpo_bench import recording
 
     overrides = overlay(settings, seeds, storage, workers, data_dir)
-    only = None if objectives is None else objectives.split(",")
-    chosen = suite.load(name, overrides, only)
+    chosen = suite.load(name, overrides, names(objectives))
     made = recording.recording(chosen, cpu_time=cpu_time)
     recording.check_output(made, output)
     _execute([made], checkpoint_dir)
     rows = recording.export(made, output)
-    make_console().print(f"{output}: {rows} rows. Replay them with the objective 'table'.")
+    say(f"{output}: {rows} rows. Replay them with the objective 'table'.")
 
 
 def _run(chosen: list[Suite], checkpoint_dir: Path | None, address: str | None) -> None:
@@ -173,8 +174,8 @@ def _run(chosen: list[Suite], checkpoint_dir: Path | None, address: str | None) 
     if address is not None and chosen[0].engine != "ray":
         raise InputError("--address", address, "expected with --engine ray only")
     _execute(chosen, checkpoint_dir, show=True, address=address)
-    where = "" if url == DEFAULT_STORAGE else f" --storage {shown(url)}"
-    make_console().print(f"Look at every study with:  hpo-bench dashboard{where}", highlight=False)
+    where = "" if url == DEFAULT_STORAGE else f" --storage {shlex.quote(shown(url))}"
+    say(f"Look at every study with:  hpo-bench dashboard{where}")
 
 
 def _execute(
@@ -188,15 +189,14 @@ def _execute(
     """Run suites; leave the program with a status of its own if that did not finish."""
     from hpo_bench.engines.coordinator import run_suites
 
-    out = make_console()
     report = run_suites(
         chosen, checkpoint_dir, make_console(stderr=True), wait=wait, address=address
     )
     for why in report.taken.values():
-        out.print(f"Left to others: {why}", highlight=False, markup=False)
+        say(f"Left to others: {why}")
     left = len(report.unfinished) + (len(report.taken) if wait else 0)
     if left:
-        out.print(f"Stopped: {left} runs left. The same command goes on.", highlight=False)
+        say(f"Stopped: {left} runs left. The same command goes on.")
     # What became of the runs is said by now: whether the storage still answers changes nothing.
     if show:
         _show_results(chosen, wait=not report.is_outage)
@@ -219,5 +219,4 @@ def _show_results(chosen: list[Suite], *, wait: bool) -> None:
             if study_names(held, one.name):
                 print_results(held, one.name, Format.TABLE, make_console())
     except (InputError, OutageError) as error:
-        told = f"The results cannot be shown: {error}"
-        make_console(stderr=True).print(told, style="yellow", highlight=False, markup=False)
+        say(f"The results cannot be shown: {error}", stderr=True, style="yellow")

@@ -14,7 +14,7 @@ from hpo_bench.cli.options import (
     StorageOption,
     setting,
 )
-from hpo_bench.cli.root import app, make_console
+from hpo_bench.cli.root import app, make_console, say
 from hpo_bench.suite import DEFAULT_STORAGE
 
 
@@ -66,8 +66,7 @@ def new(
 ) -> None:
     """Write a small package that adds a sampler or an objective, with its test."""
     made = scaffold.create(kind, name, directory)
-    told = f"Written: {made}. Go on there with:  pip install -e '.[test]' && pytest"
-    make_console().print(told, highlight=False, markup=False)
+    say(f"Written: {made}. Go on there with:  pip install -e '.[test]' && pytest")
 
 
 @app.command(

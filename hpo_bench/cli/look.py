@@ -14,7 +14,7 @@ from rich.console import Console
 from hpo_bench.cli.options import (
     StorageOption,
 )
-from hpo_bench.cli.root import app, make_console
+from hpo_bench.cli.root import app, make_console, say
 from hpo_bench.errors import InputError, needing
 from hpo_bench.suite import DEFAULT_STORAGE
 
@@ -132,7 +132,7 @@ def report(
     if figures is not None:
         made = write_figures(figures, found, shown(storage), figure_format.value)
         told.append(f"{len(made)} pictures in {figures}")
-    Console().print(f"Written: {', '.join(told)}", highlight=False, markup=False)
+    say(f"Written: {', '.join(told)}")
 
 
 class Measure(StrEnum):
@@ -258,8 +258,8 @@ def dashboard(
             from hpo_bench.report.dashboard import write_figures
         noted = write_notes(opened)
         drawn, left_out = write_figures(opened)
-        Console().print(f"Written: {noted} notes, pictures on {drawn} studies")
+        say(f"Written: {noted} notes, pictures on {drawn} studies")
         for name in left_out:
-            Console().print(f"{name}: no pictures, it has too many studies")
-    Console().print(f"http://127.0.0.1:{port}  (Ctrl-C ends it; it has no login of its own)")
+            say(f"{name}: no pictures, it has too many studies")
+    say(f"http://127.0.0.1:{port}  (Ctrl-C ends it; it has no login of its own)")
     run_server(opened, host="127.0.0.1", port=port)

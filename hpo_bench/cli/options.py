@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from contextlib import suppress
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 
 from hpo_bench import suite
 from hpo_bench.errors import HpoBenchError, InputError, one_of
-from hpo_bench.suite import Suite
+from hpo_bench.suite import MAX_SEEDS, Suite
 
 
 def _suites_that_start_so(incomplete: str) -> list[str]:
@@ -98,9 +99,14 @@ def choose(
     name: str, overrides: dict[str, Any], methods: str | None, objectives: str | None
 ) -> list[Suite]:
     """Read a suite, or as much of it as was asked for."""
-    only = None if objectives is None else objectives.split(",")
-    chosen = suite.load_all(name, overrides, only)
-    return chosen if methods is None else [_only(one, methods.split(",")) for one in chosen]
+    chosen = suite.load_all(name, overrides, names(objectives))
+    only = names(methods)
+    return chosen if only is None else [_only(one, only) for one in chosen]
+
+
+def names(text: str | None) -> list[str] | None:
+    """Read `A,B`; None stays None."""
+    return None if text is None else [part.strip() for part in text.split(",")]
 
 
 def overlay(
@@ -129,9 +135,10 @@ def setting(text: str) -> tuple[str, Any]:
         InputError: It is none.
     """
     key, equals, value = text.partition("=")
-    if not equals or not key:
+    key = key.strip()
+    if not equals or not all(key.split(".")):
         raise InputError("--set", text, "expected KEY=VALUE, e.g. budget.epochs=300")
-    return key.strip(), _toml_value(value.strip())
+    return key, _toml_value(value.strip())
 
 
 def _given(**values: Any) -> dict[str, Any]:
@@ -139,11 +146,13 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _toml_value(text: str) -> Any:
-    """Read a value as TOML; what is not TOML is a string."""
+    """Read a value as TOML; what is not TOML is a string, and so is what only looks like a date."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        table = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):  # also of numbers with too many digits
         return text
+    is_text = len(table) > 1 or isinstance(table["value"], date | time)
+    return text if is_text else table["value"]
 
 
 def _seeds(text: str) -> list[int]:
@@ -151,9 +160,14 @@ def _seeds(text: str) -> list[int]:
     for part in text.split(","):
         first, dash, last = part.partition("-")
         try:
-            seeds += range(int(first), int(last) + 1) if dash else [int(first)]
+            low, high = int(first), int(last if dash else first)
         except ValueError:
             raise InputError("--seeds", text, "expected numbers, e.g. 0,1,2 or 0-9") from None
+        if low > high:
+            raise InputError("--seeds", text, "expected the lower number first, e.g. 0-9")
+        if high - low >= MAX_SEEDS:  # said before they take all memory
+            raise InputError("--seeds", text, f"expected {MAX_SEEDS} seeds at most")
+        seeds += range(low, high + 1)
     return seeds
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -27,10 +28,13 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; what the user can put right is told without a traceback."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What cannot be written (± in ASCII) shows as its code; standard error does so anyway.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="hpo-bench")  # also as `python -m hpo_bench`; completion goes by it
     except HpoBenchError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False)
+        say(f"error: {error}", stderr=True, style="red")
         sys.exit(2)
 
 
@@ -52,5 +56,15 @@ def _root(
 def make_console(stderr: bool = False) -> Console:
     """Make what is printed with: on the standard output, or on the standard error."""
     # A pipe has no width: leave the table room instead of folding it to 80 columns.
-    is_bounded = (sys.stderr if stderr else sys.stdout).isatty() or "COLUMNS" in os.environ
+    stream = sys.stderr if stderr else sys.stdout
+    is_terminal = stream is not None and stream.isatty()
+    is_bounded = is_terminal or os.environ.get("COLUMNS", "").isdigit()
     return Console(stderr=stderr, width=None if is_bounded else 120)
+
+
+def say(text: str, *, stderr: bool = False, style: str | None = None) -> None:
+    """Print a message as it stands; folded on a terminal alone, so that a file can be searched."""
+    console = make_console(stderr)
+    console.print(
+        text, style=style, highlight=False, markup=False, soft_wrap=not console.is_terminal
+    )
