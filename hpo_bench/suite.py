@@ -9,7 +9,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from hpo_bench import methods, objectives
 from hpo_bench.budget import Budget
@@ -33,12 +41,23 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def _recordable(options: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(options)
+    except TypeError:
+        raise ValueError("a date cannot be recorded with a run: write it as a string") from None
+    return options
+
+
+Options = Annotated[dict[str, Any], AfterValidator(_recordable)]
+
+
 class ObjectiveSpec(_Table):
     """The objective and its options."""
 
     name: str
     """An entry point of `hpo_bench.objectives`, or an import path `module:object`."""
-    options: dict[str, Any] = {}
+    options: Options = {}
     """Its own keyword arguments, which the Python reference lists."""
 
 
@@ -49,11 +68,11 @@ class MethodSpec(_Table):
     """An entry point of `hpo_bench.methods`."""
     sampler: str | None = None
     """Import path of any Optuna sampler, `module:object`."""
-    options: dict[str, Any] = {}
+    options: Options = {}
     """The method's or the sampler's own keyword arguments; not `seed`, which is the run's."""
     pruner: str | None = None
     """Import path of an Optuna pruner, `module:object`."""
-    pruner_options: dict[str, Any] = {}
+    pruner_options: Options = {}
     """The pruner's own keyword arguments."""
     budget_factor: Annotated[int, Field(ge=1)] = 1
     """How many times the suite's budget it has.
@@ -74,14 +93,17 @@ MAX_SEEDS = 10_000
 
 
 def _count_to_list(value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool) and value <= MAX_SEEDS:
-        return list(range(value))
-    return value
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    if not 1 <= value <= MAX_SEEDS:
+        raise ValueError(f"expected a number from 1 to {MAX_SEEDS}, or a list such as [0, 1, 2]")
+    return list(range(value))
 
 
 Seed = Annotated[int, Field(ge=0, lt=FIRST_FRESH_SEED)]
 Seeds = Annotated[list[Seed], BeforeValidator(_count_to_list)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+# Studies, checkpoints and reports are called so: files have names of 255 characters at most.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=200)]
 
 
 class Suite(_Table):
@@ -299,7 +321,8 @@ def _fit(method: str, search: Search, budget: Budget, objective: Objective) -> I
 def shipped() -> dict[str, str]:
     """The suites that come with the package: name -> TOML text."""
     folder = files("hpo_bench") / "suites"
-    texts = {f.name: f.read_text() for f in folder.iterdir() if f.name.endswith(".toml")}
+    found = (file for file in folder.iterdir() if file.name.endswith(".toml"))
+    texts = {file.name: file.read_text(encoding="utf-8") for file in found}
     return {name.removesuffix(".toml"): texts[name] for name in sorted(texts)}
 
 
@@ -350,16 +373,14 @@ def load_all(
     except ValueError as error:  # also of numbers with too many digits
         raise HpoBenchError(f"{name_or_path} is not valid TOML: {error}") from None
     table.setdefault("name", default_name)
-    is_several = "objectives" in table
     for_each = {k: v for k, v in (overrides or {}).items() if k.startswith("objective.")}
     for key, value in (overrides or {}).items():
-        if not is_several or key not in for_each:
+        if key not in for_each:
             _set(table, key, value)
-    if not is_several:
-        if only is not None:
-            raise InputError("--objectives", ",".join(only), "this suite has one objective")
-        return [parse(table, source=name_or_path)]
-    members = list(_members(table, name_or_path, only))
+    is_several = "objectives" in table
+    if not is_several and only is not None:
+        raise InputError("--objectives", ",".join(only), "this suite has one objective")
+    members = list(_members(table, name_or_path, only)) if is_several else [table]
     for key, value in for_each.items():
         for member in members:
             _set(member, key, value)
@@ -391,8 +412,15 @@ def parse(table: Mapping[str, Any], source: str = "suite") -> Suite:
     try:
         return Suite.model_validate(table)
     except ValidationError as error:
-        faults = "\n".join(f"  {_fault(details)}" for details in error.errors())
-        raise HpoBenchError(f"{source} cannot be used:\n{faults}") from None
+        faults: dict[tuple[str, ...], str] = {}
+        for details in error.errors():
+            place = _place(details, table)
+            if place in faults:  # it is none of several types
+                faults[place] += f"; or {_expected(details).removeprefix('Input should be ')}"
+            else:
+                faults[place] = _fault(".".join(place), details)
+        listed = "\n".join(f"  {fault}" for fault in faults.values())
+        raise HpoBenchError(f"{source} cannot be used:\n{listed}") from None
 
 
 def _read(name_or_path: str) -> tuple[str, str]:
@@ -401,9 +429,12 @@ def _read(name_or_path: str) -> tuple[str, str]:
         return suites[name_or_path], name_or_path
     path = Path(name_or_path)
     if path.suffix != ".toml":
+        file = f"{name_or_path}.toml"
+        if file in (found.name for found in Path().glob("*.toml")):
+            raise InputError("suite", name_or_path, f"did you mean {file!r}?")
         raise InputError("suite", name_or_path, f"{one_of(name_or_path, suites)}; or a .toml file")
     try:
-        return path.read_text(encoding="utf-8"), path.stem
+        return path.read_text(encoding="utf-8-sig"), path.stem
     except (OSError, UnicodeDecodeError) as error:
         raise InputError("suite", name_or_path, f"it cannot be read: {error}") from None
 
@@ -417,18 +448,52 @@ def _set(table: dict[str, Any], dotted: str, value: Any) -> None:
     table[last] = value
 
 
-def _fault(details: Any) -> str:
+_EXPECTED = {
+    "dict_type": "Input should be a table",
+    "model_type": "Input should be a table",
+    "string_pattern_mismatch": "expected letters, digits and . _ + -, a letter or digit first",
+}
+"""In the words of a suite file, what pydantic tells in those of Python."""
+
+
+def _place(details: Any, table: Any) -> tuple[str, ...]:
+    """Where in the file a fault is; pydantic's place goes on with the types that it has tried."""
+    place: list[str] = []
+    for part in details["loc"]:
+        is_there = isinstance(table, list) and isinstance(part, int)
+        if isinstance(table, Mapping):
+            is_there = part in table
+        if not is_there and details["type"] != "missing":
+            break
+        table = table[part] if is_there else None
+        place.append(str(part))
+    return tuple(place)
+
+
+def _fault(field: str, details: Any) -> str:
     location: Sequence[str | int] = details["loc"]
-    field = ".".join(str(part) for part in location)
     if details["type"] == "missing":
         return f"{field}: missing; it must be given"
     if details["type"] == "extra_forbidden":
-        allowed = _keys_at(location[:-1])
-        return f"{field}: no such key; {one_of(str(location[-1]), allowed)}"
+        key = str(location[-1])
+        allowed = [name for name in _keys_at(location[:-1]) if name != key]
+        return f"{field}: no such key; {one_of(key, allowed)}"
     if location[:1] in ((), ("storage",)):  # a password may stand in it
-        return f"{field or 'suite'}: cannot be used; {details['msg']}"
-    value = json.dumps(details["input"], default=str)
-    return f"{field}: {value} cannot be used; {details['msg']}"
+        return f"{field or 'suite'}: cannot be used; {_expected(details)}"
+    told = f"{field}: {_shown(details['input'])} cannot be used; {_expected(details)}"
+    return f"{told}; it is the file's unless the suite gives another" if field == "name" else told
+
+
+def _expected(details: Any) -> str:
+    told: str = _EXPECTED.get(details["type"], details["msg"])
+    return told.removeprefix("Value error, ")
+
+
+def _shown(value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except TypeError:  # TOML has dates, which are no strings
+        return str(value)
 
 
 def _keys_at(location: Sequence[str | int]) -> list[str]:
@@ -440,4 +505,4 @@ def _keys_at(location: Sequence[str | int]) -> list[str]:
         for candidate in candidates:
             if isinstance(candidate, type) and issubclass(candidate, BaseModel):
                 model = candidate
-    return list(model.model_fields)
+    return [*model.model_fields, *(["objectives"] if model is Suite else [])]

@@ -1,4 +1,5 @@
 from copy import deepcopy
+from datetime import date
 
 import pytest
 
@@ -40,11 +41,20 @@ def test_a_number_of_seeds_stands_for_the_first_ones():
         ("budget.epochs", "many", ["budget.epochs", '"many"', "integer"]),
         ("methods.random.option", {}, ["methods.random.option", "did you mean 'options'"]),
         ("objectives", {}, ["objectives", "did you mean 'objective'"]),
-        ("name", "a/b", ["name", '"a/b"', "pattern"]),
+        ("objectivs", {}, ["objectivs", "did you mean 'objectives'"]),
+        ("objective.options.day", date(2026, 11, 25), ["objective.options: ", "as a string"]),
+        ("budget", 3, ["budget: 3", "a table"]),
+        ("name", "a/b", ["name", '"a/b"', "expected letters, digits"]),
+        ("name", "n" * 201, ["name", "at most 200"]),
+        ("name", date(2026, 11, 25), ["name: 2026-11-25 cannot", "string"]),
+        ("methods.a b", {}, ["methods.a b: ", "expected letters, digits"]),
+        ("space", 3, ["space: 3 cannot", "a table; or a valid string"]),
+        ("seeds", -1, ["seeds: -1", "from 1 to 10000"]),
+        ("seeds", 100_000, ["seeds: 100000", "from 1 to 10000"]),
         ("seeds", [], ["seeds", "at least 1"]),
         ("seeds", [-1], ["seeds.0", "-1", "greater than or equal to 0"]),
         ("methods", {}, ["methods", "at least 1"]),
-        ("workers", 0, ["workers", "0"]),
+        ("workers", 0, ["workers: 0", "equal to 1; or 'auto'"]),
         ("workers", True, ["workers"]),
         ("budget.seconds", float("inf"), ["budget.seconds", "finite"]),
         ("budget.epochs", True, ["budget.epochs", "integer"]),
@@ -136,6 +146,24 @@ def test_files_are_read_with_settings_laid_over_them(toy_file):
     mine = suite.load(str(path), {"budget.epochs": 60, "objective.options.epochs": 9})
     assert (mine.name, mine.budget.epochs) == ("mine", 60)
     assert mine.build_objective(0).max_fidelity == 9
+
+
+def test_a_file_that_is_asked_for_without_its_ending_is_told(toy_file, tmp_path, monkeypatch):
+    toy_file("", name="mine")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"did you mean 'mine\.toml'"):
+        suite.load_all("mine")
+
+
+def test_the_mark_that_some_editors_put_before_a_file_is_no_fault(tmp_path):
+    path = tmp_path / "quickstart.toml"
+    path.write_text(suite.shipped()["quickstart"], encoding="utf-8-sig")
+    assert suite.load(str(path)) == suite.load("quickstart")
+
+
+def test_several_objectives_are_not_laid_over_one():
+    with pytest.raises(HpoBenchError, match="expected objective or objectives, not both"):
+        suite.load_all("quickstart", {"objectives.a": {"name": "toy:Curve"}})
 
 
 def test_broken_files_are_told_as_such(toy_file, tmp_path):
