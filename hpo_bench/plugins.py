@@ -40,14 +40,20 @@ def load(field: str, group: str, name: str) -> Callable[..., Any]:
     """Import what `name` stands for: an entry point of `group`, or a path `module:object`.
 
     Raises:
-        InputError: No such entry point, module or object.
+        InputError: No such entry point, module or object, or several packages have given it.
     """
     if ":" in name:
         return load_path(field, name)
-    known = {entry.name: entry.value for entry in entry_points(group=group)}
-    if name not in known:
-        raise InputError(field, name, f"{one_of(name, known)}; or an import path module:object")
-    return load_path(field, known[name])
+    known = installed(group)
+    found = {plugin.path: plugin.distribution for plugin in known if plugin.name == name}
+    if not found:
+        allowed = one_of(name, {plugin.name for plugin in known})
+        raise InputError(field, name, f"{allowed}; or an import path module:object")
+    if len(found) > 1:
+        given = " and ".join(f"{path} ({source})" for path, source in sorted(found.items()))
+        raise InputError(field, name, f"it stands for {given}; expected one of these paths")
+    (path,) = found
+    return load_path(field, path)
 
 
 def load_path(field: str, path: str) -> Callable[..., Any]:
@@ -67,7 +73,7 @@ def load_path(field: str, path: str) -> Callable[..., Any]:
             "'python -m hpo_bench' takes in the working directory)"
         )
         raise InputError(field, path, expected) from error
-    except Exception as error:  # whatever somebody else's module raises
+    except (Exception, SystemExit) as error:  # whatever somebody else's module raises
         raise InputError(field, path, f"{type(error).__name__}: {error}") from error
     if not callable(found):
         raise InputError(field, path, "expected a class or a function")

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from hpo_bench import plugins
 from hpo_bench.errors import InputError
 
 _FOLDER = files("hpo_bench") / "templates"
@@ -61,6 +62,11 @@ def _module(name: str) -> str:
     module = name.replace("-", "_")
     if keyword.iskeyword(module) or importlib.util.find_spec(module) is not None:
         raise InputError("NAME", name, f"Python has a module {module!r} already; take another name")
+    for group in (plugins.METHODS, plugins.OBJECTIVES):
+        for plugin in plugins.installed(group):
+            if plugin.name == name:
+                expected = f"{plugin.distribution} gives it to {plugin.path}; take another name"
+                raise InputError("NAME", name, expected)
     return module
 
 

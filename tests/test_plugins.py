@@ -62,6 +62,27 @@ def installed(tmp_path, monkeypatch):
     return site
 
 
+def test_a_name_that_two_packages_give_is_refused(installed, monkeypatch):
+    entries = installed / "somebody_elses-1.0.dist-info" / "entry_points.txt"
+    entries.write_text("[hpo_bench.methods]\nrandom = somebody:CentreSampler\n")
+    monkeypatch.syspath_prepend(str(installed))
+    with pytest.raises(InputError, match="random") as caught:
+        plugins.load("methods.random", plugins.METHODS, "random")
+    for part in (
+        "samplers:RandomSampler (hpo-bench",
+        "somebody:CentreSampler (somebody-elses 1.0)",
+    ):
+        assert part in str(caught.value)
+    assert plugins.load("methods.grid", plugins.METHODS, "grid").__name__ == "grid"
+
+
+def test_a_module_that_ends_the_process_is_told(tmp_path, monkeypatch):
+    (tmp_path / "script.py").write_text("raise SystemExit(0)")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(InputError, match=r"script:Mine.*SystemExit: 0"):
+        plugins.load_path("methods.mine.sampler", "script:Mine")
+
+
 def test_a_foreign_package_adds_a_method_and_an_objective(installed, tmp_path):
     (tmp_path / "bowl.toml").write_text(SUITE)
 

@@ -41,7 +41,9 @@ def test_a_new_package_installs_is_found_and_passes(tmp_path, kind, name, listin
     assert "failed" not in passed
 
 
-@pytest.mark.parametrize("name", ["My-Sampler", "my_sampler", "1st", "-x", "numpy", "class", ""])
+@pytest.mark.parametrize(
+    "name", ["My-Sampler", "my_sampler", "1st", "-x", "numpy", "class", "", "pso", "lenet5"]
+)
 def test_names_that_cannot_be_used_are_told(tmp_path, name):
     with pytest.raises(InputError, match="NAME"):
         scaffold.create(Kind.SAMPLER, name, tmp_path / "package")
