@@ -27,6 +27,7 @@ from hpo_bench.cli.options import (
 )
 from hpo_bench.cli.root import app, make_console, say
 from hpo_bench.errors import InputError
+from hpo_bench.numbers import NOTHING, number
 from hpo_bench.suite import DEFAULT_STORAGE, Suite
 
 
@@ -121,10 +122,9 @@ def status(
     listing = Table("run", "spent", "evaluations", "best", "state", box=None, header_style="bold")
     for each in standing(choose(name, overrides, methods, objectives)):
         found = each.status
-        figures = ["–", "0", "–"]
+        figures = [NOTHING, "0", NOTHING]
         if found is not None:
-            best = "–" if found.incumbent is None else f"{found.incumbent:.4f}"
-            figures = [f"{found.share:.0%}", str(found.evaluations), best]
+            figures = [f"{found.share:.0%}", str(found.evaluations), number(found.incumbent)]
         listing.add_row(each.run.study_name, *figures, each.state)
     make_console().print(listing)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from hpo_bench.numbers import number
 from hpo_bench.running.runs import Run, Status
 
 
@@ -37,8 +38,7 @@ class ProgressDisplay:
 
     def status(self, run: Run, status: Status) -> None:
         """Show how far a run has come."""
-        best = "–" if status.incumbent is None else f"{status.incumbent:.4f}"
-        told = f"best {best}, {status.evaluations} evaluations"
+        told = f"best {number(status.incumbent)}, {status.evaluations} evaluations"
         share = 1.0 if status.finished else status.share
         self._progress.advance(self._all, share - self._shares[run.study_name])
         self._shares[run.study_name] = share

@@ -9,6 +9,7 @@ from optuna.storages import BaseStorage
 from optuna_dashboard import get_note, save_note
 
 from hpo_bench.analysis.results import RunResult, SuiteResult, collect
+from hpo_bench.numbers import number
 from hpo_bench.report import table
 from hpo_bench.storage.studies import iterate_studies, study_names
 
@@ -49,7 +50,7 @@ def _note(result: SuiteResult, run: RunResult) -> str:
 def _incumbent(metric: str, run: RunResult) -> str:
     if run.validation is None:
         return "Nothing found yet."
-    found = f"Best {metric}: **{run.validation:.4f}**"
-    test = "" if run.test is None else f", test accuracy {run.test:.4f}"
+    found = f"Best {metric}: **{number(run.validation)}**"
+    test = "" if run.test is None else f", test accuracy {number(run.test)}"
     values = ", ".join(f"{name} = {value}" for name, value in run.incumbent.items())
     return f"{found}{test}, with {values}."

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hpo_bench.numbers import NOTHING as NOTHING
+from hpo_bench.numbers import number as number
+
 if TYPE_CHECKING:  # scipy is an extra, which the table of results does without
     from hpo_bench.analysis.intervals import Estimate
-
-NOTHING = "–"
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,6 @@ class Section:
 
     title: str
     parts: list[Part] = field(default_factory=list)
-
-
-def number(value: float | None) -> str:
-    """A value of the objective, or a difference of two."""
-    if value is None:
-        return NOTHING
-    # Four decimals are right for accuracies, and would hide a loss of 0.0001.
-    return f"{value:.4f}" if 0.1 <= abs(value) < 1e3 else f"{value:.3g}"
 
 
 def interval(estimate: Estimate | None) -> str:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from hpo_bench.analysis.results import DEFAULT, MethodResult, Spread, SuiteResult, of_method
 from hpo_bench.report import markdown, parts
-from hpo_bench.report.parts import NOTHING
+from hpo_bench.report.parts import NOTHING, number
 
 Column = tuple[str, Callable[[MethodResult], str]]
 
@@ -24,9 +24,12 @@ Column = tuple[str, Callable[[MethodResult], str]]
 def _spread(spread: Spread | None) -> str:
     if spread is None:
         return NOTHING
+    mean = number(spread.mean)
     if spread.deviation is None:
-        return f"{spread.mean:.4f}"
-    return f"{spread.mean:.4f} ± {spread.deviation:.4f}"
+        return mean
+    is_fixed = mean == f"{spread.mean:.4f}"
+    deviation = f"{spread.deviation:.4f}" if is_fixed else number(spread.deviation)
+    return f"{mean} ± {deviation}"
 
 
 def _seconds(number: float) -> str:

@@ -8,7 +8,14 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
-from hpo_bench.analysis.results import RunResult, Spread, collect, incumbent
+from hpo_bench.analysis.results import (
+    MethodResult,
+    RunResult,
+    Spread,
+    SuiteResult,
+    collect,
+    incumbent,
+)
 from hpo_bench.report import table
 from hpo_bench.running.execution import execute
 from hpo_bench.running.runs import runs_of
@@ -75,6 +82,21 @@ def test_the_incumbent_is_the_best_at_full_fidelity():
 def test_a_single_seed_has_no_spread():
     assert Spread.of([0.5]) == Spread(0.5, None)
     assert Spread.of([]) is None
+
+
+@pytest.mark.parametrize(
+    ("spread", "told"),
+    [
+        (Spread(5.31e-05, 1.234e-05), "5.31e-05 ± 1.23e-05"),
+        (Spread(0.87071, 0.00684), "0.8707 ± 0.0068"),
+        (Spread(0.0, None), "| 0 |"),
+    ],
+)
+def test_losses_are_told_apart_however_small(spread, told):
+    times = dict.fromkeys(("train_seconds", "sampler_seconds", "rest_seconds", "wall_seconds"), 1.0)
+    counts = dict.fromkeys(("configurations", "evaluations", "epochs"), 1.0)
+    method = MethodResult("pso", 2, 0, spread, None, **counts, **times, failed=0, picks={})
+    assert told in table.to_markdown(SuiteResult("mine", "loss", {}, [], [method], []))
 
 
 def test_every_format_tells_the_same(result):
