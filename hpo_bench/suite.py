@@ -321,9 +321,8 @@ def _fit(method: str, search: Search, budget: Budget, objective: Objective) -> I
 def shipped() -> dict[str, str]:
     """The suites that come with the package: name -> TOML text."""
     folder = files("hpo_bench") / "suites"
-    found = (file for file in folder.iterdir() if file.name.endswith(".toml"))
-    texts = {file.name: file.read_text(encoding="utf-8") for file in found}
-    return {name.removesuffix(".toml"): texts[name] for name in sorted(texts)}
+    found = {f.name.removesuffix(".toml"): f for f in folder.iterdir() if f.name.endswith(".toml")}
+    return {name: found[name].read_text(encoding="utf-8") for name in sorted(found)}
 
 
 def load(

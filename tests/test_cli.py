@@ -142,6 +142,15 @@ def test_signs_that_cannot_be_written_are_told_by_their_code(command, monkeypatc
     assert rb"\u2013" in bare.buffer.getvalue()
 
 
+def test_long_names_are_folded_and_not_cut(command, monkeypatch):
+    open_storage("sqlite:///hpo-bench.db")
+    monkeypatch.setenv("COLUMNS", "60")
+    code, output, errors = command("status", "toy.toml", "--set", f"name={'long-' * 12}name")
+    assert code == 0, errors
+    folded = "".join(line[:24].strip() for line in output.splitlines()[1:])
+    assert "-name/random/seed-00" in folded
+
+
 def test_a_grid_beyond_the_budget_is_said_before_the_run(command):
     _, _, errors = command("run", "toy.toml")
     assert "note: grid: its 81 points are more than the 3 evaluations" in errors

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from hpo_bench import suite
 from hpo_bench.cli.options import (
@@ -25,7 +24,7 @@ from hpo_bench.cli.options import (
     names,
     overlay,
 )
-from hpo_bench.cli.root import app, make_console, say
+from hpo_bench.cli.root import app, make_console, make_table, say
 from hpo_bench.errors import InputError
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.suite import DEFAULT_STORAGE, Suite
@@ -119,7 +118,7 @@ def status(
     from hpo_bench.running.standing import standing
 
     overrides = overlay(settings, seeds, storage, None, None)
-    listing = Table("run", "spent", "evaluations", "best", "state", box=None, header_style="bold")
+    listing = make_table("run", "spent", "evaluations", "best", "state")
     for each in standing(choose(name, overrides, methods, objectives)):
         found = each.status
         figures = [NOTHING, "0", NOTHING]

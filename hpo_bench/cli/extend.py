@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from hpo_bench import plugins, scaffold, suite
 from hpo_bench.cli.options import (
@@ -14,7 +13,7 @@ from hpo_bench.cli.options import (
     StorageOption,
     setting,
 )
-from hpo_bench.cli.root import app, make_console, say
+from hpo_bench.cli.root import app, make_console, make_table, say
 from hpo_bench.suite import DEFAULT_STORAGE
 
 
@@ -93,7 +92,7 @@ def doctor(storage: StorageOption = DEFAULT_STORAGE, data_dir: DataOption = None
 @app.command(epilog="Example:  hpo-bench suites")
 def suites() -> None:
     """List the suites that come with the package."""
-    listing = Table("suite", "methods", "what it compares", box=None, header_style="bold")
+    listing = make_table("suite", "methods", "what it compares")
     for name in suite.shipped():
         found = suite.load_all(name)[0]
         listing.add_row(name, ", ".join(found.methods), found.description)
@@ -113,7 +112,7 @@ def objectives() -> None:
 
 
 def _list_plugins(kind: str, group: str) -> None:
-    listing = Table(kind, "import path", "from", box=None, header_style="bold")
+    listing = make_table(kind, "import path", "from")
     for plugin in plugins.installed(group):
         listing.add_row(plugin.name, plugin.path, plugin.distribution)
     make_console().print(listing)

@@ -10,6 +10,7 @@ from typing import Annotated
 import optuna
 import typer
 from rich.console import Console
+from rich.table import Column, Table
 
 import hpo_bench
 from hpo_bench.errors import HpoBenchError
@@ -60,6 +61,12 @@ def make_console(stderr: bool = False) -> Console:
     is_terminal = stream is not None and stream.isatty()
     is_bounded = is_terminal or os.environ.get("COLUMNS", "").isdigit()
     return Console(stderr=stderr, width=None if is_bounded else 120)
+
+
+def make_table(*headings: str) -> Table:
+    """Make a table without lines; long names are folded, not cut: they differ in their ends."""
+    columns = (Column(heading, overflow="fold") for heading in headings)
+    return Table(*columns, box=None, header_style="bold")
 
 
 def say(text: str, *, stderr: bool = False, style: str | None = None) -> None:
