@@ -57,6 +57,8 @@ class Search(ABC):
 
     n_configurations: int | None = None
     """How many configurations there are to try at all, where the method knows (a grid does)."""
+    n_startup: int = 0
+    """How many are tried before it searches at all, where the method knows (a swarm does)."""
 
     @property
     def has_unfinished(self) -> bool:

@@ -304,6 +304,12 @@ class Suite(_Table):
 def _fit(method: str, search: Search, budget: Budget, objective: Objective) -> Iterator[str]:
     points = search.n_configurations
     allowed = budget.full_evaluations(objective.max_fidelity)
+    if allowed is not None and search.n_startup >= allowed:
+        yield (
+            f"{method}: its first {search.n_startup} points are spread over the space before it "
+            f"searches, and the budget allows {allowed} evaluations: it will not search at all; "
+            "give it more, or fewer such points (pso: options.swarm_size)"
+        )
     if points is None or allowed is None or points == allowed:
         return
     if points > allowed:

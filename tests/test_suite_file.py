@@ -29,6 +29,23 @@ def test_a_good_suite_is_read_and_can_be_built():
     ]
 
 
+def test_a_swarm_that_would_never_move_is_told_of():
+    small = suite.parse(changed("methods", {"pso": {}}))  # ten evaluations
+    assert small.check() == [
+        "pso: its first 14 points are spread over the space before it searches, and the budget "
+        "allows 10 evaluations: it will not search at all; give it more, or fewer such points "
+        "(pso: options.swarm_size)"
+    ]
+    fitted = suite.parse(changed("methods", {"pso": {"options": {"swarm_size": 4}}}))
+    assert fitted.check() == []
+
+
+@pytest.mark.parametrize("name", suite.shipped())
+def test_every_method_of_a_suite_that_is_shipped_has_the_budget_to_search(name):
+    for made in suite.load_all(name):
+        assert not any("will not search" in note for note in made.check())
+
+
 def test_a_number_of_seeds_stands_for_the_first_ones():
     assert suite.parse(GOOD | {"seeds": 4}).seeds == [0, 1, 2, 3]
 

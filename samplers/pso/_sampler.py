@@ -77,7 +77,8 @@ class PSOSampler(BaseSampler):
     Args:
         seed: Any integer; None draws one and keeps it with the study.
         search_space: Name to distribution; None takes what all COMPLETE trials have in common.
-        swarm_size: Particles, at least 2; None for round(6 + 2 ln d) in d dimensions.
+        swarm_size: Particles, at least 2; None for round(6 + 2 ln d) in d dimensions. Until twice
+            as many trials are done the swarm does not move (`n_startup_trials`).
         inertia: w, in [0, 1).
         cognitive: c1, the pull of the particle's own best, at least 0.
         social: c2, the pull of the swarm's best, at least 0.
@@ -171,6 +172,14 @@ class PSOSampler(BaseSampler):
         settings = ClassicSettings(swarm_size, inertia, phi_l, phi_g, epsilon)
         sampler._configure(seed, search_space, warn_independent_sampling, _Classic(settings))
         return sampler
+
+    def n_startup_trials(self, search_space: Mapping[str, BaseDistribution]) -> int:
+        """Say how many points are spread over a space before the swarm moves there.
+
+        A study of no more trials is that spread and no search: give it a smaller `swarm_size`.
+        """
+        n_moving = sum(not distribution.single() for distribution in search_space.values())
+        return self._variant.n_startup_trials(n_moving)
 
     def is_exhausted(self, study: Study) -> bool:
         """Say whether a classic swarm has converged; the default one never ends by itself."""
@@ -361,11 +370,20 @@ class _Modern:
     n_candidates: int
 
     def engine(self, cube: Cube, seed: int) -> _Engine:
-        size = self.swarm_size or round(6 + 2 * math.log(len(cube)))
-        settings = Settings(
-            size, self.inertia, self.cognitive, self.social, self.max_velocity, self.n_candidates
+        return Swarm(cube, self._settings(len(cube)), seed)
+
+    def n_startup_trials(self, n_dimensions: int) -> int:
+        return self._settings(n_dimensions).n_initial if n_dimensions else 0
+
+    def _settings(self, n_dimensions: int) -> Settings:
+        return Settings(
+            self.swarm_size or round(6 + 2 * math.log(n_dimensions)),
+            self.inertia,
+            self.cognitive,
+            self.social,
+            self.max_velocity,
+            self.n_candidates,
         )
-        return Swarm(cube, settings, seed)
 
 
 @dataclass(frozen=True)
@@ -376,6 +394,9 @@ class _Classic:
 
     def engine(self, cube: Cube, seed: int) -> _Engine:
         return ClassicSwarm(cube, self.settings, seed)
+
+    def n_startup_trials(self, n_dimensions: int) -> int:
+        return self.settings.swarm_size if n_dimensions else 0
 
 
 class _CommonSpace:

@@ -88,6 +88,11 @@ class Settings:
     max_velocity: float
     n_candidates: int
 
+    @property
+    def n_initial(self) -> int:
+        """How many points are looked at before the particles move."""
+        return 2 * self.swarm_size
+
 
 class Evaluation(NamedTuple):
     """A finished evaluation. The value is to be minimised.
@@ -174,11 +179,6 @@ class Swarm:
         assert self._best is not None
         return self._told[self._best[1]]
 
-    @property
-    def n_initial(self) -> int:
-        """How many points are looked at before the particles move."""
-        return 2 * self._set.swarm_size
-
     def see(self, turn: int, move: Move) -> None:  # noqa: ARG002
         """Take note of a move that has been made: it may be the first one of a new flock."""
         self._flock(move.since)
@@ -233,9 +233,9 @@ class Swarm:
             since = number, turn
         flock = self._flock(since)
         moves_before = turn - since[1]
-        if moves_before < self.n_initial or flock.best is None:
+        if moves_before < self._set.n_initial or flock.best is None:
             return self._start(turn, rng, taken)._replace(since=since)
-        particle = (moves_before - self.n_initial) % self._set.swarm_size
+        particle = (moves_before - self._set.n_initial) % self._set.swarm_size
         best, bests = flock.best[1], self._personal_bests(flock)
         leads = bests[particle] == best
         here = self._told[flock.position(particle)].move
@@ -263,7 +263,7 @@ class Swarm:
 
         All that is left of the budget would go there: it is better spent on another start.
         """
-        if flock.n_told <= self.n_initial:
+        if flock.n_told <= self._set.n_initial:
             return False
         stalled = flock.n_since_best >= _PATIENCE * self._set.swarm_size
         bests = self._cube.snap(self._positions(self._personal_bests(flock)))

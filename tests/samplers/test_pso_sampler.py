@@ -41,6 +41,28 @@ def loss(params):
     return sum((value - 1) ** 2 for value in numbers) + 3 * (params.get("choice") != "a")
 
 
+@pytest.mark.parametrize(
+    ("sampler", "n"),
+    [
+        (PSOSampler(seed=3), 2 * round(6 + 2 * np.log(6))),  # one of the seven does not move
+        (PSOSampler(seed=3, swarm_size=4), 8),
+        (PSOSampler.classic(seed=3, swarm_size=5), 5),
+    ],
+)
+def test_it_says_how_many_trials_come_before_the_swarm_moves(sampler, n):
+    assert sampler.n_startup_trials(SPACE) == n
+    assert sampler.n_startup_trials({"single": SPACE["single"]}) == 0
+    seen = []
+    for sign in (1, -1):
+        study = optuna.create_study(sampler=sampler)
+        for _ in range(n + 5):
+            trial = study.ask(SPACE)
+            study.tell(trial, sign * loss(trial.params))
+        seen.append([trial.params for trial in study.trials])
+    assert seen[0][1:n] == seen[1][1:n]  # the first one has no space to know yet
+    assert seen[0][n:] != seen[1][n:]
+
+
 def evaluate(study, space, n):
     """Some trials, of which every seventh fails and every eleventh is pruned."""
     for _ in range(n):
