@@ -1,4 +1,4 @@
-"""Run the suites that replay recorded trainings, and write what they find into the pages.
+"""Write what the published suites find into the pages: tables and pictures.
 
 python -m benchmarks.published [SUITE ...]
 """
@@ -13,16 +13,31 @@ from typing import Annotated
 import typer
 
 from .pages import write_blocks
-from .results import SUITES, blocks, replay
+from .results import REPLAYED, TRAINED, blocks, found_in, keep
 
 
 def main(
     suites: Annotated[list[str] | None, typer.Argument(help="By default all of them.")] = None,
+    trained: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help=f"A SQLite file in which {', '.join(TRAINED)} was trained anew: it is kept, "
+            "compressed, instead of the one before.",
+        ),
+    ] = None,
 ) -> None:
-    """Write tables and pictures of README and documentation: some minutes on two cores."""
+    """Write tables and pictures of README and documentation: some minutes on two cores.
+
+    Suites that replay recorded trainings are run again; the others are read from the storage that
+    their trainings, of hours, were kept in.
+    """
+    if trained is not None:
+        keep(trained)
     with TemporaryDirectory() as directory:
-        for suite in suites or SUITES:
-            for page in write_blocks(blocks(suite, replay(suite, Path(directory)))):
+        for suite in suites or (*TRAINED, *REPLAYED):
+            for page in write_blocks(blocks(suite, found_in(suite, Path(directory)))):
                 print(f"{suite}: {page}")
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from hpo_bench.analysis.measures import measure_name
@@ -17,15 +21,39 @@ from hpo_bench.storage.studies import members
 
 from .pages import ROOT
 
-SUITES = ("lenet5-cifar10-table", "tables")
+TRAINED = ("lenet5-cifar10-small",)
+"""Suites whose trainings took hours: they are read from a storage that stands beside this file."""
 
+REPLAYED = ("lenet5-cifar10-table", "tables")
+"""Suites that are run again, in minutes, whenever their results are asked for."""
+
+STORAGE = Path(__file__).with_name("trained.db.xz")
 PICTURES = ROOT / "docs" / "results"
 
-_COLUMNS = ("method", "accuracy", "evals", "epochs", "wall s")
+_COLUMNS = ("method", "accuracy", "confirmed", "evals", "epochs", "wall s")
 
 
-def replay(suite: str, directory: Path) -> str:
-    """Run a suite; give the URL of its storage."""
+def keep(storage: Path) -> None:
+    """Put a SQLite storage, compressed, in the place of that of the trained suites."""
+    copy = STORAGE.with_suffix("")
+    with closing(sqlite3.connect(storage)) as database:
+        database.execute("VACUUM INTO ?", [str(copy)])
+    STORAGE.write_bytes(lzma.compress(copy.read_bytes(), preset=9))
+    copy.unlink()
+
+
+def found_in(suite: str, directory: Path) -> str:
+    """Give the URL of a storage that a suite's finished runs stand in, made in a directory."""
+    return _unpacked(directory) if suite in TRAINED else _replayed(suite, directory)
+
+
+def _unpacked(directory: Path) -> str:
+    path = directory / STORAGE.stem
+    path.write_bytes(lzma.decompress(STORAGE.read_bytes()))
+    return f"sqlite:///{path}"
+
+
+def _replayed(suite: str, directory: Path) -> str:
     url = f"sqlite:///{directory / suite}.db"
     command = [sys.executable, "-m", "hpo_bench", "run", suite, "--storage", url]
     subprocess.run(command, check=True)
@@ -75,5 +103,6 @@ def _narrow(table: Table) -> Table:
 
 
 def _draw(suite: str, drawn: list[Figure | None]) -> None:
-    named = [(f"{suite}-{figure.key}", figure) for figure in drawn if figure is not None]
+    # A page has more room than the column of a paper.
+    named = [(f"{suite}-{f.key}", replace(f, wide=True)) for f in drawn if f is not None]
     static.write(PICTURES, named, "svg")
