@@ -111,7 +111,7 @@ class Counts(Independent):
         (Unseeded, "same seed same proposals", Verdict.FAILED, "proposal 1 differs"),
         (Constant, "other seed other proposals", Verdict.REMARK, "the same whatever the seed"),
         (NeedsABest, "every evaluation fails", Verdict.FAILED, "No trials are completed"),
-        (Unpicklable, "pickled", Verdict.FAILED, "ickle"),
+        (Unpicklable, "pickled", Verdict.FAILED, "Unpicklable"),
         (OneWay, "direction", Verdict.REMARK, "does it heed the study's direction"),
     ],
 )
