@@ -36,8 +36,9 @@ class SamplerSearch(Search):
         self._study.sampler = sampler
         self._study.pruner = pruner or NopPruner()
         self.n_configurations = getattr(sampler, "n_points", None)
-        if (n_startup := getattr(sampler, "n_startup_trials", None)) is not None:
-            self.n_startup = n_startup(setup.space)
+        n_startup_trials = getattr(sampler, "n_startup_trials", None)
+        if callable(n_startup_trials):  # to others the name may mean a number, or anything
+            self.n_startup = n_startup_trials(setup.space)
         self._asked_to_stop = False
         # Finite samplers of Optuna's end a study by its `stop`, which is for `optimize` only.
         self._study.stop = self._take_note_of_stop  # type: ignore[method-assign]

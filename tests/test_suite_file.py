@@ -40,6 +40,11 @@ def test_a_swarm_that_would_never_move_is_told_of():
     assert fitted.check() == []
 
 
+def test_a_sampler_may_have_a_number_by_the_name_of_its_startup_trials(monkeypatch):
+    monkeypatch.setattr("toy.Keywords.n_startup_trials", 10, raising=False)
+    assert suite.parse(changed("methods", {"mine": {"sampler": "toy:Keywords"}})).check() == []
+
+
 @pytest.mark.parametrize("name", suite.shipped())
 def test_every_method_of_a_suite_that_is_shipped_has_the_budget_to_search(name):
     for made in suite.load_all(name):
