@@ -31,6 +31,11 @@ def installed(group: str) -> list[Plugin]:
     return sorted((_plugin(entry) for entry in entry_points(group=group)), key=lambda p: p.name)
 
 
+def named(group: str, name: str) -> list[Plugin]:
+    """What is registered under one name: by one package, or by several."""
+    return [_plugin(entry) for entry in entry_points(group=group, name=name)]
+
+
 def _plugin(entry: EntryPoint) -> Plugin:
     source = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
     return Plugin(entry.name, entry.value, source)
@@ -44,10 +49,9 @@ def load(field: str, group: str, name: str) -> Callable[..., Any]:
     """
     if ":" in name:
         return load_path(field, name)
-    known = installed(group)
-    found = {plugin.path: plugin.distribution for plugin in known if plugin.name == name}
+    found = {plugin.path: plugin.distribution for plugin in named(group, name)}
     if not found:
-        allowed = one_of(name, {plugin.name for plugin in known})
+        allowed = one_of(name, {plugin.name for plugin in installed(group)})
         raise InputError(field, name, f"{allowed}; or an import path module:object")
     if len(found) > 1:
         given = " and ".join(f"{path} ({source})" for path, source in sorted(found.items()))

@@ -40,6 +40,7 @@ def create(kind: Kind, name: str, directory: Path | None = None) -> Path:
         InputError: The name cannot be used, or the directory holds something.
     """
     module = _module(name)
+    _check_unregistered(name)
     target = directory or Path(name)
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -62,12 +63,14 @@ def _module(name: str) -> str:
     module = name.replace("-", "_")
     if keyword.iskeyword(module) or importlib.util.find_spec(module) is not None:
         raise InputError("NAME", name, f"Python has a module {module!r} already; take another name")
-    for group in (plugins.METHODS, plugins.OBJECTIVES):
-        for plugin in plugins.installed(group):
-            if plugin.name == name:
-                expected = f"{plugin.distribution} gives it to {plugin.path}; take another name"
-                raise InputError("NAME", name, expected)
     return module
+
+
+def _check_unregistered(name: str) -> None:
+    for group in (plugins.METHODS, plugins.OBJECTIVES):
+        for plugin in plugins.named(group, name):
+            expected = f"{plugin.distribution} gives it to {plugin.path}; take another name"
+            raise InputError("NAME", name, expected)
 
 
 def _class(name: str, kind: Kind) -> str:
