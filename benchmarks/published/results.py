@@ -9,6 +9,7 @@ import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hpo_bench.analysis.measures import measure_name
 from hpo_bench.analysis.summary import Summary, summarise
@@ -35,11 +36,10 @@ _COLUMNS = ("method", "accuracy", "confirmed", "evals", "epochs", "wall s")
 
 def keep(storage: Path) -> None:
     """Put a SQLite storage, compressed, in the place of that of the trained suites."""
-    copy = STORAGE.with_suffix("")
-    with closing(sqlite3.connect(storage)) as database:
+    with TemporaryDirectory() as directory, closing(sqlite3.connect(storage)) as database:
+        copy = Path(directory) / STORAGE.stem
         database.execute("VACUUM INTO ?", [str(copy)])
-    STORAGE.write_bytes(lzma.compress(copy.read_bytes(), preset=9))
-    copy.unlink()
+        STORAGE.write_bytes(lzma.compress(copy.read_bytes(), preset=9))
 
 
 def found_in(suite: str, directory: Path) -> str:
