@@ -12,8 +12,9 @@ from rich.table import Table as TerminalTable
 
 from hpo_bench.analysis.change import Changes
 from hpo_bench.analysis.comparisons import ALPHA
+from hpo_bench.numbers import number
 from hpo_bench.report import markdown
-from hpo_bench.report.parts import Table, interval, number, probability
+from hpo_bench.report.parts import Table, interval, probability
 from hpo_bench.report.plain import plain
 from hpo_bench.report.table import flat, records_to_csv
 

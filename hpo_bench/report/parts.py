@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hpo_bench.numbers import NOTHING as NOTHING
-from hpo_bench.numbers import number as number
+from hpo_bench.numbers import NOTHING, number
 
 if TYPE_CHECKING:  # scipy is an extra, which the table of results does without
     from hpo_bench.analysis.intervals import Estimate

@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from hpo_bench.analysis.results import DEFAULT, MethodResult, Spread, SuiteResult, of_method
+from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import markdown, parts
-from hpo_bench.report.parts import NOTHING, number
 
 Column = tuple[str, Callable[[MethodResult], str]]
 
@@ -32,8 +32,8 @@ def _spread(spread: Spread | None) -> str:
     return f"{mean} ± {deviation}"
 
 
-def _seconds(number: float) -> str:
-    return f"{number:.2f}" if number < 10 else f"{number:.0f}"
+def _seconds(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
 def _columns(metric: str, methods: Sequence[MethodResult]) -> list[Column]:

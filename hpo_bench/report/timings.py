@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 
 from hpo_bench.analysis.timings import Timing
-from hpo_bench.report.parts import NOTHING, Table
+from hpo_bench.numbers import NOTHING
+from hpo_bench.report.parts import Table
 from hpo_bench.report.plain import plain
 
 

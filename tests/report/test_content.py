@@ -9,9 +9,10 @@ from written import write_again, write_default, write_run, write_suite
 from hpo_bench import suite
 from hpo_bench.analysis.intervals import Estimate
 from hpo_bench.analysis.summary import summarise
+from hpo_bench.numbers import number
 from hpo_bench.report import content
 from hpo_bench.report.files import ranking
-from hpo_bench.report.parts import Code, Figure, Table, interval, number, probability
+from hpo_bench.report.parts import Code, Figure, Table, interval, probability
 from hpo_bench.report.repeat import command, suite_file
 
 

@@ -478,11 +478,3 @@ def test_several_objectives_are_rejected():
     study = optuna.create_study(directions=["minimize", "maximize"], sampler=BOHBSampler())
     with pytest.raises(ValueError, match="BOHBSampler"):
         study.ask(SMALL)
-
-
-def test_constraints_are_not_left_out_of_account_in_silence():
-    study = optuna.create_study(sampler=BOHBSampler(seed=1))
-    trial = study.ask({"x": FloatDistribution(0, 1)})
-    trial.set_constraint("memory", 1.0)
-    with pytest.warns(UserWarning, match="Constraints have been set, but BOHBSampler does not"):
-        study.tell(trial, 0.0)

@@ -445,11 +445,3 @@ def test_trials_taken_over_from_another_study_are_starting_points_and_no_moves()
     moves = [trial.system_attrs["pso:move"] for trial in fly(study, 12)]
     assert moves[0]["since"] == [0, 0]
     assert [move["particle"] for move in moves[:3]] == [1, 2, 0]  # turns 10 to 12, of 6 starts
-
-
-def test_constraints_are_not_left_out_of_account_in_silence():
-    study = optuna.create_study(sampler=PSOSampler(seed=1))
-    trial = study.ask({"x": FloatDistribution(0, 1)})
-    trial.set_constraint("memory", 1.0)
-    with pytest.warns(UserWarning, match="Constraints have been set, but PSOSampler does not"):
-        study.tell(trial, 0.0)

@@ -1,4 +1,4 @@
-"""Each folder stands alone: what OptunaHub's registry and `load_local_module` need of it."""
+"""Each folder stands alone, as OptunaHub needs it; and what holds of all that they offer."""
 
 import ast
 import importlib.util
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution
 
 import samplers
 
@@ -102,3 +103,12 @@ def test_names_are_imported_when_they_are_used():
         samplers.BestSampler  # noqa: B018
     code = "import samplers, sys; assert 'optuna' not in sys.modules; samplers.GridSampler"
     subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT.parent)}, check=True)
+
+
+@pytest.mark.parametrize("name", ["BOHBSampler", "PSOSampler"])
+def test_constraints_are_not_left_out_of_account_in_silence(name):
+    study = optuna.create_study(sampler=getattr(samplers, name)(seed=1))
+    trial = study.ask({"x": FloatDistribution(0, 1)})
+    trial.set_constraint("memory", 1.0)
+    with pytest.warns(UserWarning, match=f"Constraints have been set, but {name} does not"):
+        study.tell(trial, 0.0)

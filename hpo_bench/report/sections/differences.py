@@ -8,8 +8,9 @@ from dataclasses import replace
 from hpo_bench.analysis.comparisons import ALPHA, Comparison
 from hpo_bench.analysis.measures import measure_name
 from hpo_bench.analysis.summary import Summary
+from hpo_bench.numbers import NOTHING
 from hpo_bench.report import figures
-from hpo_bench.report.parts import NOTHING, Part, Table, interval, probability
+from hpo_bench.report.parts import Part, Table, interval, probability
 
 NO_RANKS = (
     "Ranks and critical differences are left out: they need several objectives, and how methods "

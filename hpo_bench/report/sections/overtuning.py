@@ -5,8 +5,9 @@ from __future__ import annotations
 from hpo_bench.analysis.baselines import Again
 from hpo_bench.analysis.intervals import Estimate
 from hpo_bench.analysis.summary import Summary
+from hpo_bench.numbers import number
 from hpo_bench.report import figures
-from hpo_bench.report.parts import Part, Section, Table, interval, number
+from hpo_bench.report.parts import Part, Section, Table, interval
 from hpo_bench.report.table import failed_again
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.analysis.targets import Reached
+from hpo_bench.numbers import number
 from hpo_bench.report import figures
-from hpo_bench.report.parts import Section, Table, drawn, number
+from hpo_bench.report.parts import Section, Table, drawn
 
 
 def anytime(summary: Summary, axes: Iterable[str]) -> Section:

@@ -9,19 +9,9 @@ from hpo_bench.analysis.comparisons import BETTER, WORSE
 from hpo_bench.analysis.intervals import MIN_SEEDS, TOO_FEW
 from hpo_bench.analysis.results import DEFAULT
 from hpo_bench.analysis.summary import MethodSummary, Summary
+from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import figures
-from hpo_bench.report.parts import (
-    NOTHING,
-    Part,
-    Section,
-    Table,
-    count,
-    drawn,
-    interval,
-    number,
-    seconds,
-    several,
-)
+from hpo_bench.report.parts import Part, Section, Table, count, drawn, interval, seconds, several
 from hpo_bench.report.table import data_note, larger_budget
 
 

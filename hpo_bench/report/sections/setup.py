@@ -8,18 +8,9 @@ from typing import Any
 from hpo_bench.analysis.history import History, by_method
 from hpo_bench.analysis.results import RunResult
 from hpo_bench.analysis.summary import Summary
+from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import space
-from hpo_bench.report.parts import (
-    NOTHING,
-    Code,
-    Part,
-    Section,
-    Table,
-    drawn,
-    number,
-    seconds,
-    several,
-)
+from hpo_bench.report.parts import Code, Part, Section, Table, drawn, seconds, several
 from hpo_bench.report.repeat import command, needs_directory, suite_file, to_toml
 
 _DEFINITION = (
