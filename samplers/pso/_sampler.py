@@ -66,8 +66,8 @@ class PSOSampler(BaseSampler):
     What finished trials mean: COMPLETE ones move the swarm, enqueued or others' ones too. A PRUNED
     one is no position of its particle, which tries again from where it was; the model takes it for
     worse than all others. A FAILed one (NaN included) leaves no trace. A discrete configuration
-    that was COMPLETE, PRUNED or is running is proposed again only if redrawing, the last times
-    among the neighbours of the particle's best, finds no other: in small spaces that happens.
+    that was COMPLETE, PRUNED or is running is proposed again only if redrawing, first among the
+    neighbours of the particle's best, then anywhere, finds no other: the space is all but used up.
 
     Categorical parameters adopt, one by one, the choice of the particle, of its personal best or
     of the best, with the weights of the velocity's terms: no order of the choices is made up, and

@@ -130,7 +130,7 @@ _RADIUS = 0.12  # the leader's first step, in units of the swarm's spread
 _GROW, _SHRINK = 1.3, 0.75
 _RADIUS_RANGE = (1e-3, 1.0)
 _MUTATION = 0.02  # how often a categorical coordinate takes any of its choices
-_REDRAWS = 4
+_N_ROAMING = 64  # points drawn anywhere when all near by have been looked at
 _LONG_LIST = 64  # choices of which each has a column of the model
 # A flock is done when its personal bests spread, in shares of the ranges, by less than _COLLAPSED
 # and nothing better was found in _PATIENCE moves per particle, or by less than _CONVERGED.
@@ -274,13 +274,12 @@ class Swarm:
 
     def _start(self, turn: int, rng: np.random.Generator, taken: Taken) -> Move:
         x = initial_point(self._cube, turn, self._seed)
-        for _ in range(64 if self._cube.is_finite else 0):
-            if not taken(x):
-                break
-            x = self._cube.snap(rng.random(len(self._cube)))
-        return Move(x)
+        anywhere = self._cube.snap(rng.random((_N_ROAMING, len(self._cube))))
+        return Move(next((point for point in (x, *anywhere) if not taken(point)), x))
 
     def _taken(self, running: Iterable[Array]) -> Taken:
+        if not self._cube.is_finite:
+            return lambda _: False
         busy = {self._cube.key(x) for x in running}
 
         def taken(x: Array) -> bool:
@@ -299,17 +298,13 @@ class Swarm:
         return min(max(radius, _RADIUS_RANGE[0]), _RADIUS_RANGE[1])
 
     def _pick(self, view: _View, rng: np.random.Generator, taken: Taken) -> tuple[Array, Array]:
-        n = self._set.n_candidates
-        xs, vs = view.moves(rng, n)
-        for attempt in range(_REDRAWS + 1 if self._cube.is_finite else 0):
+        for draw in (view.moves, view.shake, view.shake, view.hop, view.hop, view.roam):
+            xs, vs = draw(rng, self._set.n_candidates)
             fresh = np.array([not taken(x) for x in xs])
             if fresh.any():
                 xs, vs = xs[fresh], vs[fresh]
                 break
-            if attempt < _REDRAWS // 2:
-                xs, vs = view.jitter(rng, *view.moves(rng, n))
-            else:
-                xs, vs = view.hop(rng, n)
+        xs = xs[: self._set.n_candidates]
         chosen = self._sift(xs) if len(xs) > 1 else 0
         return xs[chosen], vs[chosen]
 
@@ -458,10 +453,11 @@ class _View:
         x, v = np.clip(x, 0, 1), np.where(outside | self.cube.categorical, 0.0, v)
         return np.where(self.cube.categorical, self.cube.snap(adopted), x), v
 
-    def jitter(self, rng: np.random.Generator, x: Array, v: Array) -> tuple[Array, Array]:
-        """Shake moves by half a level, so that they leave cells that have been looked at."""
-        shake = (rng.random(x.shape) - 0.5) / np.maximum(self.cube.levels, 1)
-        return self._land(np.where(self.cube.categorical, x, x + shake), v, x)
+    def shake(self, rng: np.random.Generator, n: int) -> tuple[Array, Array]:
+        """Draw moves that end up to half a level elsewhere: they leave cells that are known."""
+        x, v = self.moves(rng, n)
+        shift = (rng.random(x.shape) - 0.5) / np.maximum(self.cube.levels, 1)
+        return self._land(np.where(self.cube.categorical, x, x + shift), v, x)
 
     def hop(self, rng: np.random.Generator, n: int) -> tuple[Array, Array]:
         """Draw points one or two levels, or another choice, away from one's own best."""
@@ -471,6 +467,11 @@ class _View:
         x = self.cube.middles(self.cube.cells(self.own) + np.where(moved, steps, 0))
         other = np.where(moved, rng.random((n, d)), self.own)
         return self._land(x, np.zeros((n, d)), other)
+
+    def roam(self, rng: np.random.Generator, n: int) -> tuple[Array, Array]:
+        """Draw points anywhere, more than were asked for: few may be left."""
+        x = self.cube.snap(rng.random((max(n, _N_ROAMING), len(self.cube))))
+        return x, np.zeros_like(x)
 
 
 def _mean(spread: Array) -> float:

@@ -184,6 +184,17 @@ def test_a_finite_space_is_not_repeated_while_there_is_something_new():
     evaluate(study, FINITE, 10)  # more than there are
 
 
+@pytest.mark.parametrize("n_candidates", [1, 32])
+def test_a_swarm_that_knows_its_neighbourhood_looks_elsewhere_and_repeats_nothing(n_candidates):
+    def objective(trial):
+        kind = trial.suggest_categorical("kind", list("abcdef"))
+        return abs(trial.suggest_int("n", 1, 10) - 3) + 2 * "abcdef".index(kind)
+
+    study = optuna.create_study(sampler=PSOSampler(seed=1, n_candidates=n_candidates))
+    study.optimize(objective, n_trials=50)
+    assert len({tuple(trial.params.values()) for trial in study.trials}) == 50  # of 60
+
+
 def test_an_enqueued_point_leads_the_swarm():
     def objective(trial):
         return sum((trial.suggest_float(name, -5, 5) - 3.21) ** 2 for name in "abcde")
