@@ -33,8 +33,10 @@ def cluster(monkeypatch):
 def test_a_node_that_is_killed_loses_nothing_and_nothing_is_counted_twice(
     suite, undisturbed, cluster
 ):
-    node = cluster.add_node(num_cpus=1, **HERE)
     process = suite.start("run", "--engine", "ray", "--address", cluster.address)
+    # Ray connects the command to any node that has its address, which must not be the one to die.
+    assert any("no machine of this cluster" in line for line in process.stdout)
+    node = cluster.add_node(num_cpus=1, **HERE)
     suite.wait_for_units(12)
     cluster.remove_node(node, allow_graceful=False)
     cluster.add_node(num_cpus=1, **HERE)
