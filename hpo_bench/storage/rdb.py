@@ -16,10 +16,11 @@ import datetime
 import json
 from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
@@ -127,51 +128,30 @@ def _started_at(session: Session, study_id: int, template: FrozenTrial) -> model
 
 
 def _read_trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
-    trial = models.TrialModel
-    of_study = (
-        select(
-            trial.trial_id,
-            trial.number,
-            trial.state,
-            trial._datetime_start_utc,
-            trial._datetime_complete_utc,
-        )
-        .where(trial.study_id == study_id)
-        .order_by(trial.trial_id)
-    )
-    # Before their rows: each query sees what is there by then, and a trial that is finished is
-    # not read again. What is told in between so counts as under way, and is read anew.
-    trials = connection.execute(of_study).all()
-
-    def rows_of(model: Any, key: Any, *columns: Any) -> dict[int, list[Any]]:
-        """The rows of each trial, in the order in which they were written."""
-        query = select(model.trial_id, *columns).join(trial).where(trial.study_id == study_id)
-        found = defaultdict(list)
-        for trial_id, *row in connection.execute(query.order_by(key)):
-            found[trial_id].append(row)
-        return found
-
+    # Before what belongs to them: each query sees what is there by then, and a trial that is
+    # finished is not read again. What is told in between so counts as under way, and is read anew.
+    trials = _read_heads(connection, study_id)
     param, value = models.TrialParamModel, models.TrialValueModel
     step = models.TrialIntermediateValueModel
     user, system = models.TrialUserAttributeModel, models.TrialSystemAttributeModel
-    params = rows_of(
+
+    read = partial(_read_rows, connection, study_id)
+    params = read(
         param, param.param_id, param.param_name, param.param_value, param.distribution_json
     )
-    values = rows_of(value, value.objective, value.value, value.value_type)
-    steps = rows_of(
+    values = read(value, value.objective, value.value, value.value_type)
+    steps = read(
         step,
         step.trial_intermediate_value_id,
         step.step,
         step.intermediate_value,
         step.intermediate_value_type,
     )
-    users = rows_of(user, user.trial_user_attribute_id, user.key, user.value_json)
-    systems = rows_of(system, system.trial_system_attribute_id, system.key, system.value_json)
-    distributions: dict[str, BaseDistribution] = {}
-    for rows in params.values():
-        for _, _, text in rows:
-            if text not in distributions:
-                distributions[text] = json_to_distribution(text)
+    users = read(user, user.trial_user_attribute_id, user.key, user.value_json)
+    systems = read(system, system.trial_system_attribute_id, system.key, system.value_json)
+
+    texts = {text for rows in params.values() for _, _, text in rows}  # which the trials share
+    distributions = {text: json_to_distribution(text) for text in texts}
     return [
         FrozenTrial(
             number=number,
@@ -191,6 +171,27 @@ def _read_trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
         )
         for key, number, state, start, complete in trials
     ]
+
+
+def _read_heads(connection: Connection, study_id: int) -> list[Any]:
+    """Read what the trials' own table holds, in the order of their creation."""
+    trial = models.TrialModel
+    times = trial._datetime_start_utc, trial._datetime_complete_utc
+    heads = select(trial.trial_id, trial.number, trial.state, *times)
+    of_study = heads.where(trial.study_id == study_id).order_by(trial.trial_id)
+    return list(connection.execute(of_study))
+
+
+def _read_rows(
+    connection: Connection, study_id: int, model: Any, key: Any, *columns: Any
+) -> dict[int, list[Any]]:
+    """Read the rows of each trial in another table, in the order in which they were written."""
+    query = select(model.trial_id, *columns).join(models.TrialModel)
+    of_study = query.where(models.TrialModel.study_id == study_id).order_by(key)
+    found = defaultdict(list)
+    for trial_id, *row in connection.execute(of_study):
+        found[trial_id].append(row)
+    return found
 
 
 def _local(utc: datetime.datetime | None) -> datetime.datetime | None:
