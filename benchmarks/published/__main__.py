@@ -10,7 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
+import optuna
 import typer
+
+from hpo_bench.errors import HpoBenchError
 
 from .pages import write_blocks
 from .results import REPLAYED, TRAINED, blocks, found_in, keep
@@ -23,7 +26,7 @@ def main(
         typer.Option(
             exists=True,
             dir_okay=False,
-            help=f"A SQLite file in which {', '.join(TRAINED)} was trained anew: it is kept, "
+            help=f"A SQLite file in which {' and '.join(TRAINED)} were trained anew: it is kept, "
             "compressed, instead of the one before.",
         ),
     ] = None,
@@ -33,8 +36,12 @@ def main(
     Suites that replay recorded trainings are run again; the others are read from the storage that
     their trainings, of hours, were kept in.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     if trained is not None:
-        keep(trained)
+        try:
+            keep(trained)
+        except HpoBenchError as error:
+            raise typer.BadParameter(str(error), param_hint="--trained") from None
     with TemporaryDirectory() as directory:
         for suite in suites or (*TRAINED, *REPLAYED):
             for page in write_blocks(blocks(suite, found_in(suite, Path(directory)))):

@@ -18,11 +18,11 @@ from hpo_bench.report.files import ranking
 from hpo_bench.report.parts import Figure, Table
 from hpo_bench.report.sections import differences, results
 from hpo_bench.storage.opening import open_existing
-from hpo_bench.storage.studies import members
+from hpo_bench.storage.studies import iterate_studies, members
 
 from .pages import ROOT
 
-TRAINED = ("lenet5-cifar10-small",)
+TRAINED = ("lenet5-cifar10-small", "lenet5-cifar10-training")
 """Suites whose trainings took hours: they are read from a storage that stands beside this file."""
 
 REPLAYED = ("lenet5-cifar10-table", "tables")
@@ -35,7 +35,14 @@ _COLUMNS = ("method", "accuracy", "confirmed", "evals", "epochs", "wall s")
 
 
 def keep(storage: Path) -> None:
-    """Put a SQLite storage, compressed, in the place of that of the trained suites."""
+    """Put a SQLite storage, compressed, in the place of that of the trained suites.
+
+    Raises:
+        HpoBenchError: One of them is not in it.
+    """
+    opened = open_existing(f"sqlite:///{storage.absolute()}")
+    for suite in TRAINED:
+        next(iterate_studies(opened, suite))
     with TemporaryDirectory() as directory, closing(sqlite3.connect(storage)) as database:
         copy = Path(directory) / STORAGE.stem
         database.execute("VACUUM INTO ?", [str(copy)])
