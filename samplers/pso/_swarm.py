@@ -72,6 +72,10 @@ class Cube:
         snapped: Array = np.where(self.levels > 0, self.middles(self.cells(x)), x)
         return snapped
 
+    def draw(self, rng: np.random.Generator, n: int) -> Array:
+        """Draw n points anywhere."""
+        return self.snap(rng.random((n, len(self))))
+
     def key(self, x: Array) -> bytes:
         """Give what is equal for points that stand for the same configuration."""
         return self.snap(x).tobytes()
@@ -274,8 +278,9 @@ class Swarm:
 
     def _start(self, turn: int, rng: np.random.Generator, taken: Taken) -> Move:
         x = initial_point(self._cube, turn, self._seed)
-        anywhere = self._cube.snap(rng.random((_N_ROAMING, len(self._cube))))
-        return Move(next((point for point in (x, *anywhere) if not taken(point)), x))
+        if taken(x):
+            x = next((y for y in self._cube.draw(rng, _N_ROAMING) if not taken(y)), x)
+        return Move(x)
 
     def _taken(self, running: Iterable[Array]) -> Taken:
         if not self._cube.is_finite:
@@ -470,7 +475,7 @@ class _View:
 
     def roam(self, rng: np.random.Generator, n: int) -> tuple[Array, Array]:
         """Draw points anywhere, more than were asked for: few may be left."""
-        x = self.cube.snap(rng.random((max(n, _N_ROAMING), len(self.cube))))
+        x = self.cube.draw(rng, max(n, _N_ROAMING))
         return x, np.zeros_like(x)
 
 
