@@ -1,0 +1,17 @@
+"""Probability of improvement: how often one method's run is better than another's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def improvement(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Give the share of all pairs of runs in which ours has more, a tie counting half.
+
+    Source: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical
+    Precipice", equation 2: the statistic of Mann and Whitney, divided by the number of pairs.
+    """
+    apart = np.subtract.outer(np.asarray(ours), np.asarray(theirs))
+    return float(np.mean((apart > 0) + 0.5 * (apart == 0)))
