@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def improvement(ours: Sequence[float], theirs: Sequence[float]) -> float:
+def improvement(ours: ArrayLike, theirs: ArrayLike) -> float:
     """Give the share of all pairs of runs in which ours has more, a tie counting half.
 
     Source: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical

@@ -26,6 +26,7 @@ class Judged:
     ropes: dict[str, Rope]
     against: list[Comparison]
     against_by: str
+    scores: dict[str, Scores]
     at_ceiling: list[str]
 
 
@@ -71,6 +72,7 @@ def judge_suite(
         ropes=ropes,
         against=against,
         against_by=by,
+        scores=found,
         # Where a target ended the runs, to be level is what they were asked for.
         at_ceiling=[] if stop is not None else at_ceiling(values, maximise=maximise),
     )

@@ -26,7 +26,7 @@ from hpo_bench.analysis.results import (
 )
 from hpo_bench.analysis.rope import Rope
 from hpo_bench.analysis.saturation import is_saturated
-from hpo_bench.analysis.scores import scores
+from hpo_bench.analysis.scores import Scores, scores
 from hpo_bench.analysis.selection import Overtuning, overtuning
 from hpo_bench.analysis.space import Importances, importances
 from hpo_bench.analysis.stored import read_suite
@@ -101,6 +101,8 @@ class Summary:
     """Every method over every baseline: the default, and methods with a larger budget."""
     against_by: str
     """The measure of these."""
+    scores: dict[str, Scores]
+    """Measure -> the value of each finished run."""
     at_ceiling: list[str]
     """Methods that sit at the optimum; of two, the objective is saturated."""
     worst: dict[str, float]
@@ -180,6 +182,7 @@ def summarise(
         default_runs=result.defaults,
         against=judged.against,
         against_by=judged.against_by,
+        scores=judged.scores,
         at_ceiling=judged.at_ceiling,
         worst=judged.worst,
         random_twice=None
