@@ -63,7 +63,7 @@ def ends(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.f
         h(t) = 3 / g * ((1 + g (t - g / 6))^(1/3) - 1)
 
     The outer of the two is taken at each end: Student's alone is too short for skewed losses, and
-    Hall's alone for three or five values. `python -m benchmarks.statistics coverage` measures it.
+    Hall's alone for three or five values. `python -m benchmarks.inference coverage` measures it.
 
     Source: Hall 1992, "On the Removal of Skewness by Transformation".
     """

@@ -8,7 +8,7 @@ p-value is at most 5% exactly where the simultaneous 95% interval excludes 0.
 
 Sources: Westfall and Young 1993, "Resampling-Based Multiple Testing" (the smallest p-value as the
 statistic, which balances differences of unequal degrees of freedom); Krishnamoorthy, Lu and Mathew
-2007 (the parametric bootstrap for unequal spreads). `python -m benchmarks.statistics errors` and
+2007 (the parametric bootstrap for unequal spreads). `python -m benchmarks.inference errors` and
 `power` measure what it does with skewed values, ties and few seeds.
 """
 

@@ -11,9 +11,9 @@ from hpo_bench.analysis.intervals import Estimate
 from hpo_bench.analysis.summary import summarise
 from hpo_bench.numbers import number
 from hpo_bench.report import content
-from hpo_bench.report.files import ranking
 from hpo_bench.report.parts import Code, Figure, Table, interval, probability
 from hpo_bench.report.repeat import command, suite_file
+from hpo_bench.report.sections import across
 
 
 @pytest.fixture
@@ -158,8 +158,9 @@ def test_several_objectives_are_ranked(storage):
     for name in ("first", "second", "third"):
         write_suite(storage, suite=name, methods=methods, seeds=2)
     summaries = [summarise(storage, name) for name in ("first", "second", "third")]
-    section = content.across(summaries, ranking(summaries))
-    ranks, means = tables_of(section)
+    section = across.section(summaries)
+    tables = {tuple(table.headings[:2]): table for table in tables_of(section)}
+    ranks, means = tables["method", "mean rank"], tables["objective", "tpe"]
     assert [row[0] for row in ranks.rows] == ["tpe", "pso", "random"]
     assert means.headings == ["objective", "tpe", "pso", "random"]
     first = {method.name: method.validation for method in summaries[0].methods}
