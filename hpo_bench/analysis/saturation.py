@@ -2,53 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from math import isclose
 
 SHARE = 0.5
-"""Of a method's runs at the optimum, from which on it is said to sit there."""
+"""Of a method's runs at the best value, from which on it is said to sit there."""
+
+SHARED = 0.25
+"""Of the seeds, in which two methods must have the same best value: without a ceiling, no two runs
+are level, and the better of two methods is the best there is in half of the seeds."""
 
 
-def at_ceiling(
-    values: Mapping[str, Mapping[int, float]], *, maximise: bool, optimum: float | None = None
-) -> list[str]:
-    """Name the methods of which at least half of the runs are at the optimum.
+def at_ceiling(values: Mapping[str, Mapping[int, float]], *, maximise: bool) -> list[str]:
+    """Name the methods that sit at the optimum; with two of them, the objective is saturated.
 
-    Without a known optimum, a run is there if no run with its seed is better and another method
-    has found the same value: a recorded table answers a configuration by the run's seed.
+    The optimum is taken seed by seed, as the best that any method has found: a recorded table
+    answers a configuration by the run's seed.
 
     Args:
         values: Method -> seed -> what the run has found.
         maximise: Whether more is better.
-        optimum: The best value that is possible, where it is known.
     """
-    best = _best_by_seed(values.values(), maximise=maximise)
-    found = []
-    for name, runs in values.items():
-        others = [of for other, of in values.items() if other != name]
-        hits = sum(
-            _same(value, best[seed] if optimum is None else optimum)
-            and (optimum is not None or any(_same(of.get(seed), value) for of in others))
-            for seed, value in runs.items()
-        )
-        if runs and hits >= SHARE * len(runs):
-            found.append(name)
-    return found
+    seeds = sorted({seed for runs in values.values() for seed in runs})
+    winners = [_best(values, seed, maximise=maximise) for seed in seeds]
+    if not seeds or sum(len(names) > 1 for names in winners) < SHARED * len(seeds):
+        return []
+    hits = {name: sum(name in names for names in winners) for name in values}
+    return [name for name, runs in values.items() if runs and hits[name] >= SHARE * len(runs)]
 
 
 def is_saturated(at_the_ceiling: list[str]) -> bool:
-    """Whether methods sit at the optimum that the objective therefore cannot tell apart."""
+    """Whether methods sit at an optimum, where the objective cannot tell them apart."""
     return len(at_the_ceiling) > 1
 
 
-def _best_by_seed(every: Iterable[Mapping[int, float]], *, maximise: bool) -> dict[int, float]:
-    best: dict[int, float] = {}
-    for runs in every:
-        for seed, value in runs.items():
-            found = best.get(seed, value)
-            best[seed] = max(found, value) if maximise else min(found, value)
-    return best
-
-
-def _same(first: float | None, second: float) -> bool:
-    return first is not None and isclose(first, second, rel_tol=1e-9)
+def _best(values: Mapping[str, Mapping[int, float]], seed: int, *, maximise: bool) -> set[str]:
+    """Name the methods that have found the best value with a seed."""
+    found = {name: runs[seed] for name, runs in values.items() if seed in runs}
+    best = max(found.values()) if maximise else min(found.values())
+    return {name for name, value in found.items() if isclose(value, best, rel_tol=1e-9)}
