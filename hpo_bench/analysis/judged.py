@@ -108,7 +108,8 @@ def _by_running_time(
     histories: Sequence[History], rivals: Sequence[str], stop: float
 ) -> dict[str, list[Comparison]]:
     times = targets.running_times([h for h in histories if h.method in rivals], stop)
-    return {RUNNING_TIME: all_pairs(times, maximise=False)}
+    fastest_first = dict(sorted(times.items(), key=lambda pair: fmean(pair[1].values())))
+    return {RUNNING_TIME: all_pairs(fastest_first, maximise=False)}
 
 
 def _of(found: Scores, methods: Sequence[str]) -> dict[str, dict[int, float]]:
