@@ -14,6 +14,9 @@ from hpo_bench.analysis.history import Array
 POINTS = 24
 """Places of the budget, evenly in the logarithm: more cost time and show nothing more."""
 
+BUDGETS = (1, 3, 5, 10, 18, 36, 81, 243)
+"""Full evaluations' worth of epochs after which a table says who is ahead."""
+
 DRAWS = 500
 
 
@@ -36,7 +39,9 @@ class Line:
 
 def budgets(least_end: float) -> Array:
     """Give the places of the budget: from one full evaluation to where the first objective ends."""
-    return np.unique(np.geomspace(1.0, max(1.0, least_end), POINTS))
+    end = max(1.0, least_end)
+    named = [float(budget) for budget in BUDGETS if budget < end]
+    return np.unique([*named, *np.geomspace(1.0, end, POINTS)[1:-1], end])
 
 
 def lines(

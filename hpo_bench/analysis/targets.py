@@ -109,9 +109,8 @@ def expected_ends(spent: float, hits: int) -> tuple[float, float | None]:
     """Give the ends of the 95% interval of an expected running time.
 
     With all that was spent s, h hits and quantiles q of the chi-squared distribution, they are
-    2 s / q(0.975; 2 h + 2) and 2 s / q(0.025; 2 h). That is exact for running times of random
-    draws with replacement, whose chance of success does not change, and too wide where a search
-    is more regular than that.
+    2 s / q(0.975; 2 h + 2) and 2 s / q(0.025; 2 h). They are made for the running times of random
+    draws, whose chance of success does not change, and are too wide where a search is more regular.
 
     Source: Epstein and Sobel 1953, "Life Testing", for tests that end at a fixed time.
     """

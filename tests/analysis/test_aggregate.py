@@ -102,6 +102,13 @@ def test_the_order_can_flip_over_the_budget():
         assert (line.regret <= line.regret_high).all()
 
 
+@pytest.mark.parametrize("end", [1.0, 3.0, 36.0, 59.5])
+def test_the_budgets_that_a_table_names_are_among_the_places(end):
+    places = over_budget.budgets(end)
+    assert (places[0], places[-1]) == (1.0, end)
+    assert {b for b in over_budget.BUDGETS if b <= end} <= set(places.tolist())
+
+
 def test_methods_that_are_level_share_their_rank():
     found = [{"a": np.zeros((3, 1)), "b": np.zeros((3, 1))}]
     lines = over_budget.lines(found, ["a", "b"], np.ones(1), np.array([1.0]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpo_bench.analysis.across import Across, across, left_out
+from hpo_bench.analysis.over_budget import BUDGETS
 from hpo_bench.analysis.over_objectives import least_p
 from hpo_bench.analysis.results import DEFAULT
 from hpo_bench.analysis.simultaneous import ALPHA
@@ -93,7 +94,7 @@ def _friedman(found: Across) -> str:
 def over_budget(found: Across) -> Table:
     """Regret and rank at some budgets."""
     x = found.lines[0].x
-    places = sorted({int(abs(x - budget).argmin()) for budget in (1, 3, 5, 10, 18, 36, 81, x[-1])})
+    places = [place for place, budget in enumerate(x) if budget in BUDGETS or budget == x[-1]]
     rows = [
         [
             line.method,

@@ -36,6 +36,8 @@ def tests(summary: Summary) -> list[Part]:
         parts.append("There are no two methods with finished runs: nothing to compare.")
     if RUNNING_TIME in summary.comparisons:
         parts.insert(0, _stopped(summary))
+    if summary.is_saturated:
+        parts.insert(0, saturated(summary))
     return [part for part in parts if part]
 
 
@@ -138,3 +140,12 @@ def shown(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
         for c in comparisons
         if c.verdict in (BETTER, WORSE)
     ]
+
+
+def saturated(summary: Summary) -> str:
+    """Say that an objective cannot tell the methods apart."""
+    return (
+        f"Saturated: half or more of the runs of {', '.join(summary.at_ceiling)} sit at the best "
+        "value there is. The objective is too easy at this budget to tell methods apart, and no "
+        "claim is made of it."
+    )

@@ -12,7 +12,7 @@ from hpo_bench.analysis.summary import MethodSummary, Summary
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import figures
 from hpo_bench.report.parts import Part, Section, Table, count, drawn, interval, seconds, several
-from hpo_bench.report.sections.differences import shown
+from hpo_bench.report.sections.differences import saturated, shown
 from hpo_bench.report.table import data_note, larger_budget
 
 
@@ -140,15 +140,6 @@ def verdict(summary: Summary) -> str:
         beaten[better].append(worse)
     pairs = "; ".join(f"{a} over {', '.join(others)}" for a, others in beaten.items() if others)
     return f"{told} Shown to differ: {pairs}."
-
-
-def saturated(summary: Summary) -> str:
-    """Say that an objective cannot tell the methods apart."""
-    return (
-        f"Saturated: half or more of the runs of {', '.join(summary.at_ceiling)} sit at the best "
-        "value there is. The objective is too easy at this budget to tell methods apart, and no "
-        "claim is made of it."
-    )
 
 
 def _best(summary: Summary, best: MethodSummary) -> str:
