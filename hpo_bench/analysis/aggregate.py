@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpo_bench.analysis.history import Array
-from hpo_bench.analysis.improvement import improvement
+from hpo_bench.analysis.improvement import wins
 from hpo_bench.analysis.intervals import CONFIDENCE, MIN_SEEDS, Estimate
 
 DRAWS = 2000
@@ -68,15 +68,14 @@ def improvement_over(ours: Sequence[Array], theirs: Sequence[Array], weights: Ar
         theirs: Theirs.
         weights: Of each objective; they come to 1.
     """
-    mean = sum(
-        w * improvement(theirs_of, ours_of)
-        for w, ours_of, theirs_of in zip(weights, ours, theirs, strict=True)
-    )
-    drawn = np.zeros(DRAWS)
-    first, second = resampled(ours, seed=1), resampled(theirs, seed=2)
-    for w, a, b in zip(weights, first, second, strict=True):
-        drawn += w * np.array([improvement(y, x) for x, y in zip(a, b, strict=True)])
-    return _estimate(float(mean), drawn, [*ours, *theirs])
+    mean, drawn = 0.0, np.zeros(DRAWS)
+    rng = np.random.default_rng(_SEED)
+    for weight, ours_of, theirs_of in zip(weights, ours, theirs, strict=True):
+        won = wins(theirs_of, ours_of).T
+        shares = [shares_drawn(rng, n, DRAWS) for n in won.shape]
+        mean += weight * float(won.mean())
+        drawn += weight * np.sum(shares[0] @ won * shares[1], axis=1)
+    return _estimate(mean, drawn, [*ours, *theirs])
 
 
 def profile(method: str, strata: Sequence[Array], weights: Array, regret: Array) -> Profile:
@@ -103,10 +102,15 @@ def run_weights(strata: Sequence[Array], weights: Array) -> Array:
     )
 
 
-def resampled(strata: Sequence[Array], draws: int = DRAWS, seed: int = _SEED) -> list[Array]:
+def resampled(strata: Sequence[Array], draws: int = DRAWS) -> list[Array]:
     """Draw the runs of each objective anew: arrays of (draws, runs, ...)."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_SEED)
     return [runs[rng.integers(len(runs), size=(draws, len(runs)))] for runs in strata]
+
+
+def shares_drawn(rng: np.random.Generator, runs: int, draws: int) -> Array:
+    """Draw how much each run counts when runs are drawn anew: (draws, runs), rows come to 1."""
+    return rng.multinomial(runs, np.full(runs, 1 / runs), draws) / runs
 
 
 def ends(drawn: Array) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from hpo_bench.analysis.aggregate import ends, iqm, resampled, run_weights, strata_of
+from hpo_bench.analysis.aggregate import ends, iqm, resampled, run_weights, shares_drawn, strata_of
 from hpo_bench.analysis.history import Array
 
 POINTS = 24
@@ -82,8 +82,7 @@ def _means(
         for place, method in enumerate(methods):
             runs = of[method]
             rng = np.random.default_rng([number, place])
-            share = rng.multinomial(len(runs), np.full(len(runs), 1 / len(runs)), DRAWS) / len(runs)
             means.append(runs.mean(axis=0))
-            drawn.append(share @ runs)
+            drawn.append(shares_drawn(rng, len(runs), DRAWS) @ runs)
         made.append((np.array(means), np.array(drawn)))
     return made
