@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.running.execution import execute
+from hpo_bench.running.faults import reason_of
 from hpo_bench.running.processes import SIGNALS
 from hpo_bench.running.runs import Run, Status
 from hpo_bench.storage.leases import LeaseLostError, TakenError
@@ -65,7 +66,7 @@ def attempt(run: Run, **how: Any) -> tuple[str, Any]:
         return "failure", str(error)
     except Exception as error:
         logging.getLogger("hpo_bench").exception("%s ended unexpectedly", run.study_name)
-        return "failure", f"{type(error).__name__}: {error}"
+        return "failure", reason_of(error)
 
 
 class Books:

@@ -47,7 +47,7 @@ class Crew(ABC):
             None for the work if the crew was told to stop, and has saved it.
 
         Raises:
-            HpoBenchError: A checkpoint or a measurement cannot be recorded.
+            HpoBenchError: A checkpoint cannot be written.
         """
 
 

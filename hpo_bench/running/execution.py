@@ -123,7 +123,7 @@ class _Execution:
         self.study = open_study(run, storage, self.objective)
         self.spent = spent_by(self.objective, self.study.get_trials(deepcopy=False))
         self.failures = 0
-        run_id = self.study.user_attrs[records.RUN_ID]
+        run_id = self.study.user_attrs.get(records.RUN_ID)
         self.checkpoints = (
             instant.InMemoryCheckpoints()
             if storage is not self.final_storage and self.works_here()
@@ -139,6 +139,7 @@ class _Execution:
         """Ask, evaluate, record, tell, until the budget is spent."""
         ended = self.run.ended(self.study)
         if ended is not None:
+            self.checkpoints.remove()  # whoever ended it may have died before that
             return self.status(ended)
         self.checkpoints.prepare()
         search = self.build_search()
@@ -288,6 +289,8 @@ class _Execution:
         told = {**work.measurements, "worker": work.worker or self.worker}
         if work.error is not None:
             told["error"] = work.error
+        if work.traceback is not None:
+            told["traceback"] = work.traceback
         if work.restarted:
             told["restarted"] = "there was no usable checkpoint: trained again from the start"
         records.write(trial, [*records.jobs_of(recorded(trial)), entry], told)

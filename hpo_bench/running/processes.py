@@ -151,7 +151,12 @@ def _log_to(tell: Tell) -> None:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            tell("notice", self.format(record))
+            try:
+                text = self.format(record)
+            except Exception:  # of whatever an objective logs: it is told on the standard error
+                self.handleError(record)
+            else:
+                tell("notice", text)
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     optuna.logging.disable_default_handler()

@@ -14,6 +14,7 @@ from hpo_bench.budget import spent_by
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.manifest import manifest
 from hpo_bench.objectives import Objective
+from hpo_bench.running.checkpoints import checked_run_id
 from hpo_bench.running.runs import Run, Status
 from hpo_bench.spaces import to_table
 from hpo_bench.storage import records
@@ -79,12 +80,13 @@ def open_study(
 
 
 def check_unchanged(run: Run, storage: optuna.storages.BaseStorage) -> None:
-    """See that a study of the run's name, if there is one, was made by the same suite.
+    """See that a study of the run's name, if there is one, was made by the same suite, and by us.
 
     What only the loaded objective tells (its data, say) is compared when the run is executed.
 
     Raises:
-        HpoBenchError: It was made from something else; the text shows what.
+        HpoBenchError: It was made from something else, or has lost what tells it from others; the
+            text shows what.
     """
     try:
         study = load_study(storage, run.study_name)
@@ -92,6 +94,7 @@ def check_unchanged(run: Run, storage: optuna.storages.BaseStorage) -> None:
         return
     if records.CREATED in study.user_attrs or study.get_trials(deepcopy=False):
         _check_same(run, study, json.loads(json.dumps(run.definition())))
+        checked_run_id(run.study_name, study.user_attrs.get(records.RUN_ID))
 
 
 def _definition(run: Run, objective: Objective) -> dict[str, Any]:
@@ -127,7 +130,7 @@ def _check_same(run: Run, study: optuna.Study, definition: dict[str, Any]) -> No
     differences = [
         f"  {key}: {there.get(key)!r} there, {value!r} here"
         for key, value in definition.items()
-        if there.get(key) != value
+        if _text(there.get(key)) != _text(value)
     ]
     if differences:
         raise HpoBenchError(
@@ -136,3 +139,8 @@ def _check_same(run: Run, study: optuna.Study, definition: dict[str, Any]) -> No
             + f"\nGive this suite another name (--set name={run.suite.name}-2), or use another "
             "storage."
         )
+
+
+def _text(value: Any) -> str:
+    """Write a value so that equal ones are written alike; NaN is not equal to itself."""
+    return json.dumps(value, sort_keys=True)

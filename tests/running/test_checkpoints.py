@@ -10,10 +10,12 @@ from hpo_bench.running.checkpoints import Checkpoints, Progress, default_directo
 from hpo_bench.running.execution import execute
 from hpo_bench.running.runs import Run
 
+ID = 32 * "0"
+
 
 @pytest.fixture
 def checkpoints(tmp_path):
-    made = Checkpoints(tmp_path, "suite/method/seed-00", "id")
+    made = Checkpoints(tmp_path, "suite/method/seed-00", ID)
     made.prepare()
     return made
 
@@ -55,21 +57,21 @@ def test_those_of_finished_trials_are_removed(checkpoints):
 def test_a_directory_that_cannot_be_made_is_told_with_a_way_out(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(HpoBenchError, match="--checkpoint-dir"):
-        Checkpoints(tmp_path / "file", "suite/method/seed-00", "id").prepare()
+        Checkpoints(tmp_path / "file", "suite/method/seed-00", ID).prepare()
 
 
 def test_room_is_waited_for_as_long_as_the_suite_says(toy_suite, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "no space left")
 
-    monkeypatch.setattr(checkpoints_module, "_replace", full)
+    monkeypatch.setattr(checkpoints_module, "replace_file", full)
     suite = toy_suite(storage_patience=0.05, methods={"bohb": {}})
     with pytest.raises(HpoBenchError, match=r"no room for a checkpoint, for 0\.05 s now"):
         execute(Run(suite, "bohb", 0, tmp_path))
 
 
 def test_runs_of_the_same_name_do_not_meet(tmp_path):
-    one, other = (Checkpoints(tmp_path, "suite/method/seed-00", name) for name in ("a", "b"))
+    one, other = (Checkpoints(tmp_path, "suite/method/seed-00", 32 * name) for name in "ab")
     one.prepare()
     other.prepare()
     one.save(0, Progress([0.1], 1.0), b"state")
@@ -78,7 +80,7 @@ def test_runs_of_the_same_name_do_not_meet(tmp_path):
 
 def test_removing_the_last_ones_leaves_no_empty_directories(tmp_path):
     names = ("suite/a/seed-00", "suite/b/seed-00")
-    one, other = (Checkpoints(tmp_path / "c", name, "id") for name in names)
+    one, other = (Checkpoints(tmp_path / "c", name, ID) for name in names)
     one.prepare()
     other.prepare()
     one.remove()
@@ -93,7 +95,7 @@ def test_runs_that_end_do_not_hinder_runs_that_begin(tmp_path):
 
     def come_and_go(run):
         for number in range(200):
-            made = Checkpoints(tmp_path / "c", "suite/random/seed-00", f"{run}-{number}")
+            made = Checkpoints(tmp_path / "c", "suite/random/seed-00", f"{run:016x}{number:016x}")
             made.prepare()
             assert made.directory.is_dir()
             made.remove()
