@@ -55,7 +55,8 @@ def attempt(run: Run, **how: Any) -> tuple[str, Any]:
         "end" and its status, or "taken", "lost", "failure" or "outage" and the reason.
     """
     try:
-        return "end", execute(run, **how)
+        # The command has made the storage: a worker that finds none must not begin another.
+        return "end", execute(run, create=False, **how)
     except TakenError as error:
         return "taken", str(error)
     except LeaseLostError as error:

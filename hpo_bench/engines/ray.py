@@ -237,7 +237,8 @@ class _Tasks:
     def _show(self) -> None:
         runs = {run.study_name: run for run in self._given.values()}
         if self._storage is None:
-            self._storage = open_storage(next(iter(runs.values())).suite.storage, patience=0)
+            url = next(iter(runs.values())).suite.storage
+            self._storage = open_storage(url, patience=0, create=False)
         for name, lease in leases(self._storage).items():
             if name in runs and not lease.is_free:
                 status = observe(runs[name], self._storage)

@@ -69,7 +69,7 @@ def traceback_of(error: BaseException) -> str | None:
 
 
 def _leave_out_harness(made: TracebackException) -> bool:
-    """Take the harness's frames out of an exception and those behind it; say whether any is left."""
+    """Take the harness's frames out of an exception and its causes; say whether any is left."""
     left = False
     each: TracebackException | None = made
     while each is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import reprlib
 import warnings
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -104,10 +106,27 @@ def _definition(run: Run, objective: Objective) -> dict[str, Any]:
         "direction": objective.directions[0].name.lower(),
         "max_fidelity": objective.max_fidelity,
         "search_space": {name: to_table(d) for name, d in objective.search_space.items()},
-        **objective.describe(),
+        **_storable("describe()", objective.describe()),
     }
     as_stored: dict[str, Any] = json.loads(json.dumps(definition))
     return as_stored
+
+
+def _storable(said_by: str, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """See that what an objective says of itself can be recorded.
+
+    Raises:
+        HpoBenchError: It cannot.
+    """
+    for name, value in attributes.items():
+        if not records.is_storable(name):
+            fault = f"a name is {reprlib.repr(name)}; expected a {records.STORABLE}"
+            raise HpoBenchError(f"the objective's {said_by}: {fault}")
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise HpoBenchError(f"the objective's {said_by}: {name!r}: {error}") from None
+    return attributes
 
 
 def _describe(
@@ -118,7 +137,7 @@ def _describe(
         study.set_metric_names([objective.metric_name])
     run_id = {records.RUN_ID: uuid4().hex}
     first = {name: definition[name] for name in _SHOWN_FIRST if name in definition}
-    here = {**manifest(), **objective.machine()}
+    here = {**manifest(), **_storable("machine()", objective.machine())}
     attributes = {"suite": run.suite.name, **first, **definition, **here, **run_id}
     for key, value in attributes.items():
         study.set_user_attr(key, value)
