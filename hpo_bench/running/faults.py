@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from traceback import TracebackException
 
@@ -12,7 +13,8 @@ TRACEBACK_LENGTH = 4_000
 """In characters: enough for a page, and too little to fill a storage with."""
 
 _LINE_LENGTH = 300
-_HARNESS = str(Path(__file__).parent)
+_PACKAGE = Path(__file__).parents[1]
+_HARNESS = tuple(f"{_PACKAGE / folder}{os.sep}" for folder in ("running", "storage"))
 
 
 class EvaluationError(Exception):
