@@ -153,6 +153,14 @@ SPACES = {
 }
 
 
+SAYINGS = {
+    None: {},
+    "array": {"data": np.zeros(2)},
+    "NUL": {"a\0b": 1},
+    "not a number": {"noise": float("nan")},
+}
+
+
 class Unstorable(Odd):
     """What it is called, or says of itself, no database takes."""
 
@@ -165,7 +173,7 @@ class Unstorable(Odd):
         return SPACES[self._searches]() if self._searches else super().search_space
 
     def describe(self):
-        return {None: {}, "array": {"data": np.zeros(2)}, "NUL": {"a\0b": 1}}[self._says]
+        return SAYINGS[self._says]
 
 
 class Wanderer(Curve):
