@@ -214,12 +214,15 @@ def _say_why_it_ends(report: Report, chosen: list[Suite], left: int) -> None:
     """Say what is not finished, why, and how to go on; nothing where all is done."""
     for why in report.taken.values():
         say(f"Left to others: {why}")
-    for study_name, why in report.failures.items():
+    told = {why: study_name for study_name, why in report.failures.items()}
+    for why, study_name in told.items():  # an outage is the same for all
         say(f"Failed: {why if study_name in why else f'{study_name}: {why}'}", style="red")
     if report.failures and not report.is_outage:
         failed = {study_name.split("/")[0] for study_name in report.failures}
         for one in (one for one in chosen if one.name in failed):
-            say(f"See where with:  hpo-bench results {one.name} --failures{_where(one)}")
+            say(
+                f"What evaluations failed with:  hpo-bench results {one.name} --failures{_where(one)}"
+            )
         say("Once this is put right, the same command goes on with what failed.")
     if left:
         say(f"Stopped: {left} runs left. The same command goes on.")

@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hpo_bench.errors import HpoBenchError
+from hpo_bench.errors import HpoBenchError, reason_of
 from hpo_bench.running.execution import execute
-from hpo_bench.running.faults import reason_of
 from hpo_bench.running.processes import SIGNALS
 from hpo_bench.running.runs import Run, Status
 from hpo_bench.storage.leases import LeaseLostError, TakenError

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo_bench.engines.base import Books, Report, Watcher, attempt, interruptible
-from hpo_bench.errors import HpoBenchError, InputError, needing
-from hpo_bench.running.faults import reason_of
+from hpo_bench.errors import HpoBenchError, InputError, needing, reason_of
 from hpo_bench.running.processes import THREADS, use_one_thread_each
 from hpo_bench.running.runs import Run
 from hpo_bench.running.studies import observe

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hpo_bench.errors import HpoBenchError
+from hpo_bench.errors import HpoBenchError, reason_of
 from hpo_bench.objectives import Evaluation, Objective
 from hpo_bench.running.checkpoints import Checkpoints, Progress
-from hpo_bench.running.faults import EvaluationError, reason_of
+from hpo_bench.running.faults import EvaluationError
 from hpo_bench.search import Outcome
 from hpo_bench.spaces import Configuration
 from hpo_bench.storage import records

@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 from traceback import TracebackException
 
-from hpo_bench.errors import HpoBenchError, without_passwords
+from hpo_bench.errors import reason_of, recordable
 
-REASON_LENGTH = 1_000
 TRACEBACK_LENGTH = 4_000
 """In characters: enough for a page, and too little to fill a storage with."""
 
@@ -36,22 +35,6 @@ class EvaluationError(Exception):
         return cls(reason_of(error), traceback_of(error))
 
 
-def reason_of(error: BaseException) -> str:
-    """Say what an exception is: its class and its text, or that its text cannot be told.
-
-    Our own errors are whole sentences, and need no class.
-    """
-    try:
-        text = str(error)
-    except Exception as fault:
-        text = f"(it cannot be told as text: {type(fault).__name__})"
-    if not isinstance(error, HpoBenchError):
-        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    text = _safe(text)
-    half = REASON_LENGTH // 2
-    return text if len(text) <= REASON_LENGTH else f"{text[:half]} [...] {text[-half:]}"
-
-
 def traceback_of(error: BaseException) -> str | None:
     """Say where an exception comes from, the objective's own frames first.
 
@@ -67,7 +50,7 @@ def traceback_of(error: BaseException) -> str | None:
         text = "".join(made.format())
     except Exception as fault:  # attributes of an exception may be anything
         return f"(it cannot be told: {type(fault).__name__})"
-    return _cut(_safe(text)) if is_foreign else None
+    return _cut(recordable(text)) if is_foreign else None
 
 
 def _leave_out_harness(made: TracebackException) -> bool:
@@ -79,12 +62,6 @@ def _leave_out_harness(made: TracebackException) -> bool:
         left = left or bool(each.stack)
         each = each.__cause__ or each.__context__
     return left
-
-
-def _safe(text: str) -> str:
-    """Write as codes what databases and terminals do not take: NUL, and halves of characters."""
-    text = text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
-    return without_passwords(text)
 
 
 def _cut(text: str) -> str:

@@ -121,7 +121,7 @@ def test_a_run_that_fails_says_why_last_and_where(tmp_path):
     )
     lines = wait(command.start(), status=1).splitlines()
     assert "5 evaluations in a row failed, the last with RuntimeError: this x alw" in lines[-3]
-    assert lines[-2] == "See where with:  hpo-bench results toy --failures"
+    assert lines[-2] == "What evaluations failed with:  hpo-bench results toy --failures"
     assert lines[-1] == "Once this is put right, the same command goes on with what failed."
     shown = wait(command.start("results", "toy", "--failures"))
     assert shown.startswith("5 evaluations failed: RuntimeError: this x always fails\n")

@@ -4,10 +4,10 @@ import odd
 import pytest
 from optuna.trial import TrialState
 
-from hpo_bench.errors import HpoBenchError, InputError
+from hpo_bench.errors import REASON_LENGTH, HpoBenchError, InputError
 from hpo_bench.running import evaluator
 from hpo_bench.running.execution import execute
-from hpo_bench.running.faults import REASON_LENGTH, TRACEBACK_LENGTH
+from hpo_bench.running.faults import TRACEBACK_LENGTH
 from hpo_bench.running.runs import Run
 from hpo_bench.storage.opening import open_storage
 from hpo_bench.storage.studies import load_study
