@@ -220,9 +220,8 @@ def _say_why_it_ends(report: Report, chosen: list[Suite], left: int) -> None:
     if report.failures and not report.is_outage:
         failed = {study_name.split("/")[0] for study_name in report.failures}
         for one in (one for one in chosen if one.name in failed):
-            say(
-                f"What evaluations failed with:  hpo-bench results {one.name} --failures{_where(one)}"
-            )
+            looking = f"hpo-bench results {one.name} --failures{_where(one)}"
+            say(f"What evaluations failed with:  {looking}")
         say("Once this is put right, the same command goes on with what failed.")
     if left:
         say(f"Stopped: {left} runs left. The same command goes on.")
