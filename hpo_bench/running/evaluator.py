@@ -122,7 +122,9 @@ class Evaluator:
             values = [records.as_number(v) for v in self.objective.advance_many(evaluations)]
             if len(values) != len(together):
                 raise ValueError(f"it gave {len(values)} values for {len(together)} evaluations")
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             # Nobody knows which one it was, or how far the others have come.
             reason = reason_of(error)
             logger.warning("%s (in one of %d at once; now one by one)", reason, len(together))

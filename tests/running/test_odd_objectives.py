@@ -119,8 +119,9 @@ def test_an_evaluation_that_is_none_has_failed(trials, being, monkeypatch):
     assert failed(trials(being=being, epochs=2 if being == odd.BEINGS[-1] else 1))
 
 
-def test_side_by_side_one_that_fails_fails_alone(trials):
-    assert failed(trials(act="mute", changes={"batch_size": 4})).startswith("MuteError")
+@pytest.mark.parametrize(("act", "told"), [("mute", "MuteError: "), ("exit", "SystemExit: 3")])
+def test_side_by_side_one_that_fails_fails_alone(trials, act, told):
+    assert failed(trials(act=act, changes={"batch_size": 4})).startswith(told)
 
 
 @pytest.mark.parametrize("measurement", ["long name", "NUL"])
