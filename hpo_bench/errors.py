@@ -15,6 +15,10 @@ _SHOWN = 200
 """Characters of a field or a value that an error shows."""
 
 
+_COMPARED = 1_000
+"""Names that a mistyped one is compared with."""
+
+
 class HpoBenchError(Exception):
     """Something the user can put right; the command line prints its text without a traceback."""
 
@@ -77,6 +81,7 @@ def needing(extra: str, feature: str) -> Iterator[None]:
 def one_of(value: str, allowed: Iterable[str]) -> str:
     """Say what is allowed, the nearest first: the ending of an `InputError` about a name."""
     names = sorted(allowed)
-    close = get_close_matches(value, names, n=1)
+    close = get_close_matches(value[:_SHOWN], names[:_COMPARED], n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}allowed: {', '.join(names) if names else '(none)'}"
+    listed = printable(", ".join(names[:_COMPARED]))
+    return f"{hint}allowed: {listed if names else '(none)'}"

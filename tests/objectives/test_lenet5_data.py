@@ -290,6 +290,12 @@ def test_grey_values_that_do_not_fit_into_8_bits_are_refused(folder, pixels):
         data.load(request("imagefolder", folder, **SMALL))
 
 
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_unpacked(folder):
+    Image.new("1", (10_000, 10_000)).save(folder / "train" / "cat" / "bomb.png")
+    with pytest.raises(HpoBenchError, match=r"cat/bomb\.png .* more than 50,000,000 pixels"):
+        data.load(request("imagefolder", folder, **SMALL))
+
+
 def test_a_link_to_nowhere_is_told(folder):
     (folder / "train" / "cat" / "gone.png").symlink_to(folder / "nowhere.png")
     with pytest.raises(HpoBenchError, match=r"train/cat/gone\.png cannot be read: No such file"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ Files = dict[str, list[tuple[Path, int]]]
 
 SIDE = 32
 """Height and width of every image after reading, in pixels."""
+
+MAX_PIXELS = 50_000_000
+"""Of an image before it is made small: 150 MB in memory, whatever the file's size."""
 
 _ENDINGS = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -119,6 +123,8 @@ def _decode(file: Path) -> npt.NDArray[np.uint8]:
         from PIL import Image
     try:
         with Image.open(file) as image:
+            if math.prod(image.size) > MAX_PIXELS:  # known before they are unpacked
+                raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
             if image.mode == "F" or image.mode.startswith("I"):
                 # Pillow would cut every value above 255 down to it.
                 raise ValueError("its grey values have more than 8 bits; expected 8")
