@@ -177,6 +177,10 @@ def _call(field: str, factory: Callable[..., Any], arguments: dict[str, Any]) ->
         raise HpoBenchError(f"{field}: {reason_of(error)}") from error
 
 
+MAX_LEVELS = 10_000
+"""Values that a grid takes from one range: each of them is kept in memory."""
+
+
 def grid(
     setup: Setup,
     *,
@@ -209,6 +213,9 @@ def grid(
             raise InputError(
                 "levels", name, f"not a searched parameter; {one_of(name, setup.space)}"
             )
+    for count in names_with_levels.values() if names_with_levels else [levels]:
+        if isinstance(count, int | float) and count > MAX_LEVELS:
+            raise InputError("levels", count, f"expected {MAX_LEVELS:,} at most")
     return GridSampler({**setup.space, **chosen}, levels=levels, shuffle=shuffle, seed=setup.seed)
 
 

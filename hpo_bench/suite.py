@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
@@ -33,6 +34,7 @@ from hpo_bench.search import Search, Setup
 from hpo_bench.storage import records
 from hpo_bench.storage.opening import anchored
 from hpo_bench.storage.outages import PATIENCE
+from hpo_bench.text import printable
 
 DEFAULT_STORAGE = "sqlite:///hpo-bench.db"
 
@@ -44,6 +46,16 @@ PATHS = {"data_dir"}
 
 NOT_IDENTITY = PATHS
 """Options of an objective that say where things lie on one machine, not what is measured."""
+
+
+MAX_DEPTH = 32
+"""How deep the tables and lists of a suite may be nested."""
+
+MAX_FILE = 2**20
+"""Bytes of a suite file."""
+
+MAX_PROCESSES = 1_024
+"""Of `workers`, `workers_per_run` and `batch_size`."""
 
 
 class _Table(BaseModel):
@@ -146,14 +158,14 @@ class Suite(_Table):
     """SQLAlchemy URL of the database that holds the studies; a file's path is made absolute."""
     storage_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = PATIENCE
     """Seconds that everybody waits for a storage which does not answer any more, or for room."""
-    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    workers: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] | Literal["auto"] = "auto"
     """Worker processes; auto: one per usable core."""
-    workers_per_run: Annotated[int, Field(ge=1)] = 1
+    workers_per_run: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] = 1
     """How many of them evaluate for the same run at the same time; a run of its own for each if 1.
 
     The method is asked for another configuration as soon as one of them is free.
     """
-    batch_size: Annotated[int, Field(ge=1)] = 1
+    batch_size: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] = 1
     """How many configurations of a run are evaluated side by side in one process.
 
     The method is asked for that many before it is told what they gave. It saves time where the
@@ -410,12 +422,7 @@ def load_all(
         HpoBenchError: As `load`; an objective that is not there, or no choice of objectives.
     """
     text, default_name = _read(name_or_path)
-    try:
-        table = tomllib.loads(text)
-    except RecursionError:
-        raise HpoBenchError(f"{name_or_path} cannot be used: it is nested too deeply") from None
-    except ValueError as error:  # also of numbers with too many digits
-        raise HpoBenchError(f"{name_or_path} is not valid TOML: {error}") from None
+    table = _loads(name_or_path, text)
     table.setdefault("name", default_name)
     for_each = {k: v for k, v in (overrides or {}).items() if k.startswith("objective.")}
     for key, value in (overrides or {}).items():
@@ -429,6 +436,36 @@ def load_all(
         for member in members:
             _set(member, key, value)
     return [parse(member, source=name_or_path) for member in members]
+
+
+def _loads(source: str, text: str) -> dict[str, Any]:
+    """Read TOML that a stranger may have written.
+
+    Raises:
+        HpoBenchError: It is none, or is nested more deeply than `MAX_DEPTH`.
+    """
+    too_deep = f"{source} cannot be used: tables and lists may be nested {MAX_DEPTH} deep"
+    # Python's parser takes time in the square of a dotted key's parts: 14 s for 20,000.
+    if _LONG_KEY.search(text):
+        raise HpoBenchError(too_deep)
+    try:
+        table = tomllib.loads(text)
+    except RecursionError:
+        raise HpoBenchError(too_deep) from None
+    except ValueError as error:  # also of numbers with too many digits
+        raise HpoBenchError(f"{source} is not valid TOML: {error}") from None
+    if _is_deeper(table, MAX_DEPTH):
+        raise HpoBenchError(too_deep)
+    return table
+
+
+_PART = r"(?:[\w-]+|\"[^\"\n]*\"|'[^'\n]*')"
+_LONG_KEY = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{MAX_DEPTH},}}")
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth < 0 or any(_is_deeper(each, depth - 1) for each in inner)
 
 
 def _members(
@@ -463,7 +500,9 @@ def parse(table: Mapping[str, Any], source: str = "suite") -> Suite:
                 faults[place] += f"; or {_expected(details).removeprefix('Input should be ')}"
             else:
                 faults[place] = _fault(".".join(place), details)
-        listed = "\n".join(f"  {fault}" for fault in faults.values())
+        told = list(faults.values())
+        more = [f"and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
+        listed = "\n".join(f"  {fault}" for fault in [*told[:_TOLD], *more])
         raise HpoBenchError(f"{source} cannot be used:\n{listed}") from None
 
 
@@ -478,7 +517,11 @@ def _read(name_or_path: str) -> tuple[str, str]:
             raise InputError("suite", name_or_path, f"did you mean {file!r}?")
         raise InputError("suite", name_or_path, f"{one_of(name_or_path, suites)}; or a .toml file")
     try:
-        return path.read_text(encoding="utf-8-sig"), path.stem
+        with path.open("rb") as opened:
+            content = opened.read(MAX_FILE + 1)
+        if len(content) > MAX_FILE:
+            raise InputError("suite", name_or_path, f"expected {MAX_FILE // 2**20} MiB at most")
+        return content.decode("utf-8-sig"), path.stem
     except (OSError, UnicodeDecodeError) as error:
         raise InputError("suite", name_or_path, f"it cannot be read: {error}") from None
 
@@ -491,6 +534,12 @@ def _set(table: dict[str, Any], dotted: str, value: Any) -> None:
             raise InputError("--set", dotted, f"{key} is not a table")
     table[last] = value
 
+
+_SHOWN = 200
+"""Characters of a value that are shown."""
+
+_TOLD = 50
+"""Faults that are told at once."""
 
 _EXPECTED = {
     "dict_type": "Input should be a table",
@@ -535,9 +584,9 @@ def _expected(details: Any) -> str:
 
 def _shown(value: Any) -> str:
     try:
-        return json.dumps(value)
-    except TypeError:  # TOML has dates, which are no strings
-        return str(value)
+        return printable(json.dumps(value), _SHOWN)
+    except (TypeError, ValueError):  # TOML has dates, which are no strings
+        return printable(value, _SHOWN)
 
 
 def _keys_at(location: Sequence[str | int]) -> list[str]:

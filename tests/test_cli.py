@@ -182,6 +182,8 @@ def test_a_grid_beyond_the_budget_is_said_before_the_run(command):
         (["run", "toy.toml", "--seeds", "a"], "--seeds: 'a' cannot be used; expected numbers"),
         (["run", "toy.toml", "--seeds", "5-3"], "'5-3' cannot be used; expected the lower number"),
         (["run", "toy.toml", "--seeds", "0-999999999"], "expected 10000 seeds at most"),
+        (["run", "toy.toml", "--seeds", ",".join(["0-9999"] * 9)], "expected 10000 seeds at most"),
+        (["run", "toy.toml", "--set", ".".join("a" * 20000) + "=1"], "a key of 32 parts at most"),
         (["run", "toy.toml", "--set", "budget"], "--set: 'budget' cannot be used"),
         (["run", "toy.toml", "--set", "budget..epochs=3"], "expected KEY=VALUE"),
         (["run", "toy.toml", "--set", "budget.epochs=" + "9" * 5000], "budget.epochs"),

@@ -14,9 +14,10 @@ from rich.console import Console
 from hpo_bench.cli.options import (
     StorageOption,
 )
-from hpo_bench.cli.root import app, make_console, say
+from hpo_bench.cli.root import app, say
 from hpo_bench.errors import InputError, needing
 from hpo_bench.suite import DEFAULT_STORAGE
+from hpo_bench.terminal import PlainConsole
 
 
 class Format(StrEnum):
@@ -65,7 +66,7 @@ def results(
         if failures:
             _print_failures(opened, each)
         else:
-            print_results(opened, each, output, make_console())
+            print_results(opened, each, output, PlainConsole())
 
 
 def _print_failures(storage: BaseStorage, name: str) -> None:
@@ -199,7 +200,7 @@ def compare(
     pairs = _pairs(_place("OLD", old, storage), _place("NEW", new, storage))
     found = compare_suites(pairs, measure.value)
     if output is Format.TABLE:
-        change.print_table(found, make_console())
+        change.print_table(found, PlainConsole())
     else:
         _print_as(output, change, found)
     raise typer.Exit(found.exit_status)
@@ -213,7 +214,7 @@ def _compare_benchmarks(old: Path, new: Path, output: Format) -> NoReturn:
     found = compare_timings(old, new)
     status, made = exit_status(found), timings.to_table(found)
     if output is Format.TABLE:
-        change.print_made(made, [], make_console())
+        change.print_made(made, [], PlainConsole())
     elif output is Format.MARKDOWN:
         print(markdown.table(made))  # noqa: T201
     elif output is Format.CSV:

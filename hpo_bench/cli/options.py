@@ -138,6 +138,8 @@ def setting(text: str) -> tuple[str, Any]:
     key = key.strip()
     if not equals or not all(key.split(".")):
         raise InputError("--set", text, "expected KEY=VALUE, e.g. budget.epochs=300")
+    if key.count(".") >= suite.MAX_DEPTH:
+        raise InputError("--set", text, f"expected a key of {suite.MAX_DEPTH} parts at most")
     return key, _toml_value(value.strip())
 
 
@@ -165,7 +167,7 @@ def _seeds(text: str) -> list[int]:
             raise InputError("--seeds", text, "expected numbers, e.g. 0,1,2 or 0-9") from None
         if low > high:
             raise InputError("--seeds", text, "expected the lower number first, e.g. 0-9")
-        if high - low >= MAX_SEEDS:  # said before they take all memory
+        if len(seeds) + high - low >= MAX_SEEDS:  # said before they take all memory
             raise InputError("--seeds", text, f"expected {MAX_SEEDS} seeds at most")
         seeds += range(low, high + 1)
     return seeds

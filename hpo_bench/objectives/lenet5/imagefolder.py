@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 from rich.progress import track
 
 from hpo_bench.errors import HpoBenchError, needing
 from hpo_bench.objectives.lenet5.cache import Arrays, say, shared
+from hpo_bench.terminal import PlainConsole
 
 Labelled = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 Files = dict[str, list[tuple[Path, int]]]
@@ -22,18 +23,20 @@ Files = dict[str, list[tuple[Path, int]]]
 SIDE = 32
 """Height and width of every image after reading, in pixels."""
 
+MAX_PIXELS = 50_000_000
+"""Of an image before it is made small: 150 MB in memory, whatever the file's size."""
+
 _ENDINGS = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
-def read(directory: Path, cache: Path) -> tuple[Labelled, Labelled, tuple[str, ...]]:
+def read(directory: Path) -> tuple[Labelled, Labelled, tuple[str, ...]]:
     """Read all images of a directory, resized to 32x32.
 
-    They are decoded once: the arrays are kept in `cache` under a key of every file's name, size
-    and time of change, so an edited directory is decoded anew.
+    They are decoded once: the arrays are kept below the data directory under a key of every file's
+    name, size and time of change, so an edited directory is decoded anew.
 
     Args:
         directory: Holds `train/<class>/*` and `test/<class>/*`, the same classes in both.
-        cache: Where the decoded arrays are kept.
 
     Returns:
         Training and test images as pixels (n, 32, 32, 3) and labels (n,), and the classes' names,
@@ -46,16 +49,16 @@ def read(directory: Path, cache: Path) -> tuple[Labelled, Labelled, tuple[str, .
     try:
         classes = _classes(directory)
         files = {part: _files(directory / part, classes) for part in ("train", "test")}
-        path = cache / f"imagefolder-{_key(directory, files)}"
+        name = f"imagefolder-{_key(directory, files)}"
     except OSError as error:
         raise HpoBenchError(f"{error.filename} cannot be read: {error.strerror}") from error
 
-    def decode() -> Arrays:
+    def decode(path: Path) -> Arrays:
         n_images = sum(len(part) for part in files.values())
         say(f"decoding {n_images:,} images of {directory}, kept in {path}")
         return _decode_all(files)
 
-    arrays: dict[str, Any] = shared(path, decode)
+    arrays: dict[str, Any] = shared(name, decode)
     train, test = ((arrays[f"{part}_pixels"], arrays[f"{part}_labels"]) for part in files)
     return train, test, tuple(classes)
 
@@ -104,7 +107,7 @@ def _key(directory: Path, files: Files) -> str:
 def _decode_all(files: Files) -> Arrays:
     # Not in threads: most of the time is spent in Python, which runs one at a time.
     arrays: Arrays = {}
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     for name, part in files.items():
         pixels = np.empty((len(part), SIDE, SIDE, 3), dtype=np.uint8)
         shown = track(part, description=name, console=console, disable=not console.is_terminal)
@@ -120,6 +123,8 @@ def _decode(file: Path) -> npt.NDArray[np.uint8]:
         from PIL import Image
     try:
         with Image.open(file) as image:
+            if math.prod(image.size) > MAX_PIXELS:  # known before they are unpacked
+                raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
             if image.mode == "F" or image.mode.startswith("I"):
                 # Pillow would cut every value above 255 down to it.
                 raise ValueError("its grey values have more than 8 bits; expected 8")

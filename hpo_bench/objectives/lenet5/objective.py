@@ -141,6 +141,14 @@ class LeNet5(Objective):
         if train_size is not None:
             _check_whole("train_size", train_size, 1)
             self._check_batches(train_size)
+        if data == "shapes":
+            for field, size in (
+                ("train_size", train_size),
+                ("validation_size", validation_size),
+                ("test_size", test_size),
+            ):
+                if size is not None and size > MAX_SHAPES:
+                    raise InputError(field, size, f"{MAX_SHAPES:,} images at most are generated")
         if not isinstance(data_dir, str | Path | None):
             raise InputError("data_dir", data_dir, "expected a path")
         if data == "imagefolder" and data_dir is None:
@@ -318,6 +326,10 @@ def _given(space: str | Mapping[str, Any] | None) -> Mapping[str, Any]:
 def _check_choice(field: str, value: Any, allowed: Any) -> None:
     if value not in list(allowed):
         raise InputError(field, value, one_of(str(value), allowed))
+
+
+MAX_SHAPES = 1_000_000
+"""Generated images of each kind: 3 GB in memory."""
 
 
 def _check_whole(field: str, value: Any, low: int) -> None:
