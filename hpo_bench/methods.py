@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo_bench import plugins
-from hpo_bench.errors import HpoBenchError, InputError, one_of
+from hpo_bench.errors import HpoBenchError, InputError, one_of, reason_of
 from hpo_bench.objectives import Objective, suggest
 from hpo_bench.search import Job, Outcome, Search, Setup
 from hpo_bench.spaces import check_value
@@ -174,7 +174,7 @@ def _call(field: str, factory: Callable[..., Any], arguments: dict[str, Any]) ->
     except HpoBenchError:
         raise
     except Exception as error:  # whatever somebody else's code raises
-        raise HpoBenchError(f"{field}: {type(error).__name__}: {error}") from error
+        raise HpoBenchError(f"{field}: {reason_of(error)}") from error
 
 
 MAX_LEVELS = 10_000

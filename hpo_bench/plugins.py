@@ -12,7 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 
-from hpo_bench.errors import InputError, one_of
+from hpo_bench.errors import InputError, one_of, reason_of
 
 METHODS = "hpo_bench.methods"
 OBJECTIVES = "hpo_bench.objectives"
@@ -93,7 +93,7 @@ def load_path(field: str, path: str) -> Callable[..., Any]:
             )
         raise InputError(field, path, expected) from error
     except (Exception, SystemExit) as error:  # whatever somebody else's module raises
-        raise InputError(field, path, f"{type(error).__name__}: {error}") from error
+        raise InputError(field, path, reason_of(error)) from error
     if not callable(found):
         raise InputError(field, path, "expected a class or a function")
     return cast(Callable[..., Any], found)

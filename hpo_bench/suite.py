@@ -10,6 +10,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+from optuna.distributions import (
+    check_distribution_compatibility,
+    distribution_to_json,
+    json_to_distribution,
+)
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -26,16 +31,20 @@ from hpo_bench.errors import HpoBenchError, InputError, one_of
 from hpo_bench.manifest import usable_cores
 from hpo_bench.objectives import Objective
 from hpo_bench.search import Search, Setup
+from hpo_bench.storage import records
+from hpo_bench.storage.opening import anchored
 from hpo_bench.storage.outages import PATIENCE
-from hpo_bench.storage.records import FIRST_FRESH_SEED
-from hpo_bench.text import printable, quoted
+from hpo_bench.text import printable
 
 DEFAULT_STORAGE = "sqlite:///hpo-bench.db"
 
 MAX_SQLITE_WORKERS = 32
 """Processes that write to one SQLite file before they wait for each other: docs/storage.md."""
 
-NOT_IDENTITY = {"data_dir"}
+PATHS = {"data_dir"}
+"""Options of an objective that are paths, and are meant from where the command is started."""
+
+NOT_IDENTITY = PATHS
 """Options of an objective that say where things lie on one machine, not what is measured."""
 
 
@@ -64,12 +73,20 @@ def _recordable(options: dict[str, Any]) -> dict[str, Any]:
 Options = Annotated[dict[str, Any], AfterValidator(_recordable)]
 
 
+def _from_here(options: dict[str, Any]) -> dict[str, Any]:
+    """Make paths absolute: an objective may change the working directory of its process."""
+    return {
+        name: str(Path(value).absolute()) if name in PATHS and isinstance(value, str) else value
+        for name, value in options.items()
+    }
+
+
 class ObjectiveSpec(_Table):
     """The objective and its options."""
 
     name: str
     """An entry point of `hpo_bench.objectives`, or an import path `module:object`."""
-    options: Options = {}
+    options: Annotated[Options, AfterValidator(_from_here)] = {}
     """Its own keyword arguments, which the Python reference lists."""
 
 
@@ -112,7 +129,7 @@ def _count_to_list(value: object) -> object:
     return list(range(value))
 
 
-Seed = Annotated[int, Field(ge=0, lt=FIRST_FRESH_SEED)]
+Seed = Annotated[int, Field(ge=0, lt=records.FIRST_FRESH_SEED)]
 Seeds = Annotated[list[Seed], BeforeValidator(_count_to_list)]
 # Studies, checkpoints and reports are called so: files have names of 255 characters at most.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=200)]
@@ -135,8 +152,10 @@ class Suite(_Table):
     """One run per method and seed; a number n stands for 0 .. n-1."""
     methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
     """How it is searched: name -> method."""
-    storage: str = DEFAULT_STORAGE
-    """SQLAlchemy URL of the database that holds the studies."""
+    storage: Annotated[str, AfterValidator(anchored), Field(validate_default=True)] = (
+        DEFAULT_STORAGE
+    )
+    """SQLAlchemy URL of the database that holds the studies; a file's path is made absolute."""
     storage_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = PATIENCE
     """Seconds that everybody waits for a storage which does not answer any more, or for room."""
     workers: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] | Literal["auto"] = "auto"
@@ -283,6 +302,7 @@ class Suite(_Table):
         objective = self.build_objective(self.seeds[0])
         if not objective.search_space:
             raise InputError("space", self.space, "nothing is left to search: give a range")
+        _check_storable(objective)
         if objective.is_simulated:
             self._check_simulated()
         notices: list[str] = []
@@ -311,6 +331,25 @@ class Suite(_Table):
             if self.workers_per_run > 1 and spec.pruner is not None:
                 expected = "with several simulated workers there is no pruning: leave out"
                 raise InputError(f"methods.{name}.pruner", spec.pruner, expected)
+
+
+def _check_storable(objective: Objective) -> None:
+    """See that every database takes what the objective calls things, and gives it back as it is.
+
+    Raises:
+        InputError: One does not.
+    """
+    if not records.is_storable(objective.metric_name):
+        expected = f"expected a {records.STORABLE}"
+        raise InputError("the objective's metric_name", objective.metric_name, expected)
+    for name, dist in objective.search_space.items():
+        if not records.is_storable(name):
+            raise InputError("space", name, f"expected a {records.STORABLE}")
+        try:
+            check_distribution_compatibility(json_to_distribution(distribution_to_json(dist)), dist)
+        except (TypeError, ValueError):
+            expected = "expected choices that are text, numbers, true, false or None"
+            raise InputError(f"space.{name}", dist, expected) from None
 
 
 def _fit(method: str, search: Search, budget: Budget, objective: Objective) -> Iterator[str]:
@@ -567,7 +606,7 @@ def _shown(value: Any) -> str:
     try:
         return printable(json.dumps(value), _SHOWN)
     except (TypeError, ValueError):  # TOML has dates, which are no strings
-        return quoted(value, _SHOWN)
+        return printable(value, _SHOWN)
 
 
 def _keys_at(location: Sequence[str | int]) -> list[str]:

@@ -71,6 +71,24 @@ def test_results_in_every_format(ran, command):
     assert output.startswith("| method | seeds | score |")
 
 
+def test_failures_are_shown_with_where_they_were_raised(command):
+    options = ("--set", "objective.options.fail_at=1", "--methods", "grid")
+    code, _, errors = command("run", "toy.toml", *options, "--set", "budget.epochs=300")
+    assert code in (0, 1), errors
+    code, output, _ = command("results", "toy", "--failures")
+    assert code == 0
+    assert "evaluations failed: RuntimeError: this x always fails" in output
+    assert 'raise RuntimeError("this x always fails")' in output
+    code, _, errors = command("results", "toy", "--failures", "--format", "csv")
+    assert code == 2
+    assert "--format" in errors
+
+
+def test_where_nothing_failed_that_is_said(ran, command):
+    _, output, _ = command("results", "toy", "--failures")
+    assert output == "toy: no evaluation has failed\n"
+
+
 def test_a_report_is_written_also_of_few_runs(ran, command, tmp_path):
     arguments = ("--targets", "-20,-12", "--rope", "0.5", "--figures", "pictures")
     code, output, errors = command("report", "toy", *arguments)
@@ -118,12 +136,12 @@ def test_flags_lay_other_values_over_the_suite(command, tmp_path):
     assert trial.params["x"] in (1, 2)
 
 
-def test_names_may_be_spaced_and_look_like_a_date_and_what_is_told_can_be_pasted(command):
+def test_names_may_be_spaced_and_look_like_a_date_and_what_is_told_can_be_pasted(command, tmp_path):
     flags = ("--methods", "random, random", "--set", "name=2026-11-25")
     code, output, errors = command("run", "toy.toml", *flags, "--storage", "sqlite:///my own.db")
     assert code == 0, errors
     assert "2026-11-25/random/seed-00" in errors
-    assert "hpo-bench dashboard --storage 'sqlite:///my own.db'" in output
+    assert f"hpo-bench dashboard --storage 'sqlite:///{tmp_path}/my own.db'" in output
 
 
 def test_no_line_of_an_error_is_folded_in_a_file(command, monkeypatch):

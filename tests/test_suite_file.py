@@ -312,6 +312,34 @@ def test_who_executes_a_run_is_no_part_of_what_it_is(toy_suite):
     assert ray.definition("random") == toy_suite().definition("random")
 
 
+def test_paths_are_meant_from_where_the_suite_is_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path.as_posix()
+    table = {**GOOD, "storage": "sqlite:///a/my own.db"}
+    table["objective"] = {"name": "lenet5", "options": {"data_dir": "../data", "data": "cifar10"}}
+    made = suite.parse(table)
+    assert made.storage == f"sqlite:///{place}/a/my own.db"
+    assert made.objective.options == {"data_dir": f"{place}/../data", "data": "cifar10"}
+    assert suite.parse(GOOD).storage == f"sqlite:///{place}/hpo-bench.db"
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+        ("sqlite+pysqlite:///b.db?timeout=5", "sqlite+pysqlite:///HERE/b.db?timeout=5"),
+        ("sqlite:///file:b.db?uri=true", "sqlite:///file%3AHERE/b.db?uri=true"),
+        ("postgresql+psycopg://me:secret@host/b", "postgresql+psycopg://me:secret@host/b"),
+        ("no url at all", "no url at all"),
+        ("sqlite://", "sqlite://"),
+    ],
+)
+def test_only_the_path_of_a_file_is_made_absolute(tmp_path, monkeypatch, given, read):
+    monkeypatch.chdir(tmp_path)
+    made = suite.parse({**GOOD, "storage": given})
+    assert made.storage == read.replace("HERE", tmp_path.as_posix())
+
+
 DEEP = "tables and lists may be nested 32 deep"
 
 

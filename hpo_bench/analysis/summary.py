@@ -13,6 +13,7 @@ from hpo_bench.analysis import baselines, curves, targets
 from hpo_bench.analysis.baselines import Confirmed
 from hpo_bench.analysis.comparisons import Comparison, all_pairs
 from hpo_bench.analysis.curves import Curve
+from hpo_bench.analysis.failures import Failure, failures
 from hpo_bench.analysis.history import History, budget_factor, by_method, history_of
 from hpo_bench.analysis.intervals import Estimate, estimate
 from hpo_bench.analysis.measures import MEASURES, is_maximised
@@ -90,6 +91,8 @@ class Summary:
     """What random search finds at twice the budget: the better of two of its runs; None without
     two, and where a method of the suite has it run."""
     importances: Importances | None
+    failures: list[Failure]
+    """What evaluations failed with, the most frequent first; also of unfinished runs."""
 
     def finished(self, method: str) -> list[RunResult]:
         """The runs of a method that the statistics are of."""
@@ -162,6 +165,7 @@ def summarise(
         if is_random_twice_run
         else estimate(_better_of_two(plain_random(_flat(finished)))),
         importances=importances(_flat(finished)),
+        failures=failures(stored),
     )
 
 

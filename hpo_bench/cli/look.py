@@ -39,7 +39,8 @@ class FigureFormat(StrEnum):
 @app.command(
     epilog="""Examples:\n
     hpo-bench results quickstart\n
-    hpo-bench results quickstart --format csv > runs.csv"""
+    hpo-bench results quickstart --format csv > runs.csv\n
+    hpo-bench results quickstart --failures"""
 )
 def results(
     name: Annotated[
@@ -47,6 +48,9 @@ def results(
     ],
     storage: OtherStorageOption = None,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    failures: Annotated[
+        bool, typer.Option("--failures", help="Show why evaluations failed, and where.")
+    ] = False,
 ) -> None:
     """Show what a suite found, also while it runs."""
     from hpo_bench.storage.opening import open_existing
@@ -57,8 +61,26 @@ def results(
     names = members(opened, name)
     if len(names) > 1 and output is not Format.TABLE:
         raise InputError("SUITE", name, f"expected one objective's, for this format: {names}")
+    if failures and output is not Format.TABLE:
+        expected = "failures are printed as text; a report as JSON has them, too"
+        raise InputError("--format", output.value, expected)
     for each in names:
-        print_results(opened, each, output, PlainConsole())
+        if failures:
+            _print_failures(opened, each)
+        else:
+            print_results(opened, each, output, PlainConsole())
+
+
+def _print_failures(storage: BaseStorage, name: str) -> None:
+    from hpo_bench.analysis.failures import failures
+    from hpo_bench.analysis.stored import read_suite
+    from hpo_bench.report.failures import as_text
+
+    found = failures(read_suite(storage, name))
+    for paragraph in as_text(found):
+        say(paragraph)
+    if not found:
+        say(f"{name}: no evaluation has failed")
 
 
 def print_results(storage: BaseStorage, name: str, output: Format, console: Console) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hpo_bench.report.parts import Code, Part, Table
 
 
@@ -10,7 +12,9 @@ def part(made: Part) -> str:
     if isinstance(made, str):
         return made
     if isinstance(made, Code):
-        return f"```{made.language}\n{made.text.rstrip()}\n```"
+        longest = max((len(run) for run in re.findall("`+", made.text)), default=0)
+        fence = "`" * max(3, longest + 1)
+        return f"{fence}{made.language}\n{made.text.rstrip()}\n{fence}"
     return table(made) if isinstance(made, Table) else ""
 
 

@@ -27,6 +27,7 @@ from sqlalchemy import Column, Connection, Engine, Float, Integer, String, Table
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.storage.files import GoneError
 from hpo_bench.storage.opening import MeteredStorage, backend_of
 
 logger = logging.getLogger(__name__)
@@ -178,7 +179,7 @@ def holding(storage: MeteredStorage, study_name: str, seconds: float) -> Iterato
     finally:
         ended.set()
         alive.join(_STUCK_SECONDS)
-        with suppress(LeaseLostError):
+        with suppress(LeaseLostError, GoneError):
             _give_back(engine, study_name, token)
 
 
@@ -303,7 +304,7 @@ def _give_signs_of_life(
         try:
             with engine.begin() as connection:
                 connection.execute(renewing)
-        except LeaseLostError:
+        except (LeaseLostError, GoneError):
             return  # the next write of the run says so
         except SQLAlchemyError as error:
             # The run itself deals with a storage that is gone; it may be back at the next beat.

@@ -21,6 +21,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpo_bench.errors import HpoBenchError, InputError, needing
+from hpo_bench.files import replace_file
 
 Columns = dict[str, Sequence[Any]]
 """Name -> the values of all rows; texts, where they come from a CSV file."""
@@ -109,10 +110,8 @@ def write(path: Path, card: Card, columns: Mapping[str, Sequence[Any]]) -> None:
         HpoBenchError: It cannot be written there.
     """
     content = (_to_parquet if path.suffix == ".parquet" else _to_csv)(path, card, columns)
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        partial.write_bytes(content)
-        partial.replace(path)
+        replace_file(path, content)
     except OSError as error:
         raise HpoBenchError(f"{path} cannot be written: {error.strerror}") from None
 
