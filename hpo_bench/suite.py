@@ -438,6 +438,26 @@ def load_all(
     return [parse(member, source=name_or_path) for member in members]
 
 
+def whereabouts(path: str) -> tuple[str, str]:
+    """Say under which name and in which storage the runs of a suite file stand.
+
+    Args:
+        path: Of the file; its objective and methods need not be there any more.
+
+    Raises:
+        HpoBenchError: It cannot be read, or says neither as a text.
+    """
+    text, default_name = _read(path)
+    table = _loads(path, text)
+    found = []
+    for key, default in (("name", default_name), ("storage", DEFAULT_STORAGE)):
+        value = table.get(key, default)
+        if not isinstance(value, str):
+            raise InputError(key, value, "expected a text")
+        found.append(value)
+    return found[0], found[1]
+
+
 def _loads(source: str, text: str) -> dict[str, Any]:
     """Read TOML that a stranger may have written.
 

@@ -21,6 +21,7 @@ from hpo_bench.cli.options import (
     SuiteArgument,
     WorkersOption,
     choose,
+    look_beside,
     names,
     overlay,
 )
@@ -162,6 +163,7 @@ def record(
     from hpo_bench import recording
 
     overrides = overlay(settings, seeds, storage, workers, data_dir)
+    look_beside(name)
     chosen = suite.load(name, overrides, names(objectives))
     made = recording.recording(chosen, cpu_time=cpu_time)
     recording.check_output(made, output)
