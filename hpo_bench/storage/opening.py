@@ -19,7 +19,7 @@ from optuna.storages import BaseStorage, get_storage
 
 from hpo_bench.errors import HpoBenchError, InputError, without_passwords
 from hpo_bench.storage.mounts import network_type
-from hpo_bench.storage.outages import PATIENCE, Patience
+from hpo_bench.storage.outages import PATIENCE, Patience, leave_read_only_servers
 from hpo_bench.storage.rdb import BulkStorage
 
 BUSY_TIMEOUT = 60
@@ -121,9 +121,11 @@ def _open(url: str) -> BulkStorage:
     tries = 0
     while True:
         try:
-            return BulkStorage(
+            backend = BulkStorage(
                 url, engine_kwargs=options, skip_compatibility_check=url in _COMPATIBLE
             )
+            leave_read_only_servers(backend.engine)
+            return backend
         except sqlalchemy.exc.DBAPIError as error:
             # Others that open a new database may make a table between our look and our try.
             is_race = isinstance(error, sqlalchemy.exc.IntegrityError) or "exists" in str(error)
