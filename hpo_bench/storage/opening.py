@@ -6,6 +6,7 @@ and in `running.instant`, nowhere else in hpo_bench.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakSet
 
 import sqlalchemy
 from optuna.storages import BaseStorage, get_storage
@@ -125,6 +127,7 @@ def _open(url: str) -> BulkStorage:
                 url, engine_kwargs=options, skip_compatibility_check=url in _COMPATIBLE
             )
             leave_read_only_servers(backend.engine)
+            _engines.add(backend.engine)
             return backend
         except sqlalchemy.exc.DBAPIError as error:
             # Others that open a new database may make a table between our look and our try.
@@ -132,6 +135,19 @@ def _open(url: str) -> BulkStorage:
             tries += 1
             if not is_race or tries > _MAKERS:
                 raise
+
+
+_engines: WeakSet[sqlalchemy.Engine] = WeakSet()
+
+
+def _leave_connections_to_the_parent() -> None:
+    for engine in _engines:
+        engine.dispose(close=False)
+
+
+# A connection that two processes use comes to harm, and with it a database: whoever forks, an
+# objective or a library, gives its child connections of its own.
+os.register_at_fork(after_in_child=_leave_connections_to_the_parent)
 
 
 def _engine_options(url: sqlalchemy.URL) -> dict[str, Any]:
