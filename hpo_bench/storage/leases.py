@@ -28,7 +28,7 @@ from sqlalchemy import Column, Connection, Engine, Float, Integer, String, Table
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from hpo_bench.errors import HpoBenchError
-from hpo_bench.storage.opening import MeteredStorage, backend_of
+from hpo_bench.storage.opening import MeteredStorage, backend_of, move_log_into_file
 
 logger = logging.getLogger(__name__)
 
@@ -311,6 +311,7 @@ def _give_signs_of_life(
         try:
             with engine.begin() as connection:
                 connection.execute(renewing)
+            move_log_into_file(engine)
         except LeaseLostError:
             return  # the next write of the run says so
         except SQLAlchemyError as error:
