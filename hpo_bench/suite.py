@@ -26,7 +26,7 @@ from hpo_bench.manifest import usable_cores
 from hpo_bench.objectives import Objective
 from hpo_bench.search import Search, Setup
 from hpo_bench.storage.outages import PATIENCE
-from hpo_bench.storage.records import FIRST_FRESH_SEED
+from hpo_bench.storage.records import DIRECTORY, FIRST_FRESH_SEED
 
 DEFAULT_STORAGE = "sqlite:///hpo-bench.db"
 
@@ -35,6 +35,18 @@ MAX_SQLITE_WORKERS = 32
 
 NOT_IDENTITY = {"data_dir"}
 """Options of an objective that say where things lie on one machine, not what is measured."""
+
+_OF_ONE_MACHINE = {
+    "name",
+    "description",
+    "seeds",
+    "storage",
+    "storage_patience",
+    "workers",
+    "engine",
+    "gpus_per_run",
+    "lease_seconds",
+}
 
 
 class _Table(BaseModel):
@@ -250,6 +262,20 @@ class Suite(_Table):
         """What the objective of a run is, as far as the suite says."""
         options = {k: v for k, v in self.objective.options.items() if k not in NOT_IDENTITY}
         return {"objective": self.objective.name, "objective_options": options}
+
+    def repeating(self, method: str) -> dict[str, Any]:
+        """Give what repeats the runs of a method anywhere, as a suite file says it.
+
+        A run's study keeps it, so that a report need not ask the objective for it. Seeds are left
+        out, which every run has its own of, and so is what says how one machine runs a suite.
+        """
+        table: dict[str, Any] = self.model_dump(
+            mode="json", exclude_defaults=True, exclude=_OF_ONE_MACHINE
+        )
+        options = table["objective"].get("options", {})
+        options |= dict.fromkeys(NOT_IDENTITY & options.keys(), DIRECTORY)
+        spec = table["methods"].get(method)
+        return {**table, "methods": {} if spec is None else {method: spec}}
 
     def check(self) -> list[str]:
         """See that every run can be built, without starting one.

@@ -32,6 +32,12 @@ FINISHED = "finished"
 RUN_ID = "run_id"
 """Study attribute that tells this run from any other of the same name, in any storage."""
 
+SUITE = "resolved_suite"
+"""Study attribute that repeats the run: what its suite's file says, without seeds."""
+
+DIRECTORY = "DIRECTORY"
+"""What stands there for a directory of one machine."""
+
 TRAINING_SEED = "training_seed"
 """Trial attribute of what is trained outside of a search: by which seed."""
 
