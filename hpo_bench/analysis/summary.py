@@ -21,6 +21,7 @@ from hpo_bench.analysis.space import Importances, importances
 from hpo_bench.analysis.stored import read_suite
 from hpo_bench.analysis.targets import Distribution, Reached, is_random, plain_random
 from hpo_bench.errors import InputError
+from hpo_bench.storage.rows import Fault
 
 ACCURACY_ROPE = 0.01
 """One percent more or less: the convention for accuracies."""
@@ -90,6 +91,8 @@ class Summary:
     """What random search finds at twice the budget: the better of two of its runs; None without
     two, and where a method of the suite has it run."""
     importances: Importances | None
+    left_out: list[Fault]
+    """What the storage holds of it that is not sound."""
 
     def finished(self, method: str) -> list[RunResult]:
         """The runs of a method that the statistics are of."""
@@ -162,6 +165,7 @@ def summarise(
         if is_random_twice_run
         else estimate(_better_of_two(plain_random(_flat(finished)))),
         importances=importances(_flat(finished)),
+        left_out=result.left_out,
     )
 
 

@@ -42,8 +42,8 @@ def members(storage: BaseStorage, suite: str) -> list[str]:
     return [suite] if suite in held or not parts else parts
 
 
-def iterate_studies(storage: BaseStorage, suite: str) -> Iterator[optuna.Study]:
-    """Open every study of a suite.
+def names_of(storage: BaseStorage, suite: str) -> list[str]:
+    """Name the studies of a suite.
 
     Raises:
         HpoBenchError: There is none; the text lists the suites that the storage does hold.
@@ -53,7 +53,16 @@ def iterate_studies(storage: BaseStorage, suite: str) -> Iterator[optuna.Study]:
         known = sorted({name.split("/")[0] for name in study_names(storage)})
         held = f"it holds {', '.join(known)}" if known else "it holds no suite yet"
         raise HpoBenchError(f"no runs of suite {suite!r} in this storage; {held}")
-    for name in names:
+    return names
+
+
+def iterate_studies(storage: BaseStorage, suite: str) -> Iterator[optuna.Study]:
+    """Open every study of a suite.
+
+    Raises:
+        HpoBenchError: There is none; the text lists the suites that the storage does hold.
+    """
+    for name in names_of(storage, suite):
         yield load_study(storage, name)
 
 
