@@ -53,7 +53,7 @@ class Line:
 
 
 def examine(storage: str, data_dir: Path | None = None) -> Iterator[Line]:
-    """Look at everything that suites need; downloads nothing and writes no file.
+    """Look at everything that suites need; downloads nothing, and compiles what LeNet5 needs.
 
     A server's database that is still empty gets Optuna's tables, as by a first run.
 
@@ -193,12 +193,18 @@ def _training(data_dir: Path | None) -> Iterator[Line]:
     yield _gpu(torch)
     precision = resolve_precision("auto", "cpu")
     yield Line(State.OK, "precision", f"{precision} on the CPU, where a suite says auto")
-    if pooling.is_compiled():
-        yield Line(State.OK, "max pooling", "compiled for this processor")
-    else:
-        advice = "install a C compiler (apt-get install gcc): training is faster, values the same"
-        yield Line(State.WARNING, "max pooling", "torch's own, as nothing was compiled", advice)
+    yield _compiled(pooling)
     yield _cifar10(data_dir)
+
+
+def _compiled(pooling: Any) -> Line:
+    """Which library is used, who compiled it, and why that one."""
+    try:
+        library = pooling.library()
+    except HpoBenchError as error:
+        advice = "pip install ziglang, or apt-get install gcc: training is faster, values the same"
+        return Line(State.WARNING, "max pooling", f"torch's own: {error}", advice)
+    return Line(State.OK, "max pooling", f"compiled ({library.identity}) by {library.why}")
 
 
 def _gpu(torch: Any) -> Line:
@@ -207,8 +213,8 @@ def _gpu(torch: Any) -> Line:
 
 
 def _cifar10(data_dir: Path | None) -> Line:
-    from hpo_bench.objectives.lenet5.cache import data_directory
     from hpo_bench.objectives.lenet5.data import find_cifar10
+    from hpo_bench.objectives.lenet5.private import data_directory
 
     directory = data_dir or data_directory()
     found = find_cifar10(directory)

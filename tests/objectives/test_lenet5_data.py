@@ -7,8 +7,9 @@ from PIL import Image
 
 from hpo_bench.errors import HpoBenchError, InputError
 from hpo_bench.objectives.lenet5 import data, shapes
-from hpo_bench.objectives.lenet5.cache import data_directory
+from hpo_bench.objectives.lenet5.cache import _digest
 from hpo_bench.objectives.lenet5.data import Request
+from hpo_bench.objectives.lenet5.private import data_directory
 
 
 @pytest.fixture(autouse=True)
@@ -215,6 +216,54 @@ def test_a_damaged_cache_is_built_again_with_a_notice(folder, cache, damage, nam
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data.load(request("imagefolder", folder, **SMALL))
+
+
+@pytest.mark.parametrize("name", ["", "train_labels.npy", "sha256"])
+def test_a_cache_of_ours_that_others_may_write_is_built_again(folder, cache, name):
+    before = data.load(request("imagefolder", folder, **SMALL))
+    [kept] = cache.glob("imagefolder-*")
+    _tamper(kept)
+    (kept / name).chmod(0o777)
+    data._load.cache_clear()
+    with pytest.warns(UserWarning, match="can be written by other users.* decoding the images"):
+        after = data.load(request("imagefolder", folder, **SMALL))
+    assert after.sha256 == before.sha256
+    for path in (kept, *kept.iterdir()):
+        assert path.stat().st_mode & 0o022 == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+def test_a_cache_of_another_user_is_neither_used_nor_removed(folder, cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    before = data.load(request("imagefolder", folder, **SMALL))
+    [kept] = cache.glob("imagefolder-*")
+    _tamper(kept)
+    os.chown(kept, 12345, 12345)
+    data._load.cache_clear()
+    with pytest.warns(UserWarning, match="belongs to another user.* kept elsewhere"):
+        after = data.load(request("imagefolder", folder, **SMALL))
+    assert after.sha256 == before.sha256
+    assert kept.exists()
+    assert list((tmp_path / "own" / "hpo-bench").glob("imagefolder-*"))
+
+
+def _tamper(kept):
+    """Change the labels as somebody would who knows how the checksum is made."""
+    arrays = {file.stem: np.load(file) for file in kept.glob("*.npy")}
+    arrays["train_labels"][:] = 1 - arrays["train_labels"]
+    np.save(kept / "train_labels.npy", arrays["train_labels"])
+    (kept / "sha256").write_text(_digest(arrays))
+
+
+def test_decoded_images_are_readable_by_others_whatever_the_umask(folder, cache):
+    before = os.umask(0o077)
+    try:
+        data.load(request("imagefolder", folder, **SMALL))
+    finally:
+        os.umask(before)
+    [kept] = cache.glob("imagefolder-*")
+    assert kept.stat().st_mode & 0o777 == 0o755
+    assert {file.stat().st_mode & 0o777 for file in kept.iterdir()} == {0o644}
 
 
 def test_the_images_of_a_folder_are_in_memory_once_for_all_processes(folder):

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from hpo_bench.errors import HpoBenchError, InputError, needing
 from hpo_bench.objectives.lenet5 import imagefolder, shapes
-from hpo_bench.objectives.lenet5.cache import Arrays, data_directory, locked, say, shared
+from hpo_bench.objectives.lenet5.cache import Arrays, locked, say, shared
+from hpo_bench.objectives.lenet5.private import data_directory
 
 Source = Literal["cifar10", "imagefolder", "shapes"]
 SOURCES: tuple[Source, ...] = ("cifar10", "imagefolder", "shapes")
@@ -112,7 +113,7 @@ def _load(request: Request) -> Data:
         train, test, classes = _cifar10(request.directory or data_directory())
     else:
         assert request.directory is not None
-        train, test, classes = imagefolder.read(request.directory, data_directory())
+        train, test, classes = imagefolder.read(request.directory)
     return _split(request, Images.all_of(*train), Images.all_of(*test), classes)
 
 
@@ -159,13 +160,13 @@ def _cifar10(directory: Path) -> tuple[Any, Any, tuple[str, ...]]:
     if not folder.is_dir():
         _cifar10_part(CIFAR10, directory, train=True)
 
-    def read() -> Arrays:
+    def read(_: Path) -> Arrays:
         parts = {name: _cifar10_part(CIFAR10, directory, name == "train") for name in _PARTS}
         pixels = {f"{name}_pixels": part.data for name, part in parts.items()}
         labels = {f"{n}_labels": np.array(p.targets, np.int64) for n, p in parts.items()}
         return {**pixels, **labels, "classes": np.array(parts["train"].classes)}
 
-    kept: dict[str, Any] = shared(data_directory() / f"cifar10-{_key(folder)}", read)
+    kept: dict[str, Any] = shared(f"cifar10-{_key(folder)}", read)
     train, test = ((kept[f"{name}_pixels"], kept[f"{name}_labels"]) for name in _PARTS)
     return train, test, tuple(kept["classes"].tolist())
 

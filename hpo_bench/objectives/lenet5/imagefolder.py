@@ -25,15 +25,14 @@ SIDE = 32
 _ENDINGS = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
-def read(directory: Path, cache: Path) -> tuple[Labelled, Labelled, tuple[str, ...]]:
+def read(directory: Path) -> tuple[Labelled, Labelled, tuple[str, ...]]:
     """Read all images of a directory, resized to 32x32.
 
-    They are decoded once: the arrays are kept in `cache` under a key of every file's name, size
-    and time of change, so an edited directory is decoded anew.
+    They are decoded once: the arrays are kept below the data directory under a key of every file's
+    name, size and time of change, so an edited directory is decoded anew.
 
     Args:
         directory: Holds `train/<class>/*` and `test/<class>/*`, the same classes in both.
-        cache: Where the decoded arrays are kept.
 
     Returns:
         Training and test images as pixels (n, 32, 32, 3) and labels (n,), and the classes' names,
@@ -46,16 +45,16 @@ def read(directory: Path, cache: Path) -> tuple[Labelled, Labelled, tuple[str, .
     try:
         classes = _classes(directory)
         files = {part: _files(directory / part, classes) for part in ("train", "test")}
-        path = cache / f"imagefolder-{_key(directory, files)}"
+        name = f"imagefolder-{_key(directory, files)}"
     except OSError as error:
         raise HpoBenchError(f"{error.filename} cannot be read: {error.strerror}") from error
 
-    def decode() -> Arrays:
+    def decode(path: Path) -> Arrays:
         n_images = sum(len(part) for part in files.values())
         say(f"decoding {n_images:,} images of {directory}, kept in {path}")
         return _decode_all(files)
 
-    arrays: dict[str, Any] = shared(path, decode)
+    arrays: dict[str, Any] = shared(name, decode)
     train, test = ((arrays[f"{part}_pixels"], arrays[f"{part}_labels"]) for part in files)
     return train, test, tuple(classes)
 

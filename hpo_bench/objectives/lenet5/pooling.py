@@ -6,16 +6,9 @@ Both give the same values and gradients to the bit, so that nothing but the time
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import logging
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
 from functools import lru_cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from hpo_bench.errors import HpoBenchError
-from hpo_bench.objectives.lenet5.cache import data_directory, locked
+from hpo_bench.objectives.lenet5 import compiler
+from hpo_bench.objectives.lenet5.compiler import Library
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +46,19 @@ def is_compiled() -> bool:
     return _library() is not None
 
 
+def library() -> Library:
+    """Give what is used, and say how it came about; compiles it on first use.
+
+    Raises:
+        HpoBenchError: Torch's own pooling is used; the text says why.
+    """
+    found = _library()
+    return found if found is not None else _compiled()
+
+
 class _MaxPool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, maps: Tensor, library: ctypes.CDLL) -> Tensor:
+    def forward(ctx: Any, maps: Tensor, library: Library) -> Tensor:
         maps = maps.contiguous(memory_format=torch.channels_last)
         n, channels, height, width = maps.shape
         pooled = _empty((n, channels, height // 2, width // 2), maps.dtype)
@@ -79,64 +83,31 @@ def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     return torch.empty(shape, dtype=dtype, memory_format=torch.channels_last)
 
 
-def _call(library: ctypes.CDLL, name: str, a: Tensor, b: Tensor, c: Tensor, nchw: Any) -> None:
+def _call(library: Library, name: str, a: Tensor, b: Tensor, c: Tensor, nchw: Any) -> None:
     n, channels, height, width = nchw
     pointers = [ctypes.c_void_p(tensor.data_ptr()) for tensor in (a, b, c)]
-    library[name](*pointers, *(ctypes.c_long(size) for size in (n, height, width, channels)))
+    library.handle[name](*pointers, *(ctypes.c_long(size) for size in (n, height, width, channels)))
 
 
 @lru_cache(maxsize=1)
-def _library() -> ctypes.CDLL | None:
-    compiler = shutil.which(os.environ.get("CC", "cc"))
-    if compiler is None:
-        return None
+def _library() -> Library | None:
     try:
-        library = ctypes.CDLL(str(_built(compiler)))
-    except (HpoBenchError, OSError, subprocess.SubprocessError) as error:
+        return _compiled()
+    except HpoBenchError as error:
         logger.warning("max pooling is torch's own, which takes longer: %s", error)
         return None
+
+
+def _compiled() -> Library:
+    source = (files(__package__) / "max_pool.c").read_bytes()
+    symbols = [f"{way}_{kind}" for way in ("forward", "backward") for kind in _TYPES.values()]
+    library = compiler.load("max_pool", source, _FLAGS, symbols)
     if not _agrees(library):
-        logger.warning("max pooling is torch's own: what %s has made gives other values", compiler)
-        return None
+        raise HpoBenchError(f"the library gives other values ({library.identity})")
     return library
 
 
-def _built(compiler: str) -> Path:
-    """Compile once for this source, compiler and processor; keep it among the other caches."""
-    source = (files(__package__) / "max_pool.c").read_bytes()
-    version = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
-    parts = (source, version, " ".join(_FLAGS).encode(), _processor())
-    key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
-    path = data_directory() / "compiled" / f"max_pool-{key}.so"
-    if not path.exists():
-        with locked(path.parent):
-            _compile(compiler, source, path)
-    return path
-
-
-def _compile(compiler: str, source: bytes, path: Path) -> None:
-    # Renaming is atomic: whoever looks finds the whole library or none.
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        (Path(folder) / "max_pool.c").write_bytes(source)
-        made = Path(folder) / path.name
-        command = [compiler, *_FLAGS, "-o", str(made), str(Path(folder) / "max_pool.c")]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
-        if done.returncode:
-            raise HpoBenchError(f"{compiler} cannot compile it: {done.stderr.strip()[-500:]}")
-        made.replace(path)
-
-
-def _processor() -> bytes:
-    """What `-march=native` depends on: a cache may be shared by machines of several kinds."""
-    cpu = Path("/proc/cpuinfo")
-    if not cpu.exists():
-        return f"{platform.machine()} {platform.processor()} {platform.node()}".encode()
-    first = cpu.read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
-    told = ("vendor_id", "cpu family", "model", "flags", "CPU part", "Features")
-    return "\n".join(line for line in first if line.startswith(told)).encode()
-
-
-def _agrees(library: ctypes.CDLL) -> bool:
+def _agrees(library: Library) -> bool:
     """Compare with torch on a small case; a miscompiled kernel must not train anything."""
     generator = torch.Generator().manual_seed(0)
     # Few different values: many of them equal, so that it matters which one wins.
