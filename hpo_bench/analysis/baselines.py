@@ -8,7 +8,7 @@ from math import sqrt
 
 from hpo_bench.analysis.comparisons import Comparison, adjusted, compare, gains
 from hpo_bench.analysis.intervals import Estimate, estimate
-from hpo_bench.analysis.means import mean
+from hpo_bench.analysis.means import mean as mean_of
 from hpo_bench.analysis.measures import is_maximised
 from hpo_bench.analysis.results import DEFAULT, RunResult
 
@@ -106,4 +106,4 @@ def _again(
         sign * (own - again) for own, again, _ in found if own is not None and again is not None
     ]
     variances = [deviation * deviation for *_, deviation in found if deviation is not None]
-    return Again(mean, estimate(gaps), sqrt(mean(variances)) if variances else None)
+    return Again(mean, estimate(gaps), sqrt(mean_of(variances)) if variances else None)

@@ -88,9 +88,7 @@ class Changes:
 
     @property
     def exit_status(self) -> int:
-        """0: no method is worse; 1: one is, or something is left out; 3: none is shown to be, but
-        one has too few seeds.
-        """
+        """0: no method is worse; 1: one is, or something was left out; 3: too few seeds to say."""
         verdicts = {change.verdict for change in self.methods}
         if WORSE in verdicts or self.left_out:
             return 1

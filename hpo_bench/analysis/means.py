@@ -11,7 +11,7 @@ _FAR = 2.0**-64
 
 
 def mean(values: Sequence[float]) -> float:
-    """Arithmetic mean of one value at least; infinite with one that is, NaN with both infinities."""
+    """Arithmetic mean of one value at least; NaN where infinities of both signs are among them."""
     try:
         return fmean(values)
     except OverflowError:

@@ -239,8 +239,8 @@ def _sound_trials(rows: Rows) -> tuple[list[FrozenTrial], list[list[JobRecord]]]
     try:
         read = _TRIALS.validate_python(attributes)
     except ValidationError as error:
-        for (place, *_), name, why in told_of(error):
-            wrong.setdefault(int(place), (name.partition(".")[2], why))
+        for (number, *_), name, why in told_of(error):
+            wrong.setdefault(int(number), (name.partition(".")[2], why))
         read = []
     if not wrong:
         return rows.trials, [each.jobs for each in read]

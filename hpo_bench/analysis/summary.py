@@ -58,6 +58,8 @@ class Summary:
     """A suite as the storage holds it; statistics are of its finished runs."""
 
     suite: str
+    studies: list[str]
+    """Names of its runs' studies."""
     metric: str
     maximise: bool
     data: dict[str, Any]
@@ -143,6 +145,7 @@ def summarise(
     is_random_twice_run = any(is_random(run) for name in larger for run in groups[name])
     return Summary(
         suite=suite,
+        studies=[run.name for run in stored.runs],
         metric=result.metric,
         maximise=maximise,
         data=result.data,

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpo_bench.analysis.history import History
+from hpo_bench.report.foreign import file_name
 from hpo_bench.storage.records import DIRECTORY, SUITE
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -44,18 +45,13 @@ def command(suite: str, storage: str) -> str:
         storage: Where it was, without a password.
     """
     where = "sqlite:///repeated.db" if storage.startswith("sqlite") else "URL"
-    return f"hpo-bench run {shlex.quote(file_name(suite))} --storage {where}"
+    return f"hpo-bench run {shlex.quote(file_name(suite))}.toml --storage {where}"
 
 
 def needs_directory(histories: Sequence[History]) -> bool:
     """Whether the suite was given a directory of data, which no study says."""
     told = [h.attributes[SUITE]["objective"] for h in histories if h.attributes.get(SUITE)]
     return any(DIRECTORY in objective.get("options", {}).values() for objective in told)
-
-
-def file_name(suite: str) -> str:
-    """Give the name of a suite's file, of which no character is one of a shell or of a path."""
-    return re.sub(r"[^A-Za-z0-9_.+-]+", "-", suite).lstrip("-.")[:100] + ".toml"
 
 
 def _suite(suite: str, histories: Sequence[History]) -> dict[str, Any] | None:

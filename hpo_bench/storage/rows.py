@@ -60,10 +60,10 @@ class UnsoundError(HpoBenchError):
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(f"the storage holds what cannot be used: {fault}")
-        self._fault = fault
+        self.fault = fault
 
     def __reduce__(self) -> tuple[type[UnsoundError], tuple[Fault]]:
-        return UnsoundError, (self._fault,)
+        return UnsoundError, (self.fault,)
 
 
 @dataclass

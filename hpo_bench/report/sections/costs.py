@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from hpo_bench.analysis.means import mean
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.report import figures
@@ -39,7 +38,8 @@ def _parallelism(summary: Summary) -> list[Part]:
     """Say what several workers within a run were worth."""
     rows = []
     for method in summary.methods:
-        runs = [run for run in summary.finished(method.name) if run.workers > 1]
+        several = [run for run in summary.finished(method.name) if run.workers > 1]
+        runs = [run for run in several if run.wall_seconds > 0]
         if runs:
             speed_up = mean([run.train_seconds / run.wall_seconds for run in runs])
             efficiency = mean([run.train_seconds / run.wall_seconds / run.workers for run in runs])

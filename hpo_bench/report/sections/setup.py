@@ -7,11 +7,13 @@ from typing import Any
 
 from hpo_bench.analysis.history import History, by_method
 from hpo_bench.analysis.results import RunResult
+from hpo_bench.analysis.space import searched
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import space
+from hpo_bench.report.foreign import file_name
 from hpo_bench.report.parts import Code, Part, Section, Table, drawn, seconds, several
-from hpo_bench.report.repeat import command, file_name, needs_directory, suite_file, to_toml
+from hpo_bench.report.repeat import command, needs_directory, suite_file, to_toml
 from hpo_bench.storage.records import DIRECTORY, SUITE
 
 _DEFINITION = (
@@ -43,7 +45,7 @@ def search_space(summary: Summary) -> Section:
         parts.append(Table(["hyperparameter", "importance"], rows, wide=False))
     parts += drawn(space.importances(summary), space.parallel_coordinates(summary))
     slices = space.slices(summary)
-    left_out = len(space.searched(summary)) - len(slices)
+    left_out = len(searched(summary.histories)) - len(slices)
     if slices and left_out:
         parts.append(f"Slices of the {len(slices)} most important; {left_out} more are not drawn.")
     return Section("Search space", [*parts, *slices])
@@ -129,7 +131,7 @@ def manifest(summary: Summary, storage: str) -> Section:
         data = f", {DIRECTORY} being that of its data, which they do not say" if is_without else ""
         parts += [
             f"To repeat it, save what follows, which is from what the studies say, as "
-            f"{file_name(summary.suite)}, and run{data}:",
+            f"{file_name(summary.suite)}.toml, and run{data}:",
             Code(command(summary.suite, storage), "sh"),
             Code(text, "toml"),
         ]
