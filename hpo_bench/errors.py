@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
-_LOGIN = re.compile(r"://([^:/@\s]*):\S*@")
-_SECRET = re.compile(r"([?&][^=&\s]*(?:pass|pwd|secret|token)[^=&\s]*=)[^&\s'\"#]*", re.IGNORECASE)
+from hpo_bench.text import printable, quoted, without_passwords
 
+_LONGEST = 20_000
+"""Characters of an error's text."""
 
-def without_passwords(text: str) -> str:
-    """Give a text as it may be shown: what URLs in it hold of passwords is left out."""
-    return _SECRET.sub(r"\1***", _LOGIN.sub(r"://\1:***@", text))
+_SHOWN = 200
+"""Characters of a field or a value that an error shows."""
 
 
 class HpoBenchError(Exception):
     """Something the user can put right; the command line prints its text without a traceback."""
 
     def __str__(self) -> str:
-        # Whatever was typed may be a storage's URL that stands in the wrong place.
-        return without_passwords(super().__str__())
+        # Whatever was typed may be a storage's URL that stands in the wrong place, and whatever is
+        # quoted may be somebody else's text.
+        return printable(without_passwords(super().__str__()), limit=_LONGEST, lines=True)
 
 
 class InputError(HpoBenchError):
     """A setting that cannot be used; the text names field, value and what would be right."""
 
     def __init__(self, field: str, value: object, expected: str) -> None:
-        super().__init__(f"{field}: {value!r} cannot be used; {expected}")
+        super().__init__(
+            f"{printable(field, _SHOWN)}: {quoted(value, _SHOWN)} cannot be used; {expected}"
+        )
         self.field = field
         """Where the value stands, dotted: `budget.epochs`."""
         self.value = value

@@ -24,10 +24,11 @@ from hpo_bench.cli.options import (
     names,
     overlay,
 )
-from hpo_bench.cli.root import app, make_console, make_table, say
+from hpo_bench.cli.root import app, make_table, say
 from hpo_bench.errors import InputError
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.suite import DEFAULT_STORAGE, Suite
+from hpo_bench.terminal import PlainConsole
 
 
 class Engine(StrEnum):
@@ -125,7 +126,7 @@ def status(
         if found is not None:
             figures = [f"{found.share:.0%}", str(found.evaluations), number(found.incumbent)]
         listing.add_row(each.run.study_name, *figures, each.state)
-    make_console().print(listing)
+    PlainConsole().print(listing)
 
 
 @app.command(
@@ -189,7 +190,7 @@ def _execute(
     from hpo_bench.engines.coordinator import run_suites
 
     report = run_suites(
-        chosen, checkpoint_dir, make_console(stderr=True), wait=wait, address=address
+        chosen, checkpoint_dir, PlainConsole(stderr=True), wait=wait, address=address
     )
     for why in report.taken.values():
         say(f"Left to others: {why}")
@@ -216,6 +217,6 @@ def _show_results(chosen: list[Suite], *, wait: bool) -> None:
         held = open_existing(first.storage, patience=first.storage_patience, wait=wait)
         for one in chosen:
             if study_names(held, one.name):
-                print_results(held, one.name, Format.TABLE, make_console())
+                print_results(held, one.name, Format.TABLE, PlainConsole())
     except (InputError, OutageError) as error:
         say(f"The results cannot be shown: {error}", stderr=True, style="yellow")

@@ -15,13 +15,13 @@ from rich.console import Console
 from hpo_bench.cli.options import (
     StorageOption,
 )
-from hpo_bench.cli.root import app, make_console, say
+from hpo_bench.cli.root import app, say
 from hpo_bench.errors import InputError, needing
-from hpo_bench.storage.rows import Fault
 from hpo_bench.suite import DEFAULT_STORAGE
+from hpo_bench.terminal import PlainConsole
 
 if TYPE_CHECKING:  # a command that only prints its help need not wait for a database
-    pass
+    from hpo_bench.storage.rows import Fault
 
 
 class Format(StrEnum):
@@ -60,7 +60,7 @@ def results(
     names = members(opened, name)
     if len(names) > 1 and output is not Format.TABLE:
         raise InputError("SUITE", name, f"expected one objective's, for this format: {names}")
-    left_out = [print_results(opened, each, output, make_console()) for each in names]
+    left_out = [print_results(opened, each, output, PlainConsole()) for each in names]
     if any(left_out):
         raise typer.Exit(1)
 
@@ -199,7 +199,7 @@ def compare(
     pairs = _pairs(_place("OLD", old, storage), _place("NEW", new, storage))
     found = compare_suites(pairs, measure.value)
     if output is Format.TABLE:
-        change.print_table(found, make_console())
+        change.print_table(found, PlainConsole())
     else:
         _print_as(output, change, found)
     raise typer.Exit(found.exit_status)
@@ -213,7 +213,7 @@ def _compare_benchmarks(old: Path, new: Path, output: Format) -> NoReturn:
     found = compare_timings(old, new)
     status, made = exit_status(found), timings.to_table(found)
     if output is Format.TABLE:
-        change.print_made(made, [], make_console())
+        change.print_made(made, [], PlainConsole())
     elif output is Format.MARKDOWN:
         print(markdown.table(made))  # noqa: T201
     elif output is Format.CSV:

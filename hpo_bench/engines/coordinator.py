@@ -60,7 +60,7 @@ def run_suites(
     for name, told in notices.items():
         for notice in told:
             text = notice if len(suites) == 1 else f"{name}: {notice}"
-            console.print(f"note: {text}", style="yellow", highlight=False, markup=False)
+            console.print(f"note: {text}", style="yellow")
     try:
         return _execute(runs, suites[0], objectives[0], console, wait=wait, address=address)
     finally:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table as TerminalTable
 
 from hpo_bench.analysis.change import Changes
@@ -54,12 +53,12 @@ def print_made(made: Table, notes: Sequence[str], console: Console) -> None:
     """Print a table with what must be read beside it."""
     table = TerminalTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for place, heading in enumerate(made.headings):
-        table.add_column(escape(heading), justify="right" if place else "left")
+        table.add_column(heading, justify="right" if place else "left")
     for row in made.rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     console.print(table)
     for note in (made.caption, *notes):
-        console.print(note, style="dim", highlight=False, markup=False)
+        console.print(note, style="dim")
 
 
 def to_markdown(changes: Changes) -> str:

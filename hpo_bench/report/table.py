@@ -11,7 +11,6 @@ from typing import Any
 
 from rich import box
 from rich.console import Console, JustifyMethod
-from rich.markup import escape
 from rich.table import Table
 
 from hpo_bench.analysis.results import DEFAULT, MethodResult, Spread, SuiteResult, of_method
@@ -158,7 +157,7 @@ def print_table(result: SuiteResult, console: Console) -> None:
     headings, rows = _rows(result)
     gap = 1 if console.width >= 100 else 0
     table = Table(
-        title=escape(result.suite),
+        title=result.suite,
         box=box.SIMPLE_HEAD,
         padding=(0, gap, 0, 0),
         pad_edge=False,
@@ -167,12 +166,12 @@ def print_table(result: SuiteResult, console: Console) -> None:
     for index, heading in enumerate(headings):
         words = " ".join([heading, *(row[index] for row in rows)]).split()
         side: JustifyMethod = "left" if index == 0 else "right"
-        table.add_column(escape(heading), justify=side, min_width=max(map(len, words)))
+        table.add_column(heading, justify=side, min_width=max(map(len, words)))
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     console.print(table)
     for note in notes(result):
-        console.print(note, style="dim", highlight=False, markup=False)
+        console.print(note, style="dim")
 
 
 def to_markdown(result: SuiteResult) -> str:

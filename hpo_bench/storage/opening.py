@@ -17,10 +17,11 @@ from typing import Any, cast
 import sqlalchemy
 from optuna.storages import BaseStorage, get_storage
 
-from hpo_bench.errors import HpoBenchError, InputError, without_passwords
+from hpo_bench.errors import HpoBenchError, InputError
 from hpo_bench.storage.mounts import network_type
 from hpo_bench.storage.outages import PATIENCE, Patience
 from hpo_bench.storage.rdb import BulkStorage
+from hpo_bench.text import without_passwords
 
 BUSY_TIMEOUT = 60
 """Seconds that a writer waits for SQLite's lock: far beyond the longest queue that was seen."""

@@ -59,7 +59,10 @@ def place(tmp_path_factory):
     make_storage(folder)
     for name in NAMES:
         table = f'objective = {{ name = "hostile:Menu", options = {{ epochs = 2 }} }}\n'
-        text = table + "seeds = 2\nconfirm = 1\nbudget.evaluations = 4\nmethods = { random = {}, pso = {} }\n"
+        text = (
+            table
+            + "seeds = 2\nconfirm = 1\nbudget.evaluations = 4\nmethods = { random = {}, pso = {} }\n"
+        )
         (folder / f"{name}.toml").write_text(text)
     (folder / f"{CANARY}.py").write_text("def sing(**_): pass\n")
     return folder
@@ -110,7 +113,8 @@ def invisible(text):
         c
         for c in text
         if (unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t")
-        or unicodedata.bidirectional(c) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+        or unicodedata.bidirectional(c)
+        in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
     }
 
 
@@ -127,7 +131,9 @@ def test_a_changed_row_does_nothing_and_hides_nothing(place, watch, every, data)
     put(place / "sound.db", place / "changed.db")
     concerned = change(place / "changed.db", cell, value)
     assume(concerned is not None)
-    chosen = [*COMMANDS, DRAWN] if LONG else [data.draw(st.sampled_from(COMMANDS)) for _ in range(2)]
+    chosen = (
+        [*COMMANDS, DRAWN] if LONG else [data.draw(st.sampled_from(COMMANDS)) for _ in range(2)]
+    )
     with watch:
         for command in chosen:
             for name in NAMES:

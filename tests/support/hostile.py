@@ -175,7 +175,9 @@ NUMBERS = (
 LEAVES = st.none() | st.booleans() | NUMBERS | st.integers() | st.just(10**400) | st.text() | NASTY
 JSON = st.recursive(
     LEAVES,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | NASTY, inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text() | NASTY, inner, max_size=3)
+    ),
     max_leaves=4,
 )
 BARE = st.none() | NUMBERS | st.text() | NASTY | st.binary(max_size=8)

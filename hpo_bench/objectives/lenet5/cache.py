@@ -13,10 +13,10 @@ from pathlib import Path
 import filelock
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives.lenet5.private import UntrustedError, cache_directories, held
+from hpo_bench.terminal import PlainConsole
 
 
 @contextmanager
@@ -133,4 +133,4 @@ def _digest(arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
 
 def say(text: str) -> None:
     """Tell the person at the keyboard what takes time or disk space, on standard error."""
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(text)
+    PlainConsole(stderr=True).say(text)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 from rich.progress import track
 
 from hpo_bench.errors import HpoBenchError, needing
 from hpo_bench.objectives.lenet5.cache import Arrays, say, shared
+from hpo_bench.terminal import PlainConsole
 
 Labelled = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 Files = dict[str, list[tuple[Path, int]]]
@@ -103,7 +103,7 @@ def _key(directory: Path, files: Files) -> str:
 def _decode_all(files: Files) -> Arrays:
     # Not in threads: most of the time is spent in Python, which runs one at a time.
     arrays: Arrays = {}
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     for name, part in files.items():
         pixels = np.empty((len(part), SIDE, SIDE, 3), dtype=np.uint8)
         shown = track(part, description=name, console=console, disable=not console.is_terminal)
