@@ -17,6 +17,7 @@ from typing import Protocol
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives import Evaluation, Objective
 from hpo_bench.running.checkpoints import Checkpoints, Progress
+from hpo_bench.running.processes import ending_copies
 from hpo_bench.search import Outcome
 from hpo_bench.spaces import Configuration
 from hpo_bench.storage import records
@@ -120,7 +121,8 @@ class Evaluator:
         started = time.perf_counter()
         evaluations = [training.evaluation for training in together]
         try:
-            values = [float(value) for value in self.objective.advance_many(evaluations)]
+            with ending_copies():
+                values = [float(value) for value in self.objective.advance_many(evaluations)]
             if len(values) != len(together):
                 raise ValueError(f"it gave {len(values)} values for {len(together)} evaluations")
         except Exception as error:
@@ -264,7 +266,8 @@ class _Training:
     def _timed(self) -> Iterator[None]:
         started = time.perf_counter()
         try:
-            yield
+            with ending_copies():
+                yield
         except Exception as error:
             raise EvaluationError(f"{type(error).__name__}: {error}") from error
         finally:

@@ -5,6 +5,7 @@ sign of life, by the clock of the database. The clocks of the machines do not ma
 has run out may be taken over. Who has lost one, frozen or cut off for too long, cannot write to
 the run any more: every transaction that writes looks, before it is committed, whether the lease is
 still its own (a fencing token: Kleppmann 2017, "Designing Data-Intensive Applications", chapter 8).
+A lease belongs to one process: a copy of it, made by a fork, knows the token and may not write.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from sqlalchemy import Column, Connection, Engine, Float, Integer, String, Table
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from hpo_bench.errors import HpoBenchError
-from hpo_bench.storage.opening import MeteredStorage, backend_of
+from hpo_bench.storage.opening import MeteredStorage, backend_of, move_log_into_file
 
 logger = logging.getLogger(__name__)
 
@@ -131,11 +132,12 @@ class TakenError(HpoBenchError):
 class LeaseLostError(HpoBenchError):
     """Another process has taken the run over; what was about to be written is not."""
 
-    def __init__(self, study_name: str) -> None:
-        super().__init__(
-            f"{study_name}: another process has taken this run over, after no sign of life from "
-            "this one for too long; leaving it to that one"
+    def __init__(self, study_name: str, why: str | None = None) -> None:
+        taken_over = (
+            "another process has taken this run over, after no sign of life from this one for too "
+            "long; leaving it to that one"
         )
+        super().__init__(f"{study_name}: {why or taken_over}")
 
 
 @contextmanager
@@ -256,6 +258,7 @@ def _is_lost(engine: Engine, study_name: str, token: int) -> bool:
 
 def _fence(engine: Engine, study_name: str, token: int) -> None:
     """Let no transaction of this engine write any more once the lease is another's."""
+    holder = os.getpid()
     # Shared with whoever else reads it, the row cannot be taken over before the commit is done.
     # (SQLite has one writer at a time, and needs no such lock.)
     still_mine = select(_COLUMNS.token).where(_is(study_name, token)).with_for_update(read=True)
@@ -269,7 +272,12 @@ def _fence(engine: Engine, study_name: str, token: int) -> None:
 
     @event.listens_for(engine, "commit")
     def _on_commit(connection: Connection) -> None:
-        if connection.info.pop("has_written", False) and not connection.execute(still_mine).first():
+        if not connection.info.pop("has_written", False):
+            return
+        if os.getpid() != holder:
+            copied = f"process {os.getpid()} is a copy of process {holder}, which holds this run"
+            raise LeaseLostError(study_name, copied)
+        if not connection.execute(still_mine).first():
             raise LeaseLostError(study_name)
 
     @event.listens_for(engine, "rollback")
@@ -303,6 +311,7 @@ def _give_signs_of_life(
         try:
             with engine.begin() as connection:
                 connection.execute(renewing)
+            move_log_into_file(engine)
         except LeaseLostError:
             return  # the next write of the run says so
         except SQLAlchemyError as error:
