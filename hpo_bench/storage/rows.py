@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from math import inf, nan
 from typing import Any, TypeVar
 
@@ -89,14 +88,21 @@ def why(error: Exception) -> str:
 
 
 @contextmanager
-def _lossless(connection: Connection) -> Iterator[Connection]:
-    """Read text of SQLite that is no UTF-8: a byte that stands for nothing becomes half a pair."""
+def _bytes_for_no_text(connection: Connection) -> Iterator[Connection]:
+    """Read text of SQLite that is no UTF-8 as bytes, which nothing takes for text."""
     raw: Any = connection.connection.dbapi_connection
-    raw.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
+    raw.text_factory = _text_or_bytes
     try:
         yield connection
     finally:
         raw.text_factory = str
+
+
+def _text_or_bytes(stored: bytes) -> str | bytes:
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
 
 
 def reading(engine: Engine, read: Callable[[Connection], _Result]) -> _Result:
@@ -108,7 +114,7 @@ def reading(engine: Engine, read: Callable[[Connection], _Result]) -> _Result:
             # Only then: a function of ours for every text makes reading some percent slower.
             if "Could not decode to UTF-8" not in str(error):
                 raise
-        with _lossless(connection):
+        with _bytes_for_no_text(connection):
             return read(connection)
 
 

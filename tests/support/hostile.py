@@ -254,7 +254,7 @@ class Watch:
             return
         place = arguments[0] if arguments else ""
         shown = os.fsdecode(place) if isinstance(place, str | bytes | os.PathLike) else repr(place)
-        inside = os.path.abspath(shown.removeprefix("file://")).startswith(self._folder)
+        inside = str(Path(shown.removeprefix("file://")).absolute()).startswith(self._folder)
         if not inside and shown != os.devnull and (event == "open" or not isinstance(place, int)):
             self.seen.append(f"{event} {arguments!r}"[:300])
 
