@@ -15,6 +15,10 @@ _SHOWN = 200
 """Characters of a field or a value that an error shows."""
 
 
+_COMPARED = 1_000
+"""Names that a mistyped one is compared with."""
+
+
 class HpoBenchError(Exception):
     """Something the user can put right; the command line prints its text without a traceback."""
 
@@ -77,6 +81,32 @@ def needing(extra: str, feature: str) -> Iterator[None]:
 def one_of(value: str, allowed: Iterable[str]) -> str:
     """Say what is allowed, the nearest first: the ending of an `InputError` about a name."""
     names = sorted(allowed)
-    close = get_close_matches(value, names, n=1)
+    close = get_close_matches(value[:_SHOWN], names[:_COMPARED], n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}allowed: {', '.join(names) if names else '(none)'}"
+    listed = printable(", ".join(names[:_COMPARED]))
+    return f"{hint}allowed: {listed if names else '(none)'}"
+
+
+REASON_LENGTH = 1_000
+"""Characters of a reason: a page of an exception's text is no reason."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Say what an exception of somebody else's code is: its class, and its text if it has one.
+
+    Our own errors are whole sentences, and need no class.
+    """
+    try:
+        text = str(error)
+    except Exception as fault:
+        text = f"(it cannot be told as text: {type(fault).__name__})"
+    if not isinstance(error, HpoBenchError):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    text, half = recordable(text), REASON_LENGTH // 2
+    return text if len(text) <= REASON_LENGTH else f"{text[:half]} [...] {text[-half:]}"
+
+
+def recordable(text: str) -> str:
+    """Write as codes what databases and files do not take: NUL, and halves of characters."""
+    text = text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+    return without_passwords(text)

@@ -13,6 +13,7 @@ from hpo_bench.analysis import baselines, curves, targets
 from hpo_bench.analysis.baselines import Confirmed
 from hpo_bench.analysis.comparisons import Comparison, all_pairs
 from hpo_bench.analysis.curves import Curve
+from hpo_bench.analysis.failures import Failure, failures
 from hpo_bench.analysis.history import History, budget_factor, by_method, history_of
 from hpo_bench.analysis.intervals import Estimate, estimate
 from hpo_bench.analysis.measures import MEASURES, is_maximised
@@ -95,6 +96,8 @@ class Summary:
     importances: Importances | None
     left_out: list[Fault]
     """What the storage holds of it that is not sound."""
+    failures: list[Failure]
+    """What evaluations failed with, the most frequent first; also of unfinished runs."""
 
     def finished(self, method: str) -> list[RunResult]:
         """The runs of a method that the statistics are of."""
@@ -169,6 +172,7 @@ def summarise(
         else estimate(_better_of_two(plain_random(_flat(finished)))),
         importances=importances(_flat(finished)),
         left_out=result.left_out,
+        failures=failures(stored),
     )
 
 

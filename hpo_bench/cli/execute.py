@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,7 @@ from hpo_bench.cli.options import (
     SuiteArgument,
     WorkersOption,
     choose,
+    look_beside,
     names,
     overlay,
 )
@@ -29,6 +30,9 @@ from hpo_bench.errors import InputError
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.suite import DEFAULT_STORAGE, Suite
 from hpo_bench.terminal import PlainConsole
+
+if TYPE_CHECKING:
+    from hpo_bench.engines.base import Report
 
 
 class Engine(StrEnum):
@@ -165,6 +169,7 @@ def record(
     from hpo_bench import recording
 
     overrides = overlay(settings, seeds, storage, workers, data_dir)
+    look_beside(name)
     chosen = suite.load(name, overrides, names(objectives))
     made = recording.recording(chosen, cpu_time=cpu_time)
     recording.check_output(made, output)
@@ -174,14 +179,18 @@ def record(
 
 
 def _run(chosen: list[Suite], checkpoint_dir: Path | None, address: str | None) -> None:
-    from hpo_bench.storage.opening import shown
-
-    url = chosen[0].storage
     if address is not None and chosen[0].engine != "ray":
         raise InputError("--address", address, "expected with --engine ray only")
     _execute(chosen, checkpoint_dir, show=True, address=address)
-    where = "" if url == DEFAULT_STORAGE else f" --storage {shlex.quote(shown(url))}"
-    say(f"Look at every study with:  hpo-bench dashboard{where}")
+    say(f"Look at every study with:  hpo-bench dashboard{_where(chosen[0])}")
+
+
+def _where(one: Suite) -> str:
+    """Give the option that leads a command to a suite's storage, where it needs one."""
+    from hpo_bench.storage.opening import anchored, shown
+
+    is_default = one.storage == anchored(DEFAULT_STORAGE)
+    return "" if is_default else f" --storage {shlex.quote(shown(one.storage))}"
 
 
 def _execute(
@@ -198,18 +207,33 @@ def _execute(
     report = run_suites(
         chosen, checkpoint_dir, PlainConsole(stderr=True), wait=wait, address=address
     )
-    for why in report.taken.values():
-        say(f"Left to others: {why}")
     left = len(report.unfinished) + (len(report.taken) if wait else 0)
-    if left:
-        say(f"Stopped: {left} runs left. The same command goes on.")
-    # What became of the runs is said by now: whether the storage still answers changes nothing.
-    if show:
-        _show_results(chosen, wait=not report.is_outage)
+    try:
+        if show:
+            _show_results(chosen, wait=not report.is_outage)
+    finally:  # last, and whatever becomes of the table
+        _say_why_it_ends(report, chosen, left)
     if left and not report.is_outage:
         raise typer.Exit(130)
     if report.failures:
         raise typer.Exit(1)
+
+
+def _say_why_it_ends(report: Report, chosen: list[Suite], left: int) -> None:
+    """Say what is not finished, why, and how to go on; nothing where all is done."""
+    for why in report.taken.values():
+        say(f"Left to others: {why}")
+    told = {why: study_name for study_name, why in report.failures.items()}
+    for why, study_name in told.items():  # an outage is the same for all
+        say(f"Failed: {why if study_name in why else f'{study_name}: {why}'}", style="red")
+    if report.failures and not report.is_outage:
+        failed = {study_name.split("/")[0] for study_name in report.failures}
+        for one in (one for one in chosen if one.name in failed):
+            looking = f"hpo-bench results {one.name} --failures{_where(one)}"
+            say(f"What evaluations failed with:  {looking}")
+        say("Once this is put right, the same command goes on with what failed.")
+    if left:
+        say(f"Stopped: {left} runs left. The same command goes on.")
 
 
 def _show_results(chosen: list[Suite], *, wait: bool) -> None:

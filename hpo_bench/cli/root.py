@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import optuna
@@ -11,6 +12,7 @@ import typer
 from rich.table import Column, Table
 
 import hpo_bench
+from hpo_bench import plugins
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.terminal import PlainConsole, log_plainly
 
@@ -21,7 +23,9 @@ _CommandLineError: Any = next(
 
 app = typer.Typer(
     help="Measure how to search: hyperparameter optimization methods on the same objective, "
-    "with the same budget, seeds and storage.",
+    "with the same budget, seeds and storage.\n\n"
+    "A module that a suite or a command names (module:object) may be installed, or stand beside "
+    "the suite file or in the working directory.",
     epilog="Start with:  hpo-bench run quickstart",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -34,6 +38,7 @@ def main() -> None:
     """Run the command line; what the user can put right is told without a traceback."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     log_plainly()
+    plugins.look_in(Path())
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What cannot be written (± in ASCII) shows as its code; standard error does so anyway.
         sys.stdout.reconfigure(errors="backslashreplace")

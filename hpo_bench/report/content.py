@@ -11,7 +11,15 @@ from hpo_bench.analysis.results import DEFAULT
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.report import figures
 from hpo_bench.report.parts import Part, Section, Table, interval, probability
-from hpo_bench.report.sections import costs, differences, overtuning, progress, results, setup
+from hpo_bench.report.sections import (
+    costs,
+    differences,
+    failures,
+    overtuning,
+    progress,
+    results,
+    setup,
+)
 
 
 def sections(summary: Summary, storage: str) -> list[Section]:
@@ -30,6 +38,7 @@ def sections(summary: Summary, storage: str) -> list[Section]:
         overtuning.validation_and_test(summary),
         overtuning.trained_again(summary),
         costs.times(summary),
+        failures.failures(summary),
         setup.search_space(summary),
         setup.methods(summary),
         setup.runs(summary),

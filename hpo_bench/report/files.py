@@ -14,6 +14,7 @@ from hpo_bench.analysis.history import AXES, History
 from hpo_bench.analysis.ranks import Ranking, rank
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.errors import InputError, needing
+from hpo_bench.files import replace_file
 from hpo_bench.report import content as contents
 from hpo_bench.report import foreign, markdown, table
 from hpo_bench.report.parts import Figure, Section, several
@@ -22,7 +23,7 @@ from hpo_bench.report.sections.results import results_table
 
 
 def write(path: Path, summaries: Sequence[Summary], storage: str) -> None:
-    """Write a report.
+    """Write a report; where it cannot be written as a whole, the one before stays.
 
     Args:
         path: Its ending names the format: html, md, tex, csv, json or parquet.
@@ -39,7 +40,7 @@ def write(path: Path, summaries: Sequence[Summary], storage: str) -> None:
     made = make(summaries, storage)
     content = made if isinstance(made, bytes) else made.encode(errors="backslashreplace")
     try:
-        path.write_bytes(content)
+        replace_file(path, content)
     except OSError as error:
         raise InputError("--output", str(path), f"it cannot be written: {error}") from None
 

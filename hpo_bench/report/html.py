@@ -92,7 +92,8 @@ def _part(number: int, part: Part) -> str:
         return f"<p>{escape(part)}</p>"
     if isinstance(part, Code):
         text = html.escape(printable(part.text, None, lines=True))
-        return f'<pre><code class="{escape(part.language)}">{text}</code></pre>'
+        made = f'<pre><code class="{escape(part.language)}">{text}</code></pre>'
+        return made if part.folded is None else _folded("code", part.folded, made)
     if isinstance(part, Table):
         return _table(part)
     return _figure(number, part)
@@ -109,7 +110,11 @@ def _table(table: Table) -> str:
     classes = "table" + (" text" if table.is_text else "") + (" wide" if table.wide else "")
     if table.folded is None:
         return f'<div class="{classes}">{made}</div>'
-    return f'<details class="{classes}"><summary>{escape(table.folded)}</summary>{made}</details>'
+    return _folded(classes, table.folded, made)
+
+
+def _folded(classes: str, title: str, made: str) -> str:
+    return f'<details class="{classes}"><summary>{escape(title)}</summary>{made}</details>'
 
 
 def _row(row: Sequence[str]) -> str:

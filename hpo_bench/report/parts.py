@@ -43,6 +43,8 @@ class Code:
 
     text: str
     language: str
+    folded: str | None = None
+    """Title under which it is folded away, where that can be."""
 
 
 Part = str | Table | Figure | Code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from hpo_bench.errors import InputError
+from hpo_bench.files import replace_file
 from hpo_bench.report import foreign
 from hpo_bench.report.foreign import file_name
 from hpo_bench.report.parts import Figure
@@ -54,8 +56,10 @@ def write(folder: Path, figures: Sequence[tuple[str, Figure]], ending: str) -> l
             if any(trace["type"] == "parcoords" for trace in figure.traces):
                 continue
             path = _unlike(made, folder, file_name(name), ending)
+            drawn = BytesIO()
             with rc_context(_STYLE):
-                draw(figure).savefig(path, dpi=200, metadata=_UNDATED.get(ending))
+                draw(figure).savefig(drawn, format=ending, dpi=200, metadata=_UNDATED.get(ending))
+            replace_file(path, drawn.getvalue())
             made.append(path)
     except OSError as error:
         raise InputError("--figures", str(folder), f"it cannot be written: {error}") from None

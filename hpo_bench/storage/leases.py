@@ -29,6 +29,7 @@ from sqlalchemy import Column, Connection, Engine, Float, Integer, String, Table
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.storage.files import GoneError
 from hpo_bench.storage.opening import MeteredStorage, backend_of, move_log_into_file
 from hpo_bench.storage.rows import reading
 
@@ -185,7 +186,7 @@ def holding(storage: MeteredStorage, study_name: str, seconds: float) -> Iterato
     finally:
         ended.set()
         alive.join(_STUCK_SECONDS)
-        with suppress(LeaseLostError):
+        with suppress(LeaseLostError, GoneError):
             _give_back(engine, study_name, token)
 
 
@@ -329,7 +330,7 @@ def _give_signs_of_life(
             with engine.begin() as connection:
                 connection.execute(renewing)
             move_log_into_file(engine)
-        except LeaseLostError:
+        except (LeaseLostError, GoneError):
             return  # the next write of the run says so
         except SQLAlchemyError as error:
             # The run itself deals with a storage that is gone; it may be back at the next beat.

@@ -88,7 +88,7 @@ class JobRecord:
 
 
 _COSTS = ("epochs", "train_seconds", "sampler_seconds", "storage_seconds", "wall_seconds")
-_TOLD = ("worker", "error", "restarted", "bracket", "rung", "pick", TRAINING_SEED)
+_TOLD = ("worker", "error", "traceback", "restarted", "bracket", "rung", "pick", TRAINING_SEED)
 _RESERVED = {JOBS, *_TOLD, *_COSTS}
 
 
@@ -159,19 +159,65 @@ def write(trial: optuna.Trial, jobs: Sequence[JobRecord], told: Mapping[str, Any
         trial.set_user_attr(name, value)
 
 
-def checked(measurements: Mapping[str, Any]) -> dict[str, float]:
-    """Make measurements of an objective fit to be recorded.
+def as_number(value: Any) -> float:
+    """Give what an objective means as a number; also a NumPy scalar, and an array or tensor of one.
 
     Raises:
-        HpoBenchError: One is not a number, or has a name that is taken.
+        TypeError: It is none: text, a truth value, several numbers, a complex one.
+        OverflowError: It is beyond what a float holds.
+    """
+    held = _held(value)
+    if isinstance(held, bool) or not hasattr(type(held), "__float__"):
+        raise TypeError(f"expected a number, got {reprlib.repr(value)}")
+    return float(held)
+
+
+def _held(value: Any) -> Any:
+    """Take a number out of what NumPy or a library of tensors holds it in."""
+    return value.item() if callable(getattr(value, "item", None)) else value
+
+
+def checked(measurements: Mapping[str, Any]) -> dict[str, float]:
+    """Make measurements of an objective fit to be recorded; whole numbers stay so.
+
+    Raises:
+        HpoBenchError: One is not a number, or has a name that is taken or that no database takes.
     """
     made: dict[str, float] = {}
-    for name, value in measurements.items():
-        number = value.item() if hasattr(value, "item") else value
-        if name in _RESERVED or not isinstance(number, int | float):
+    for name, value in dict(measurements).items():
+        if name in _RESERVED or not is_storable(name):
             raise HpoBenchError(
-                f"the objective's measurement {name!r}: {value!r} cannot be recorded; expected a "
-                f"number, under a name other than {', '.join(sorted(_RESERVED))}"
+                f"the objective's measurement {reprlib.repr(name)} cannot be recorded; expected a "
+                f"{STORABLE}, other than {', '.join(sorted(_RESERVED))}"
             )
-        made[name] = number
+        try:
+            number = as_number(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise HpoBenchError(
+                f"the objective's measurement {name!r} cannot be recorded: {reprlib.repr(value)} "
+                f"is no number that a float holds"
+            ) from error
+        held = _held(value)
+        made[name] = held if isinstance(held, int) and abs(held) < _MAX_WHOLE else number
     return made
+
+
+MAX_NAME = 512
+"""Characters of a name in Optuna's tables: PostgreSQL refuses more, SQLite does not count."""
+
+STORABLE = f"name of 1 to {MAX_NAME} characters, without NUL and halves of characters"
+"""What `is_storable` expects, in words."""
+
+_MAX_WHOLE = 2**63
+"""Whole numbers are kept as such below, as far as other programs read them."""
+
+
+def is_storable(name: object) -> bool:
+    """Whether every database takes a name as it is."""
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or "\0" in name:
+        return False
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -7,6 +7,7 @@ import tomllib
 import optuna
 import plotly.graph_objects
 import pytest
+from optuna.trial import TrialState, create_trial
 from written import write_again, write_default, write_run, write_suite
 
 from hpo_bench import suite
@@ -341,3 +342,27 @@ def test_finished_runs_that_found_nothing_are_told(storage):
     results = sections_of(storage)["Results"]
     assert "1 finished run found nothing at all" in words_of(results)
     assert {row[0]: row[1] for row in tables_of(results)[0].rows}["pso"] == "4 (1 found nothing)"
+
+
+def test_failures_are_told_once_with_where_they_were_raised(storage):
+    study = write_run(storage, [0.1, None, None, 0.2])
+    study.add_trial(
+        create_trial(
+            state=TrialState.FAIL,
+            user_attrs={"error": "ValueError: <b>", "traceback": "Traceback\n  in <i>this</i>"},
+        )
+    )
+    section = sections_of(storage)["Failed evaluations"]
+    assert [part for part in section.parts if isinstance(part, str)] == [
+        "2 evaluations failed: RuntimeError: it failed",
+        "1 evaluation failed: ValueError: <b>",
+    ]
+    codes = [part for part in section.parts if isinstance(part, Code)]
+    assert all(code.folded for code in codes)
+    assert codes[0].text.startswith("written/random/seed-00, trial 1: x = ")
+    assert codes[1].text.endswith("Traceback\n  in <i>this</i>")
+
+
+def test_where_nothing_failed_no_section_says_so(storage):
+    write_run(storage, [0.1, 0.2])
+    assert "Failed evaluations" not in sections_of(storage)
