@@ -138,7 +138,7 @@ def test_who_works_on_a_study_hears_what_is_not_sound(changed):
     with pytest.raises(UnsoundError, match="written/random/seed-00: direction: 'ODD'"):
         load_study(storage, "written/random/seed-00")
     storage = changed(f"UPDATE trials SET state = 'ODD' WHERE {OF_TRIAL}")
-    with pytest.raises(HpoBenchError, match="seed-00, trial 0: trial: .*state is 'ODD'"):
+    with pytest.raises(HpoBenchError, match=r"seed-00, trial 0: trial: .*state is 'ODD'"):
         load_study(storage, "written/random/seed-00").get_trials(deepcopy=False)
 
 
