@@ -184,7 +184,8 @@ def _training(data_dir: Path | None) -> Iterator[Line]:
     try:
         import torch
 
-        from hpo_bench.objectives.lenet5 import pooling
+        from hpo_bench.objectives.lenet5.engine import engine
+        from hpo_bench.objectives.lenet5.kernel import Kernel
         from hpo_bench.objectives.lenet5.training import resolve_precision
     except (ImportError, OSError, HpoBenchError) as error:
         advice = "pip install --force-reinstall 'hpo-bench[lenet5]'"
@@ -193,18 +194,12 @@ def _training(data_dir: Path | None) -> Iterator[Line]:
     yield _gpu(torch)
     precision = resolve_precision("auto", "cpu")
     yield Line(State.OK, "precision", f"{precision} on the CPU, where a suite says auto")
-    yield _compiled(pooling)
+    if isinstance(engine(), Kernel):
+        yield Line(State.OK, "training", engine().how)
+    else:
+        advice = "install a C compiler (apt-get install gcc), or pip install ziglang"
+        yield Line(State.WARNING, "training", engine().how, advice)
     yield _cifar10(data_dir)
-
-
-def _compiled(pooling: Any) -> Line:
-    """Which library is used, who compiled it, and why that one."""
-    try:
-        library = pooling.library()
-    except HpoBenchError as error:
-        advice = "pip install ziglang, or apt-get install gcc: training is faster, values the same"
-        return Line(State.WARNING, "max pooling", f"torch's own: {error}", advice)
-    return Line(State.OK, "max pooling", f"compiled ({library.identity}) by {library.why}")
 
 
 def _gpu(torch: Any) -> Line:

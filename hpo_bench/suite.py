@@ -47,6 +47,18 @@ PATHS = {"data_dir"}
 NOT_IDENTITY = PATHS
 """Options of an objective that say where things lie on one machine, not what is measured."""
 
+_OF_ONE_MACHINE = {
+    "name",
+    "description",
+    "seeds",
+    "storage",
+    "storage_patience",
+    "workers",
+    "engine",
+    "gpus_per_run",
+    "lease_seconds",
+}
+
 
 MAX_DEPTH = 32
 """How deep the tables and lists of a suite may be nested."""
@@ -281,6 +293,20 @@ class Suite(_Table):
         """What the objective of a run is, as far as the suite says."""
         options = {k: v for k, v in self.objective.options.items() if k not in NOT_IDENTITY}
         return {"objective": self.objective.name, "objective_options": options}
+
+    def repeating(self, method: str) -> dict[str, Any]:
+        """Give what repeats the runs of a method anywhere, as a suite file says it.
+
+        A run's study keeps it, so that a report need not ask the objective for it. Seeds are left
+        out, which every run has its own of, and so is what says how one machine runs a suite.
+        """
+        table: dict[str, Any] = self.model_dump(
+            mode="json", exclude_defaults=True, exclude=_OF_ONE_MACHINE
+        )
+        options = table["objective"].get("options", {})
+        options |= dict.fromkeys(NOT_IDENTITY & options.keys(), records.DIRECTORY)
+        spec = table["methods"].get(method)
+        return {**table, "methods": {} if spec is None else {method: spec}}
 
     def check(self) -> list[str]:
         """See that every run can be built, without starting one.

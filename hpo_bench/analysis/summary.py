@@ -22,6 +22,7 @@ from hpo_bench.analysis.space import Importances, importances
 from hpo_bench.analysis.stored import read_suite
 from hpo_bench.analysis.targets import Distribution, Reached, is_random, plain_random
 from hpo_bench.errors import InputError
+from hpo_bench.storage.rows import Fault
 
 ACCURACY_ROPE = 0.01
 """One percent more or less: the convention for accuracies."""
@@ -58,6 +59,8 @@ class Summary:
     """A suite as the storage holds it; statistics are of its finished runs."""
 
     suite: str
+    studies: list[str]
+    """Names of its runs' studies."""
     metric: str
     maximise: bool
     data: dict[str, Any]
@@ -93,6 +96,8 @@ class Summary:
     importances: Importances | None
     failures: list[Failure]
     """What evaluations failed with, the most frequent first; also of unfinished runs."""
+    left_out: list[Fault]
+    """What the storage holds of it that is not sound."""
 
     def finished(self, method: str) -> list[RunResult]:
         """The runs of a method that the statistics are of."""
@@ -143,6 +148,7 @@ def summarise(
     is_random_twice_run = any(is_random(run) for name in larger for run in groups[name])
     return Summary(
         suite=suite,
+        studies=[run.name for run in stored.runs],
         metric=result.metric,
         maximise=maximise,
         data=result.data,
@@ -166,6 +172,7 @@ def summarise(
         else estimate(_better_of_two(plain_random(_flat(finished)))),
         importances=importances(_flat(finished)),
         failures=failures(stored),
+        left_out=result.left_out,
     )
 
 

@@ -110,7 +110,10 @@ def worker(
     _execute(chosen, checkpoint_dir, wait=wait)
 
 
-@app.command(epilog="Example:  hpo-bench status quickstart")
+@app.command(
+    epilog="""Exit status:  0 all runs are shown,  1 the records of a run are not sound.\n
+    Example:  hpo-bench status quickstart"""
+)
 def status(
     name: SuiteArgument,
     methods: MethodsOption = None,
@@ -124,13 +127,16 @@ def status(
 
     overrides = overlay(settings, seeds, storage, None, None)
     listing = make_table("run", "spent", "evaluations", "best", "state")
-    for each in standing(choose(name, overrides, methods, objectives)):
+    found_runs = standing(choose(name, overrides, methods, objectives))
+    for each in found_runs:
         found = each.status
         figures = [NOTHING, "0", NOTHING]
         if found is not None:
             figures = [f"{found.share:.0%}", str(found.evaluations), number(found.incumbent)]
         listing.add_row(each.run.study_name, *figures, each.state)
     PlainConsole().print(listing)
+    if any(each.fault for each in found_runs):
+        raise typer.Exit(1)
 
 
 @app.command(

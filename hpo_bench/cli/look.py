@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from optuna.storages import BaseStorage
@@ -17,6 +18,9 @@ from hpo_bench.cli.root import app, say
 from hpo_bench.errors import InputError, needing
 from hpo_bench.suite import DEFAULT_STORAGE
 from hpo_bench.terminal import PlainConsole
+
+if TYPE_CHECKING:  # a command that only prints its help need not wait for a database
+    from hpo_bench.storage.rows import Fault
 
 
 class Format(StrEnum):
@@ -37,7 +41,8 @@ class FigureFormat(StrEnum):
 
 
 @app.command(
-    epilog="""Examples:\n
+    epilog="""Exit status:  0 all is shown,  1 runs are left out, whose records are not sound.\n
+    Examples:\n
     hpo-bench results quickstart\n
     hpo-bench results quickstart --format csv > runs.csv\n
     hpo-bench results quickstart --failures"""
@@ -64,39 +69,48 @@ def results(
     if failures and output is not Format.TABLE:
         expected = "failures are printed as text; a report as JSON has them, too"
         raise InputError("--format", output.value, expected)
-    for each in names:
-        if failures:
-            _print_failures(opened, each)
-        else:
-            print_results(opened, each, output, PlainConsole())
+    left_out = [
+        _print_failures(opened, each)
+        if failures
+        else print_results(opened, each, output, PlainConsole())
+        for each in names
+    ]
+    if any(left_out):
+        raise typer.Exit(1)
 
 
-def _print_failures(storage: BaseStorage, name: str) -> None:
+def _print_failures(storage: BaseStorage, name: str) -> list[Fault]:
     from hpo_bench.analysis.failures import failures
     from hpo_bench.analysis.stored import read_suite
     from hpo_bench.report.failures import as_text
 
-    found = failures(read_suite(storage, name))
+    stored = read_suite(storage, name)
+    found = failures(stored)
     for paragraph in as_text(found):
         say(paragraph)
     if not found:
         say(f"{name}: no evaluation has failed")
+    _say_left_out(stored.left_out)
+    return stored.left_out
 
 
-def print_results(storage: BaseStorage, name: str, output: Format, console: Console) -> None:
-    """Print the table of a suite, or of each of its objectives."""
+def print_results(storage: BaseStorage, name: str, output: Format, console: Console) -> list[Fault]:
+    """Print the table of a suite; give what is left out of it, because it is not sound."""
     from hpo_bench.analysis.results import collect
     from hpo_bench.report import table
 
     result = collect(storage, name)
     if output is Format.TABLE:
         table.print_table(result, console)
-        return
-    _print_as(output, table, result)
+    else:
+        _print_as(output, table, result)
+    return result.left_out
 
 
 def _print_as(output: Format, writer: ModuleType, found: Any) -> None:
     """Print by the function of a module that writes a format."""
+    if output in (Format.CSV, Format.JSON):
+        _say_left_out(found.left_out)
     functions = {
         Format.CSV: writer.to_csv,
         Format.JSON: writer.to_json,
@@ -105,8 +119,16 @@ def _print_as(output: Format, writer: ModuleType, found: Any) -> None:
     print(functions[output](found))  # noqa: T201
 
 
+def _say_left_out(faults: Sequence[Fault]) -> None:
+    from hpo_bench.report.table import left_out
+
+    for told in left_out(faults):
+        say(told, stderr=True, style="yellow")
+
+
 @app.command(
-    epilog="""Examples:\n
+    epilog="""Exit status:  0 all is shown,  1 runs are left out, whose records are not sound.\n
+    Examples:\n
     hpo-bench report quickstart\n
     hpo-bench report quickstart --output table.tex --figures figures\n
     hpo-bench report suite-a suite-b --output both.html"""
@@ -162,6 +184,10 @@ def report(
         made = write_figures(figures, found, shown(url), figure_format.value)
         told.append(f"{len(made)} pictures in {figures}")
     say(f"Written: {', '.join(told)}")
+    faults = [fault for summary in found for fault in summary.left_out]
+    _say_left_out(faults)
+    if faults:
+        raise typer.Exit(1)
 
 
 def _in_one_storage(given: list[str], storage: str | None) -> tuple[list[str], str]:
@@ -181,8 +207,8 @@ class Measure(StrEnum):
 
 
 @app.command(
-    epilog="""Exit status:  0 no method is worse,  1 a method is worse,  2 they cannot be compared,
-    3 none is shown to be worse, but a method has too few seeds to say.\n
+    epilog="""Exit status:  0 no method is worse,  1 a method is worse, or runs are left out,
+    2 they cannot be compared,  3 no method is worse as far as so few seeds can say.\n
     Examples:\n
     hpo-bench compare sqlite:///before.db#quickstart sqlite:///after.db#quickstart\n
     hpo-bench compare quickstart quickstart-2"""
@@ -293,11 +319,12 @@ def dashboard(
     if notes:
         with needing("report", "the pictures of a comparison"):
             from hpo_bench.report.dashboard import write_figures
-        noted = write_notes(opened)
-        drawn, left_out = write_figures(opened)
+        noted, faults = write_notes(opened)
+        drawn, without = write_figures(opened)
         say(f"Written: {noted} notes, pictures on {drawn} studies")
-        for name in left_out:
-            say(f"{name}: no pictures, it has too many studies")
+        _say_left_out(faults)
+        for told in without:
+            say(told, stderr=True, style="yellow")
     say(f"http://127.0.0.1:{port}  (Ctrl-C ends it; it has no login of its own)")
     run_server(opened, host="127.0.0.1", port=port)
 

@@ -12,10 +12,10 @@ from rich.table import Table as TerminalTable
 from hpo_bench.analysis.change import Changes
 from hpo_bench.analysis.comparisons import ALPHA
 from hpo_bench.numbers import number
-from hpo_bench.report import markdown
+from hpo_bench.report import foreign, markdown
 from hpo_bench.report.parts import Table, interval, probability
 from hpo_bench.report.plain import plain
-from hpo_bench.report.table import flat, records_to_csv
+from hpo_bench.report.table import flat, left_out, records_to_csv
 
 
 def to_table(changes: Changes) -> Table:
@@ -46,7 +46,7 @@ def to_table(changes: Changes) -> Table:
 
 def print_table(changes: Changes, console: Console) -> None:
     """Print for people."""
-    print_made(to_table(changes), changes.notes, console)
+    print_made(to_table(changes), [*changes.notes, *left_out(changes.left_out)], console)
 
 
 def print_made(made: Table, notes: Sequence[str], console: Console) -> None:
@@ -63,7 +63,8 @@ def print_made(made: Table, notes: Sequence[str], console: Console) -> None:
 
 def to_markdown(changes: Changes) -> str:
     """A table with its notes."""
-    return "\n\n".join([markdown.table(to_table(changes)), *changes.notes])
+    told = map(foreign.markdown, [*changes.notes, *left_out(changes.left_out)])
+    return "\n\n".join([markdown.table(to_table(changes)), *told])
 
 
 def to_csv(changes: Changes) -> str:

@@ -31,6 +31,7 @@ def sections(summary: Summary, storage: str) -> list[Section]:
     """
     made = [
         results.overview(summary),
+        results.left_out(summary),
         progress.anytime(summary, AXES),
         progress.targets(summary),
         Section("Differences between methods", [*differences.tests(summary), differences.NO_RANKS]),
@@ -50,6 +51,7 @@ def brief(summary: Summary) -> list[Section]:
     """What is said of one suite among several; the rest is in its own report."""
     made = [
         results.overview(summary),
+        results.left_out(summary),
         progress.anytime(summary, ("epochs", "wall_seconds")),
         progress.targets(summary),
         Section("Differences between methods", differences.tests(summary)),

@@ -165,11 +165,17 @@ class Checkpoints:
 
         The top directory, which whoever gave it may have made, is left.
         """
-        self.keep_only(set())
-        if self._link() is None:
-            with suppress(OSError):
-                for folder in self._folders:
-                    folder.rmdir()
+        with suppress(OSError):  # the run is recorded: what cannot be removed does not undo it
+            self.keep_only(set())
+        if self._link() is not None:
+            return
+        for folder in self._folders:
+            try:
+                folder.rmdir()
+            except FileNotFoundError:  # whoever removed it may have died before the next one
+                continue
+            except OSError:  # it holds something of somebody else
+                return
 
     def _link(self) -> Path | None:
         """The first symbolic link on the way to the run's directory, from the inside."""

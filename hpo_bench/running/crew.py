@@ -279,7 +279,7 @@ class _Member(Child):
 def _evaluate(connection: Connection[Any, Any]) -> None:
     """Live as a process of a crew."""
     tell = settle_in(connection)
-    home = os.open(".", os.O_PATH)
+    home = os.open(".", os.O_RDONLY)
     post: Post | None = None
     objective: Objective | None = None
     while True:

@@ -18,6 +18,7 @@ from hpo_bench.errors import HpoBenchError, reason_of
 from hpo_bench.objectives import Evaluation, Objective
 from hpo_bench.running.checkpoints import Checkpoints, Progress
 from hpo_bench.running.faults import EvaluationError
+from hpo_bench.running.processes import ending_copies
 from hpo_bench.search import Outcome
 from hpo_bench.spaces import Configuration
 from hpo_bench.storage import records
@@ -119,7 +120,8 @@ class Evaluator:
         started = time.perf_counter()
         evaluations = [training.evaluation for training in together]
         try:
-            values = [records.as_number(v) for v in self.objective.advance_many(evaluations)]
+            with ending_copies():
+                values = [records.as_number(v) for v in self.objective.advance_many(evaluations)]
             if len(values) != len(together):
                 raise ValueError(f"it gave {len(values)} values for {len(together)} evaluations")
         except KeyboardInterrupt:
@@ -266,7 +268,8 @@ class _Training:
     def _timed(self) -> Iterator[None]:
         started = time.perf_counter()
         try:
-            yield
+            with ending_copies():
+                yield
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # also `sys.exit()`, and what libraries derive from it

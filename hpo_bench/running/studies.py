@@ -135,10 +135,10 @@ def _describe(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names([objective.metric_name])
-    run_id = {records.RUN_ID: uuid4().hex}
+    own = {records.RUN_ID: uuid4().hex, records.SUITE: run.suite.repeating(run.method)}
     first = {name: definition[name] for name in _SHOWN_FIRST if name in definition}
     here = {**manifest(), **_storable("machine()", objective.machine())}
-    attributes = {"suite": run.suite.name, **first, **definition, **here, **run_id}
+    attributes = {"suite": run.suite.name, **first, **definition, **here, **own}
     for key, value in attributes.items():
         study.set_user_attr(key, value)
     study.set_user_attr(records.CREATED, datetime.now(UTC).isoformat(timespec="seconds"))

@@ -6,6 +6,7 @@ and in `running.instant`, nowhere else in hpo_bench.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakSet
 
 import sqlalchemy
 from optuna.storages import BaseStorage, get_storage
@@ -20,12 +22,16 @@ from optuna.storages import BaseStorage, get_storage
 from hpo_bench.errors import HpoBenchError, InputError
 from hpo_bench.storage.files import GoneError, at, file_of, keep_to, without_creating
 from hpo_bench.storage.mounts import network_type
-from hpo_bench.storage.outages import PATIENCE, Patience
+from hpo_bench.storage.outages import PATIENCE, Patience, leave_read_only_servers
 from hpo_bench.storage.rdb import BulkStorage
 from hpo_bench.text import without_passwords
 
 BUSY_TIMEOUT = 60
 """Seconds that a writer waits for SQLite's lock: far beyond the longest queue that was seen."""
+
+_LOG_PAGES = 100
+"""Pages of 4 kB that SQLite's write-ahead log may grow by before they are moved into the file: an
+evaluation writes some 30. With SQLite's own 1,000 the file itself held nothing of a short run."""
 
 _LIBPQ = {
     "application_name": "hpo-bench",
@@ -135,18 +141,34 @@ def _open(url: str, *, create: bool) -> BulkStorage:
     tries = 0
     while True:
         try:
-            return BulkStorage(
+            backend = BulkStorage(
                 full_url,
                 engine_kwargs=options,
                 skip_compatibility_check=url in _COMPATIBLE,
                 skip_table_creation=not create,
             )
+            leave_read_only_servers(backend.engine)
+            _engines.add(backend.engine)
+            return backend
         except sqlalchemy.exc.DBAPIError as error:
             # Others that open a new database may make a table between our look and our try.
             is_race = isinstance(error, sqlalchemy.exc.IntegrityError) or "exists" in str(error)
             tries += 1
             if not is_race or tries > _MAKERS:
                 raise
+
+
+_engines: WeakSet[sqlalchemy.Engine] = WeakSet()
+
+
+def _leave_connections_to_the_parent() -> None:
+    for engine in _engines:
+        engine.dispose(close=False)
+
+
+# A connection that two processes use comes to harm, and with it a database: whoever forks, an
+# objective or a library, gives its child connections of its own.
+os.register_at_fork(after_in_child=_leave_connections_to_the_parent)
 
 
 def _engine_options(url: sqlalchemy.URL) -> dict[str, Any]:
@@ -219,6 +241,16 @@ def _parse(url: str) -> sqlalchemy.URL:
     return parsed
 
 
+def move_log_into_file(engine: sqlalchemy.Engine) -> None:
+    """Have a SQLite file hold what only its write-ahead log holds so far; nobody is kept waiting.
+
+    What others still read or write stays in the log until the next time.
+    """
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
+
 def _tune_sqlite(engine: sqlalchemy.Engine) -> None:
     # Write-ahead logging triples the throughput of several writers, and readers never wait;
     # with it, NORMAL loses nothing when a process dies (only, at worst, the last commits when
@@ -227,6 +259,7 @@ def _tune_sqlite(engine: sqlalchemy.Engine) -> None:
     def _on_connect(connection: Any, _record: object) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
 
     engine.dispose()
 

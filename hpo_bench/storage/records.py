@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import reprlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
-from typing import Any
+from typing import Annotated, Any
 
 import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import Field, TypeAdapter, ValidationError
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.search import Outcome
+from hpo_bench.storage.rows import Fault, UnsoundError
 
 JOBS = "jobs"
 
@@ -32,6 +34,12 @@ FINISHED = "finished"
 
 RUN_ID = "run_id"
 """Study attribute that tells this run from any other of the same name, in any storage."""
+
+SUITE = "resolved_suite"
+"""Study attribute that repeats the run: what its suite's file says, without seeds."""
+
+DIRECTORY = "DIRECTORY"
+"""What stands there for a directory of one machine."""
 
 TRAINING_SEED = "training_seed"
 """Trial attribute of what is trained outside of a search: by which seed."""
@@ -51,20 +59,26 @@ def default_name(suite: str, seed: int) -> str:
     return f"{suite}/seed-{seed:02d}+default"
 
 
+Count = Annotated[int, Field(strict=True, ge=0, le=2**53)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(strict=True, ge=-1, le=1e12)]
+"""A duration: with a sum of them, of however many, can be reckoned. Clocks round, also below 0."""
+
+
 @dataclass(frozen=True)
 class JobRecord:
     """One job that is done: its outcome and what it cost, in seconds where time is meant."""
 
-    fidelity: int
-    value: float | None
-    pruned: bool
-    epochs: int
+    fidelity: Count
+    value: Number | None
+    pruned: Annotated[bool, Field(strict=True)]
+    epochs: Count
     """Units of fidelity that this job trained; fewer than `fidelity` if it continued another."""
-    train_seconds: float
-    sampler_seconds: float
-    storage_seconds: float
-    wall_seconds: float
-    ended: float | None = None
+    train_seconds: Seconds
+    sampler_seconds: Seconds
+    storage_seconds: Seconds
+    wall_seconds: Seconds
+    ended: Number | None = None
     """When it was recorded, in seconds since 1970: what tells the order of a run's jobs."""
 
     @property
@@ -78,9 +92,30 @@ _TOLD = ("worker", "error", "traceback", "restarted", "bracket", "rung", "pick",
 _RESERVED = {JOBS, *_TOLD, *_COSTS}
 
 
+_JOBS_OF_A_TRIAL = TypeAdapter(list[JobRecord])
+
+
 def jobs_of(trial: FrozenTrial) -> list[JobRecord]:
-    """The jobs that were done for a trial, in their order."""
-    return [JobRecord(**job) for job in trial.user_attrs.get(JOBS, [])]
+    """The jobs that were done for a trial, in their order.
+
+    What a newer version has written beside what is known here is left aside.
+
+    Raises:
+        UnsoundError: Its attribute holds something else.
+    """
+    try:
+        return _JOBS_OF_A_TRIAL.validate_python(trial.user_attrs.get(JOBS, []))
+    except ValidationError as error:
+        (_, field, told), *_ = told_of(error)
+        raise UnsoundError(Fault("", trial.number, f"{JOBS}.{field}", told)) from None
+
+
+def told_of(error: ValidationError) -> Iterator[tuple[tuple[int | str, ...], str, str]]:
+    """Say what was found not to be sound: each place, its field in words, and the reason."""
+    for details in error.errors(include_url=False, include_context=False):
+        place = details["loc"]
+        told = f"{reprlib.repr(details['input'])}: {details['msg']}"
+        yield place, ".".join(map(str, place)), told
 
 
 def outcome_at(trial: FrozenTrial, fidelity: int) -> Outcome | None:

@@ -222,6 +222,9 @@ def test_what_was_left_when_a_run_had_ended_is_removed_by_the_next_command(
     assert list((tmp_path / "c").rglob("*"))
     assert execute(run).finished
     assert list((tmp_path / "c").iterdir()) == []
+    (tmp_path / "c" / "toy").mkdir()  # it had come so far with the removal
+    assert execute(run).finished
+    assert list((tmp_path / "c").iterdir()) == []
 
 
 def test_they_stand_beside_the_database():

@@ -195,8 +195,8 @@ def _build(recipe: _Recipe, library: Path) -> None:
     with tempfile.TemporaryDirectory(dir=library.parent) as work:
         made, digest = Path(work) / "made.so", Path(work) / "made.sha256"
         (Path(work) / "source.c").write_bytes(recipe.source)
-        command = [*recipe.compiler.command, *recipe.flags, "-o", made.name, "source.c", "-lm"]
-        _run(command, work)
+        # Flags come last: a library such as -lm serves only what stands before it.
+        _run([*recipe.compiler.command, "source.c", "-o", made.name, *recipe.flags], work)
         digest.write_text(_digest(made, recipe.key))
         for file in (made, digest):
             file.chmod(0o600)  # whatever the umask: what others can write is not loaded
