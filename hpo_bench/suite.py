@@ -34,6 +34,7 @@ from hpo_bench.search import Search, Setup
 from hpo_bench.storage import records
 from hpo_bench.storage.opening import anchored
 from hpo_bench.storage.outages import PATIENCE
+from hpo_bench.storage.records import DIRECTORY
 from hpo_bench.text import printable
 
 DEFAULT_STORAGE = "sqlite:///hpo-bench.db"
@@ -304,7 +305,7 @@ class Suite(_Table):
             mode="json", exclude_defaults=True, exclude=_OF_ONE_MACHINE
         )
         options = table["objective"].get("options", {})
-        options |= dict.fromkeys(NOT_IDENTITY & options.keys(), records.DIRECTORY)
+        options |= dict.fromkeys(NOT_IDENTITY & options.keys(), DIRECTORY)
         spec = table["methods"].get(method)
         return {**table, "methods": {} if spec is None else {method: spec}}
 

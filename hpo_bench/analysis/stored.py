@@ -87,6 +87,7 @@ class _TrialAttributes:
     pick: Text = ""
     bracket: Count = 0
     error: Text = ""
+    traceback: Text = ""
 
 
 _STUDY = TypeAdapter(_StudyAttributes)

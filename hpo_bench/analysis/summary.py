@@ -94,10 +94,10 @@ class Summary:
     """What random search finds at twice the budget: the better of two of its runs; None without
     two, and where a method of the suite has it run."""
     importances: Importances | None
-    failures: list[Failure]
-    """What evaluations failed with, the most frequent first; also of unfinished runs."""
     left_out: list[Fault]
     """What the storage holds of it that is not sound."""
+    failures: list[Failure]
+    """What evaluations failed with, the most frequent first; also of unfinished runs."""
 
     def finished(self, method: str) -> list[RunResult]:
         """The runs of a method that the statistics are of."""
@@ -171,8 +171,8 @@ def summarise(
         if is_random_twice_run
         else estimate(_better_of_two(plain_random(_flat(finished)))),
         importances=importances(_flat(finished)),
-        failures=failures(stored),
         left_out=result.left_out,
+        failures=failures(stored),
     )
 
 

@@ -69,13 +69,13 @@ def results(
     if failures and output is not Format.TABLE:
         expected = "failures are printed as text; a report as JSON has them, too"
         raise InputError("--format", output.value, expected)
-    left_out = [
-        _print_failures(opened, each)
-        if failures
-        else print_results(opened, each, output, PlainConsole())
-        for each in names
-    ]
-    if any(left_out):
+    left_out: list[Fault] = []
+    for each in names:
+        if failures:
+            left_out += _print_failures(opened, each)
+        else:
+            left_out += print_results(opened, each, output, PlainConsole())
+    if left_out:
         raise typer.Exit(1)
 
 

@@ -124,7 +124,7 @@ def change(path: Path, cell: Cell, value: object) -> set[object] | None:
             return None
         concerned |= owners(connection, cell)
         connection.commit()
-    return {name.decode() if isinstance(name, bytes) else name for name in concerned}
+    return {os.fsdecode(n) if isinstance(n, bytes) else n for n in concerned}
 
 
 NASTY = st.sampled_from(
