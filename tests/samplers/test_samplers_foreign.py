@@ -324,10 +324,11 @@ class TestLogs:
         assert said() == []
 
     @pytest.mark.parametrize("make", [PSOSampler, BOHBSampler])
-    def test_without_optunas_handler_they_are_silent(self, capsys, make):
+    def test_without_optunas_handler_they_are_silent(self, capsys, caplog, make):
         optuna.logging.disable_default_handler()
         optuna.create_study(sampler=make(seed=1)).optimize(conditional, n_trials=30)
         assert capsys.readouterr().err == ""
+        assert caplog.records == []  # nor do they go to the root's handlers
 
     def test_their_names_are_below_optuna_wherever_they_are_loaded_from(self, tmp_path):
         script = [sys.executable, ROOT / ".ci" / "hub_export.py", tmp_path]
