@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import secrets
 import threading
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 # Below "optuna", whatever this package is called, so that `optuna.logging` reaches it.
 _logger = optuna.logging.get_logger("optuna.hpo_bench_samplers.bohb")
+# Without it, Python prints warnings where Optuna's handler is disabled and no other is there.
+_logger.addHandler(logging.NullHandler())
 
 _VERSION = 1
 _PICK = "bohb:pick"  # of a trial: its point, and where it comes from

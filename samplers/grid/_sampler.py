@@ -12,6 +12,7 @@ Who evaluates which point is decided without locks, from what the storage makes 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -45,6 +46,8 @@ _T = TypeVar("_T")
 
 # Below "optuna", whatever this package is called, so that `optuna.logging` reaches it.
 _logger = optuna.logging.get_logger("optuna.hpo_bench_samplers.grid")
+# Without it, Python prints warnings where Optuna's handler is disabled and no other is there.
+_logger.addHandler(logging.NullHandler())
 
 _ORDER = "grid:order"  # of a study: {"v": 1, "shuffle": bool, "seed": int}; the first one wins
 

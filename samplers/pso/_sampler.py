@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import copy
+import logging
 import math
 import secrets
 import threading
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 # Below "optuna", whatever this package is called, so that `optuna.logging` reaches it.
 _logger = optuna.logging.get_logger("optuna.hpo_bench_samplers.pso")
+# Without it, Python prints warnings where Optuna's handler is disabled and no other is there.
+_logger.addHandler(logging.NullHandler())
 
 _VERSION = 1
 _MOVE = "pso:move"  # of a trial: its position and what the next moves must know of it
