@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import fmean
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from hpo_bench.analysis.aggregate import Profile, strata_of
 from hpo_bench.analysis.families import family, weights
 from hpo_bench.analysis.history import Array
 from hpo_bench.analysis.intervals import Estimate
+from hpo_bench.analysis.means import mean
 from hpo_bench.analysis.over_budget import Line
 from hpo_bench.analysis.ranks import Ranking, rank
 from hpo_bench.analysis.regret import Scale, regrets, regrets_at, scale_of
@@ -111,7 +111,7 @@ def _ranking(used: Sequence[Summary], families: dict[str, str], measure: str) ->
 def _means(summary: Summary, measure: str) -> dict[str, float]:
     rivals = {method.name for method in summary.methods if method.budget_factor == 1}
     values = summary.scores[measure].values
-    return {name: fmean(of.values()) for name, of in values.items() if name in rivals and of}
+    return {name: mean(list(of.values())) for name, of in values.items() if name in rivals and of}
 
 
 def _improvements(strata: dict[str, list[Array]], weight: Array) -> list[Improvement]:

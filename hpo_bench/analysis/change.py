@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from optuna.storages import BaseStorage
 
 from hpo_bench.analysis.comparisons import WORSE, Comparison, Values, judge
 from hpo_bench.analysis.history import History, by_method, history_of
 from hpo_bench.analysis.intervals import TOO_FEW
+from hpo_bench.analysis.means import mean
 from hpo_bench.analysis.measures import is_maximised, measure_name
 from hpo_bench.analysis.results import RunResult, results_of
 from hpo_bench.analysis.scores import scores, worst_of
 from hpo_bench.analysis.stored import StoredSuite, read_suite
 from hpo_bench.analysis.summary import finished_of
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.storage.rows import Fault
 
 _SAME = (
     "objective",
@@ -83,12 +84,14 @@ class Changes:
     methods: list[Change]
     notes: list[str]
     """What must be read beside it, one sentence each."""
+    left_out: list[Fault]
+    """What the storages hold of the suites that is not sound."""
 
     @property
     def exit_status(self) -> int:
-        """0: no method is worse; 1: one is; 3: none is shown to be, but one has too few seeds."""
+        """0: no method is worse; 1: one is, or something was left out; 3: too few seeds to say."""
         verdicts = {change.verdict for change in self.methods}
-        if WORSE in verdicts:
+        if WORSE in verdicts or self.left_out:
             return 1
         return 3 if TOO_FEW in verdicts else 0
 
@@ -107,10 +110,12 @@ def compare_suites(pairs: Sequence[tuple[Place, Place]], measure: str = "validat
     pairings: list[_Pairing] = []
     notes: list[str] = []
     metrics: set[str] = set()
+    left_out: list[Fault] = []
     for old, new in pairs:
         before, after = read_suite(*old), read_suite(*new)
         found, told = _pair(before, after, measure)
         metrics.add(before.runs[0].metric)
+        left_out += [*before.left_out, *after.left_out]
         pairings += found
         notes += told if len(pairs) == 1 else [f"{old[1]}: {note}" for note in told]
     if not pairings:
@@ -126,7 +131,7 @@ def compare_suites(pairs: Sequence[tuple[Place, Place]], measure: str = "validat
         for p, made in zip(pairings, judged, strict=True)
     ]
     validation = metrics.pop() if len(metrics) == 1 else "validation value"
-    return Changes(measure, measure_name(measure, validation), changes, notes)
+    return Changes(measure, measure_name(measure, validation), changes, notes, left_out)
 
 
 @dataclass(frozen=True)
@@ -163,9 +168,8 @@ def _pairing(suite: str, method: str, was: Values, now: Values, maximise: bool) 
     seeds = sorted(was.keys() & now.keys())
     sign = 1 if maximise else -1
     gains = [sign * (now[seed] - was[seed]) for seed in seeds]
-    return _Pairing(
-        suite, method, fmean(was[s] for s in seeds), fmean(now[s] for s in seeds), gains
-    )
+    means = mean([was[seed] for seed in seeds]), mean([now[seed] for seed in seeds])
+    return _Pairing(suite, method, *means, gains)
 
 
 def _finished(suite: StoredSuite, histories: Sequence[History]) -> list[RunResult]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import fmean
+from math import isfinite, nan
 
 from hpo_bench.analysis.improvement import improvement
 from hpo_bench.analysis.intervals import MIN_SEEDS, TOO_FEW, Estimate
+from hpo_bench.analysis.means import mean
 from hpo_bench.analysis.simultaneous import Difference, Pair, differences
 
 BETTER, WORSE, EQUIVALENT = "better", "worse", "equivalent"
@@ -89,8 +90,8 @@ def judge(
             one value at least; None for the second where the sample is of advantages.
         rope: As in `all_pairs`.
     """
-    # A sample that is too small takes no place in the family.
-    kept = [place for place, sample in enumerate(samples) if len(sample) >= MIN_SEEDS]
+    # A sample that nothing can be said of takes no place in the family.
+    kept = [place for place, sample in enumerate(samples) if _is_judged(sample)]
     new: dict[int | None, int | None] = {place: number for number, place in enumerate(kept)}
     new[None] = None
     judged = [pair for _, pair in pairs if new.keys() >= set(pair)]
@@ -112,12 +113,20 @@ def _comparison(
     runs = len(ours), len(ours if pair[1] is None else theirs)
     better = improvement(ours, theirs)
     if found is None:
-        gain = Estimate(fmean(ours) - fmean(theirs), None, None, runs[0])
-        return Comparison(*names, gain, runs, None, None, better, None, TOO_FEW)
+        is_few = min(runs) < MIN_SEEDS
+        end = None if is_few else nan
+        gain = Estimate(mean(ours) - mean(theirs), end, end, runs[0])
+        verdict = TOO_FEW if is_few else NO_DIFFERENCE
+        return Comparison(*names, gain, runs, None, None, better, None, verdict)
     gain = Estimate(found.mean, found.low, found.high, runs[0])
     within = max(abs(found.low), abs(found.high))
     verdict = _verdict(found, within, rope)
     return Comparison(*names, gain, runs, found.p, found.adjusted_p, better, within, verdict)
+
+
+def _is_judged(sample: Sequence[float]) -> bool:
+    """Whether there are enough values, and none is beyond a float, as a difference can be."""
+    return len(sample) >= MIN_SEEDS and all(map(isfinite, sample))
 
 
 def _verdict(found: Difference, within: float, rope: float | None) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
+
+from hpo_bench.analysis.means import mean
 
 CONFIDENCE = 0.95
 
@@ -24,7 +26,7 @@ class Estimate:
 
     mean: float
     low: float | None
-    """None where there are too few replicates to say."""
+    """None where there are too few replicates to say; NaN where the values are beyond a float."""
     high: float | None
     n: int
     """How many replicates."""
@@ -34,13 +36,15 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     """Estimate a mean with its interval; None if there is nothing to estimate."""
     if not values:
         return None
-    mean, n = fmean(values), len(values)
+    middle, n = mean(values), len(values)
     if n < MIN_SEEDS:
-        return Estimate(mean, None, None, n)
-    if np.allclose(values, mean, rtol=1e-9, atol=0):  # equal but for rounding
-        return Estimate(mean, mean, mean, n)
+        return Estimate(middle, None, None, n)
+    if not np.all(np.isfinite(values)):  # a difference beyond a float, of which nothing is said
+        return Estimate(middle, nan, nan, n)
+    if np.allclose(values, middle, rtol=1e-9, atol=0):  # equal but for rounding
+        return Estimate(middle, middle, middle, n)
     low, high = ends(np.asarray(values, dtype=float))
-    return Estimate(mean, float(low), float(high), n)
+    return Estimate(middle, float(low), float(high), n)
 
 
 def band(replicates: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
@@ -68,14 +72,17 @@ def ends(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.f
     Source: Hall 1992, "On the Removal of Skewness by Transformation".
     """
     n = len(values)
-    mean = values.mean(axis=0)
-    apart = values - mean
+    # By a power of two, which rounds nothing: powers of huge values are beyond a float.
+    scale = np.frexp(np.abs(values).max(axis=0))[1]
+    scaled = np.ldexp(values, -scale)
+    middle = scaled.mean(axis=0)
+    apart = scaled - middle
     error = np.sqrt((apart**2).sum(axis=0) / (n - 1) / n)
     t = special.stdtrit(n - 1, (1 + CONFIDENCE) / 2)
     g = _skewness_of_mean(apart)
-    low = mean - error * np.maximum(t, _hall(t, g))
-    high = mean - error * np.minimum(-t, _hall(-t, g))
-    return low, high
+    low = middle - error * np.maximum(t, _hall(t, g))
+    high = middle - error * np.minimum(-t, _hall(-t, g))
+    return np.ldexp(low, scale), np.ldexp(high, scale)
 
 
 def _skewness_of_mean(apart: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from hpo_bench.analysis import baselines, targets
 from hpo_bench.analysis.comparisons import Comparison, all_pairs
 from hpo_bench.analysis.history import History, budget_factor
+from hpo_bench.analysis.means import mean
 from hpo_bench.analysis.measures import MEASURES, RUNNING_TIME
 from hpo_bench.analysis.results import RunResult
 from hpo_bench.analysis.rope import Rope, rope_of
@@ -79,7 +79,7 @@ def judge_suite(
 
 
 def _best_first(methods: Iterable[str], found: Scores | None) -> list[str]:
-    means = {name: fmean(v.values()) for name, v in found.values.items() if v} if found else {}
+    means = {name: mean(list(v.values())) for name, v in found.values.items() if v} if found else {}
     sign = -1 if found is not None and found.maximise else 1
     return sorted(methods, key=lambda name: (name not in means, sign * means.get(name, 0.0), name))
 
@@ -108,7 +108,7 @@ def _by_running_time(
     histories: Sequence[History], rivals: Sequence[str], stop: float
 ) -> dict[str, list[Comparison]]:
     times = targets.running_times([h for h in histories if h.method in rivals], stop)
-    fastest_first = dict(sorted(times.items(), key=lambda pair: fmean(pair[1].values())))
+    fastest_first = dict(sorted(times.items(), key=lambda pair: mean(list(pair[1].values()))))
     return {RUNNING_TIME: all_pairs(fastest_first, maximise=False)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hpo_bench.analysis.means import mean
 from hpo_bench.analysis.results import DEFAULT
 from hpo_bench.analysis.scores import Scores
 
@@ -36,7 +37,7 @@ def rope_of(found: Scores, defaults: Scores, given: float | None) -> Rope:
     values = [value for runs in found.values.values() for value in runs.values()]
     span = None
     if own and values:
-        mean = sum(own) / len(own)
-        gain = max(values) - mean if found.maximise else mean - min(values)
+        middle = mean(own)
+        gain = max(values) - middle if found.maximise else middle - min(values)
         span = gain if gain > 0 else None
     return Rope(SHARE * span if given is None and span is not None else given, span)

@@ -76,7 +76,9 @@ def differences(
             second place is None.
         draws: Of the bootstrap.
     """
-    snapped = _snapped(samples)
+    # By a power of two, which rounds nothing: squares of huge values are beyond a float.
+    scale = max(int(np.frexp(np.max(np.abs(sample)))[1]) for sample in samples)
+    snapped = _snapped([np.ldexp(sample, -scale).tolist() for sample in samples])
     moments = _moments(snapped)
     places = np.array([(i, len(samples) if j is None else j) for i, j in pairs])
     i, j = places[:, 0], places[:, 1]
@@ -89,7 +91,8 @@ def differences(
     level = min(ALPHA, smallest[floor(ALPHA * (draws + 1)) - 1])
     reach = special.stdtrit(freedom, 1 - level / 2) * error
     adjusted = (1 + np.searchsorted(smallest, p, side="right")) / (draws + 1)
-    columns = (means, means - reach, means + reach, p, np.maximum(p, adjusted))
+    scaled = (np.ldexp(column, scale) for column in (means, means - reach, means + reach))
+    columns = (*scaled, p, np.maximum(p, adjusted))
     return [Difference(*row) for row in np.transpose(columns).tolist()]
 
 

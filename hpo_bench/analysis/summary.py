@@ -13,6 +13,7 @@ from hpo_bench.analysis import baselines, curves, targets
 from hpo_bench.analysis.baselines import Confirmed
 from hpo_bench.analysis.comparisons import Comparison
 from hpo_bench.analysis.curves import Curve
+from hpo_bench.analysis.failures import Failure, failures
 from hpo_bench.analysis.history import History, budget_factor, by_method, history_of
 from hpo_bench.analysis.intervals import Estimate, estimate
 from hpo_bench.analysis.judged import Judged, judge_suite
@@ -32,6 +33,7 @@ from hpo_bench.analysis.space import Importances, importances
 from hpo_bench.analysis.stored import read_suite
 from hpo_bench.analysis.targets import Distribution, Reached, is_random, plain_random
 from hpo_bench.errors import InputError
+from hpo_bench.storage.rows import Fault
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Summary:
     """A suite as the storage holds it; statistics are of its finished runs."""
 
     suite: str
+    studies: list[str]
+    """Names of its runs' studies."""
     metric: str
     maximise: bool
     data: dict[str, Any]
@@ -111,6 +115,10 @@ class Summary:
     """What random search finds at twice the budget: the better of two of its runs; None without
     two, and where a method of the suite has it run."""
     importances: Importances | None
+    left_out: list[Fault]
+    """What the storage holds of it that is not sound."""
+    failures: list[Failure]
+    """What evaluations failed with, the most frequent first; also of unfinished runs."""
 
     @property
     def is_saturated(self) -> bool:
@@ -162,6 +170,7 @@ def summarise(
     is_random_twice_run = any(is_random(run) for name in larger for run in groups[name])
     return Summary(
         suite=suite,
+        studies=[run.name for run in stored.runs],
         metric=result.metric,
         maximise=maximise,
         data=result.data,
@@ -189,6 +198,8 @@ def summarise(
         if is_random_twice_run
         else estimate(_better_of_two(plain_random(_flat(finished)))),
         importances=importances(_flat(finished)),
+        left_out=result.left_out,
+        failures=failures(stored),
     )
 
 

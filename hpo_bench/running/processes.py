@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -90,6 +91,47 @@ def settle_in(connection: Connection[Any, Any]) -> Tell:
     return tell
 
 
+@contextmanager
+def staying_here() -> Iterator[None]:
+    """Come back to this working directory, wherever an objective goes inside.
+
+    What is relative in a suite is meant from where the command was started.
+    """
+    here = os.open(".", os.O_RDONLY)  # holds also where the directory is renamed meanwhile
+    try:
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
+@contextmanager
+def ending_copies() -> Iterator[None]:
+    """Call code inside that may fork, and end the copy of this process that comes back from it.
+
+    The copy has the lease, the connections and the pipe of the original, which goes on by itself:
+    whatever the copy did with them, a result as well as a clean-up, would be done twice.
+    """
+    original = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() != original:
+            _end_copy(sys.exc_info()[1])
+
+
+def _end_copy(raised: BaseException | None) -> None:
+    if isinstance(raised, SystemExit) and (raised.code is None or isinstance(raised.code, int)):
+        os._exit(raised.code or 0)  # what the objective, its parent, may wait for
+    # The logs go through a pipe that is the original's: this one has the standard error alone.
+    os.write(
+        2,
+        b"the objective forked, and its child came back from the objective as if it were the "
+        b"parent; the child ends here (a child should end by os._exit)\n",
+    )
+    os._exit(1)
+
+
 def use_one_thread_each() -> None:
     """Let processes started from now on compute with one thread, unless the user says otherwise."""
     for name, value in THREADS.items():
@@ -151,7 +193,12 @@ def _log_to(tell: Tell) -> None:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            tell("notice", self.format(record))
+            try:
+                text = self.format(record)
+            except Exception:  # of whatever an objective logs: it is told on the standard error
+                self.handleError(record)
+            else:
+                tell("notice", text)
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     optuna.logging.disable_default_handler()

@@ -5,6 +5,7 @@ sign of life, by the clock of the database. The clocks of the machines do not ma
 has run out may be taken over. Who has lost one, frozen or cut off for too long, cannot write to
 the run any more: every transaction that writes looks, before it is committed, whether the lease is
 still its own (a fencing token: Kleppmann 2017, "Designing Data-Intensive Applications", chapter 8).
+A lease belongs to one process: a copy of it, made by a fork, knows the token and may not write.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ from uuid import uuid4
 
 import sqlalchemy
 from optuna.storages import BaseStorage
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Column, Connection, Engine, Float, Integer, String, Table, event, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from hpo_bench.errors import HpoBenchError
-from hpo_bench.storage.opening import MeteredStorage, backend_of
+from hpo_bench.storage.files import GoneError
+from hpo_bench.storage.opening import MeteredStorage, backend_of, move_log_into_file
+from hpo_bench.storage.rows import reading
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +79,9 @@ class Owner:
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
+
+
+_OWNER = TypeAdapter(Owner)
 
 
 def _kernel() -> str:
@@ -131,11 +138,12 @@ class TakenError(HpoBenchError):
 class LeaseLostError(HpoBenchError):
     """Another process has taken the run over; what was about to be written is not."""
 
-    def __init__(self, study_name: str) -> None:
-        super().__init__(
-            f"{study_name}: another process has taken this run over, after no sign of life from "
-            "this one for too long; leaving it to that one"
+    def __init__(self, study_name: str, why: str | None = None) -> None:
+        taken_over = (
+            "another process has taken this run over, after no sign of life from this one for too "
+            "long; leaving it to that one"
         )
+        super().__init__(f"{study_name}: {why or taken_over}")
 
 
 @contextmanager
@@ -178,7 +186,7 @@ def holding(storage: MeteredStorage, study_name: str, seconds: float) -> Iterato
     finally:
         ended.set()
         alive.join(_STUCK_SECONDS)
-        with suppress(LeaseLostError):
+        with suppress(LeaseLostError, GoneError):
             _give_back(engine, study_name, token)
 
 
@@ -187,8 +195,12 @@ def leases(storage: BaseStorage) -> dict[str, Lease]:
     backend = backend_of(storage)
     if backend is None or not sqlalchemy.inspect(backend.engine).has_table(_LEASES.name):
         return {}
-    with backend.engine.connect() as connection:
-        return {name: _lease(row) for name, *row in connection.execute(_query())}
+
+    def read(connection: Connection) -> dict[str, Lease]:
+        found = connection.execute(_query())
+        return {name: _lease(row) for name, *row in found if isinstance(name, str)}
+
+    return reading(backend.engine, read)
 
 
 def _query() -> sqlalchemy.Select[Any]:
@@ -200,9 +212,17 @@ def _query() -> sqlalchemy.Select[Any]:
 
 def _lease(row: list[Any]) -> Lease:
     token, owner, beat, age, seconds = row
-    return Lease(
-        token, None if owner is None else Owner(**json.loads(owner)), beat, float(age), seconds
-    )
+    # What is no number has no sign of life in it: such a lease is free.
+    told = [float(n) if isinstance(n, int | float) else 0.0 for n in (beat, age, seconds)]
+    return Lease(token, None if owner is None else _owner(owner), *told)
+
+
+def _owner(text: str) -> Owner:
+    """Read who works on a run; somebody who is not known if it was written by none of ours."""
+    try:
+        return _OWNER.validate_json(text)
+    except ValidationError:
+        return Owner("a machine that is not known", 0, "", "", "")
 
 
 def _create_table(engine: Engine) -> None:
@@ -256,6 +276,7 @@ def _is_lost(engine: Engine, study_name: str, token: int) -> bool:
 
 def _fence(engine: Engine, study_name: str, token: int) -> None:
     """Let no transaction of this engine write any more once the lease is another's."""
+    holder = os.getpid()
     # Shared with whoever else reads it, the row cannot be taken over before the commit is done.
     # (SQLite has one writer at a time, and needs no such lock.)
     still_mine = select(_COLUMNS.token).where(_is(study_name, token)).with_for_update(read=True)
@@ -269,7 +290,12 @@ def _fence(engine: Engine, study_name: str, token: int) -> None:
 
     @event.listens_for(engine, "commit")
     def _on_commit(connection: Connection) -> None:
-        if connection.info.pop("has_written", False) and not connection.execute(still_mine).first():
+        if not connection.info.pop("has_written", False):
+            return
+        if os.getpid() != holder:
+            copied = f"process {os.getpid()} is a copy of process {holder}, which holds this run"
+            raise LeaseLostError(study_name, copied)
+        if not connection.execute(still_mine).first():
             raise LeaseLostError(study_name)
 
     @event.listens_for(engine, "rollback")
@@ -303,7 +329,8 @@ def _give_signs_of_life(
         try:
             with engine.begin() as connection:
                 connection.execute(renewing)
-        except LeaseLostError:
+            move_log_into_file(engine)
+        except (LeaseLostError, GoneError):
             return  # the next write of the run says so
         except SQLAlchemyError as error:
             # The run itself deals with a storage that is gone; it may be back at the next beat.

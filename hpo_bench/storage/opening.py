@@ -6,6 +6,7 @@ and in `running.instant`, nowhere else in hpo_bench.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -13,17 +14,24 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakSet
 
 import sqlalchemy
 from optuna.storages import BaseStorage, get_storage
 
-from hpo_bench.errors import HpoBenchError, InputError, without_passwords
+from hpo_bench.errors import HpoBenchError, InputError
+from hpo_bench.storage.files import GoneError, at, file_of, keep_to, without_creating
 from hpo_bench.storage.mounts import network_type
-from hpo_bench.storage.outages import PATIENCE, Patience
+from hpo_bench.storage.outages import PATIENCE, Patience, leave_read_only_servers
 from hpo_bench.storage.rdb import BulkStorage
+from hpo_bench.text import without_passwords
 
 BUSY_TIMEOUT = 60
 """Seconds that a writer waits for SQLite's lock: far beyond the longest queue that was seen."""
+
+_LOG_PAGES = 100
+"""Pages of 4 kB that SQLite's write-ahead log may grow by before they are moved into the file: an
+evaluation writes some 30. With SQLite's own 1,000 the file itself held nothing of a short run."""
 
 _LIBPQ = {
     "application_name": "hpo-bench",
@@ -74,18 +82,22 @@ _METHODS = {
 _Metered = type("_Metered", (MeteredStorage,), _METHODS)
 
 
-def open_storage(url: str, *, patience: float = PATIENCE, wait: bool = False) -> MeteredStorage:
+def open_storage(
+    url: str, *, patience: float = PATIENCE, wait: bool = False, create: bool = True
+) -> MeteredStorage:
     """Open (and on first use create) the storage at a SQLAlchemy URL.
 
     Args:
         url: Where it is.
         patience: Seconds that a later call waits while it does not answer.
         wait: Wait for it now, too: it has answered before, and is only away.
+        create: Make the file and the tables on first use. Without it they must be there, and must
+            stay there: a transaction after they are gone is refused.
 
     Raises:
         InputError: The URL is malformed, nothing that can be used answers there, or it is a
             SQLite file on a network file system.
-        OutageError: It was waited for in vain.
+        OutageError: It was waited for in vain, or the SQLite file is gone.
     """
     file = sqlite_file(url)
     if file is not None and (kind := network_type(file)) is not None:
@@ -96,16 +108,20 @@ def open_storage(url: str, *, patience: float = PATIENCE, wait: bool = False) ->
             "files come to harm; expected a local directory, or a server: "
             "postgresql+psycopg://user@host/database",
         )
-    storage = _opened(url, patience, wait=wait)
+    if not create and file is not None and not file.exists():
+        raise GoneError(file)
+    storage = _opened(url, patience, wait=wait, create=create)
     backend = backend_of(storage)
     if file is not None and backend is not None:
         _tune_sqlite(backend.engine)
+        if not create:
+            keep_to(backend.engine, file)
     return storage
 
 
-def _opened(url: str, patience: float, *, wait: bool) -> MeteredStorage:
+def _opened(url: str, patience: float, *, wait: bool, create: bool = True) -> MeteredStorage:
     waiting = Patience(shown(url), patience)
-    open_now = partial(_open, url)
+    open_now = partial(_open, url, create=create)
     try:
         backend = waiting.call(open_now) if wait else open_now()
     except HpoBenchError:
@@ -116,20 +132,43 @@ def _opened(url: str, patience: float, *, wait: bool) -> MeteredStorage:
     return metered(get_storage(backend), waiting)
 
 
-def _open(url: str) -> BulkStorage:
-    options = _engine_options(_parse(url))
+def _open(url: str, *, create: bool) -> BulkStorage:
+    parsed = _parse(url)
+    options = _engine_options(parsed)
+    if not create and parsed.get_backend_name() == "sqlite":
+        parsed = without_creating(parsed)
+    full_url = parsed.render_as_string(hide_password=False)
     tries = 0
     while True:
         try:
-            return BulkStorage(
-                url, engine_kwargs=options, skip_compatibility_check=url in _COMPATIBLE
+            backend = BulkStorage(
+                full_url,
+                engine_kwargs=options,
+                skip_compatibility_check=url in _COMPATIBLE,
+                skip_table_creation=not create,
             )
+            leave_read_only_servers(backend.engine)
+            _engines.add(backend.engine)
+            return backend
         except sqlalchemy.exc.DBAPIError as error:
             # Others that open a new database may make a table between our look and our try.
             is_race = isinstance(error, sqlalchemy.exc.IntegrityError) or "exists" in str(error)
             tries += 1
             if not is_race or tries > _MAKERS:
                 raise
+
+
+_engines: WeakSet[sqlalchemy.Engine] = WeakSet()
+
+
+def _leave_connections_to_the_parent() -> None:
+    for engine in _engines:
+        engine.dispose(close=False)
+
+
+# A connection that two processes use comes to harm, and with it a database: whoever forks, an
+# objective or a library, gives its child connections of its own.
+os.register_at_fork(after_in_child=_leave_connections_to_the_parent)
 
 
 def _engine_options(url: sqlalchemy.URL) -> dict[str, Any]:
@@ -172,8 +211,21 @@ def shown(url: str) -> str:
 def sqlite_file(url: str) -> Path | None:
     """The file of a SQLite storage; None for a server."""
     parsed = _parse(url)
-    is_sqlite = parsed.get_backend_name() == "sqlite"
-    return Path(parsed.database or "") if is_sqlite else None
+    return file_of(parsed) if parsed.get_backend_name() == "sqlite" else None
+
+
+def anchored(url: str) -> str:
+    """Give a URL that means the same from any working directory.
+
+    What is no URL, or one that cannot be used, is given back: whoever opens it says why.
+    """
+    try:
+        file = sqlite_file(url)
+    except InputError:
+        return url
+    if file is None or file.is_absolute():
+        return url
+    return at(_parse(url), file.absolute()).render_as_string(hide_password=False)
 
 
 def _parse(url: str) -> sqlalchemy.URL:
@@ -189,6 +241,16 @@ def _parse(url: str) -> sqlalchemy.URL:
     return parsed
 
 
+def move_log_into_file(engine: sqlalchemy.Engine) -> None:
+    """Have a SQLite file hold what only its write-ahead log holds so far; nobody is kept waiting.
+
+    What others still read or write stays in the log until the next time.
+    """
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
+
 def _tune_sqlite(engine: sqlalchemy.Engine) -> None:
     # Write-ahead logging triples the throughput of several writers, and readers never wait;
     # with it, NORMAL loses nothing when a process dies (only, at worst, the last commits when
@@ -197,6 +259,7 @@ def _tune_sqlite(engine: sqlalchemy.Engine) -> None:
     def _on_connect(connection: Any, _record: object) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
 
     engine.dispose()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from functools import cache
 from typing import TypeVar
 from weakref import WeakSet
 
+import sqlalchemy
 from sqlalchemy import exc
 
 from hpo_bench.errors import HpoBenchError
@@ -34,9 +36,22 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 _OF_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")
 
-# Connections; a transaction that others were in the way of; resources; a server that is stopped
-# or starts; a lock; a replica that does not write yet (PostgreSQL's manual, appendix A).
-_OF_POSTGRESQL = ("08", "40", "53", "57P", "55P03", "25006")
+_OF_POSTGRESQL = (
+    "08",  # the connection
+    "25P03",  # a transaction that was idle for too long
+    "25P04",  # a transaction that took too long
+    "40",  # a transaction that others were in the way of
+    "53",  # resources: disk, memory, connections
+    "55P03",  # a lock that was not to be had
+    "57014",  # a statement that took too long, behind a lock for example
+    "57P",  # a server that stops or starts
+    "58030",  # a disk that cannot be read or written
+)
+"""Beginnings of the SQLSTATEs that pass (PostgreSQL's manual, appendix A)."""
+
+_READ_ONLY = "25006"
+"""SQLSTATE of a server that does not write: a standby before it is promoted, or a primary after
+it has been replaced."""
 
 # No connection was to be had; Optuna went on after one was lost.
 _WITHOUT_ANSWER = exc.TimeoutError | exc.PendingRollbackError
@@ -174,10 +189,28 @@ def outage(error: BaseException | None) -> str | None:
 def _is_passing(error: exc.DBAPIError) -> bool:
     if error.connection_invalidated:
         return True
-    if not isinstance(error, exc.OperationalError | exc.InterfaceError):
-        return False
-    if (name := getattr(error.orig, "sqlite_errorname", None)) is not None:
-        return str(name).startswith(_OF_SQLITE)
+    if isinstance(error.orig, sqlite3.Error):  # one without a name is of what the file holds
+        return str(getattr(error.orig, "sqlite_errorname", "")).startswith(_OF_SQLITE)
+    # The code alone decides: the same one comes as different classes out of different drivers.
+    if (code := _sqlstate(error.orig)) is not None:
+        return code.startswith((*_OF_POSTGRESQL, _READ_ONLY))
     # A client that has no connection at all gives no code.
-    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    return code is None or str(code).startswith(_OF_POSTGRESQL)
+    return isinstance(error, exc.OperationalError | exc.InterfaceError)
+
+
+def _sqlstate(error: BaseException | None) -> str | None:
+    """The code that PostgreSQL gave, by psycopg or by psycopg2."""
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+
+
+def leave_read_only_servers(engine: sqlalchemy.Engine) -> None:
+    """Have an engine give up its connections where the server does not write.
+
+    A connection stays with the server, and with the settings, that it was opened with: the
+    address may lead to another server by now, or the settings may have changed.
+    """
+
+    @sqlalchemy.event.listens_for(engine, "handle_error")
+    def _on_error(context: sqlalchemy.engine.ExceptionContext) -> None:
+        if _sqlstate(context.original_exception) == _READ_ONLY:
+            context.is_disconnect = True

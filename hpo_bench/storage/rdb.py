@@ -12,22 +12,29 @@ succeeded, so that the same call, made again, first looks what the one before it
 from __future__ import annotations
 
 import copy
-import datetime
 import json
-from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
-from functools import partial
 from typing import Any, cast
 
 import optuna
-from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.distributions import distribution_to_json
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
+
+from hpo_bench.storage.rows import (
+    Fault,
+    Rows,
+    UnsoundError,
+    read_names,
+    read_study,
+    read_trials,
+    reading,
+)
 
 
 class BulkStorage(RDBStorage):
@@ -107,16 +114,25 @@ class BulkStorage(RDBStorage):
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
         if states is None and not included_trial_ids and trial_id_greater_than == -1:
-            with self.engine.connect() as connection:
-                found = _read_trials(connection, study_id)
+            faults: list[Fault] = []
+            found = reading(self.engine, lambda link: read_trials(link, study_id, faults))
+            if faults:
+                raise UnsoundError(faults[0])
             if found:
                 return found
         return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
 
     def study_names(self) -> list[str]:
         """The names of all studies, without what else is known of them."""
-        with self.engine.connect() as connection:
-            return [name for (name,) in connection.execute(select(models.StudyModel.study_name))]
+        return reading(self.engine, read_names)
+
+    def read(self, name: str) -> Rows:
+        """Read a study with its trials, and what is the matter with those that cannot be read.
+
+        Raises:
+            KeyError: There is none of that name.
+        """
+        return reading(self.engine, lambda link: read_study(link, name))
 
 
 def _started_at(session: Session, study_id: int, template: FrozenTrial) -> models.TrialModel | None:
@@ -125,77 +141,6 @@ def _started_at(session: Session, study_id: int, template: FrozenTrial) -> model
     trial = models.TrialModel
     found = select(trial).where(trial.study_id == study_id, trial._datetime_start_utc == at)
     return session.scalars(found).one_or_none()
-
-
-def _read_trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
-    # Before what belongs to them: each query sees what is there by then, and a trial that is
-    # finished is not read again. What is told in between so counts as under way, and is read anew.
-    trials = _read_heads(connection, study_id)
-    param, value = models.TrialParamModel, models.TrialValueModel
-    step = models.TrialIntermediateValueModel
-    user, system = models.TrialUserAttributeModel, models.TrialSystemAttributeModel
-
-    read = partial(_read_rows, connection, study_id)
-    params = read(
-        param, param.param_id, param.param_name, param.param_value, param.distribution_json
-    )
-    values = read(value, value.objective, value.value, value.value_type)
-    steps = read(
-        step,
-        step.trial_intermediate_value_id,
-        step.step,
-        step.intermediate_value,
-        step.intermediate_value_type,
-    )
-    users = read(user, user.trial_user_attribute_id, user.key, user.value_json)
-    systems = read(system, system.trial_system_attribute_id, system.key, system.value_json)
-
-    texts = {text for rows in params.values() for _, _, text in rows}  # which the trials share
-    distributions = {text: json_to_distribution(text) for text in texts}
-    return [
-        FrozenTrial(
-            number=number,
-            state=state,
-            value=None,
-            values=[value.stored_repr_to_value(*row) for row in values[key]] or None,
-            datetime_start=_local(start),
-            datetime_complete=_local(complete),
-            params={n: distributions[d].to_external_repr(v) for n, v, d in params[key]},
-            distributions={name: distributions[text] for name, _, text in params[key]},
-            user_attrs={name: json.loads(text) for name, text in users[key]},
-            system_attrs={name: json.loads(text) for name, text in systems[key]},
-            intermediate_values={
-                at: step.stored_repr_to_intermediate_value(*row) for at, *row in steps[key]
-            },
-            trial_id=key,
-        )
-        for key, number, state, start, complete in trials
-    ]
-
-
-def _read_heads(connection: Connection, study_id: int) -> list[Any]:
-    """Read what the trials' own table holds, in the order of their creation."""
-    trial = models.TrialModel
-    times = trial._datetime_start_utc, trial._datetime_complete_utc
-    heads = select(trial.trial_id, trial.number, trial.state, *times)
-    of_study = heads.where(trial.study_id == study_id).order_by(trial.trial_id)
-    return list(connection.execute(of_study))
-
-
-def _read_rows(
-    connection: Connection, study_id: int, model: Any, key: Any, *columns: Any
-) -> dict[int, list[Any]]:
-    """Read the rows of each trial in another table, in the order in which they were written."""
-    query = select(model.trial_id, *columns).join(models.TrialModel)
-    of_study = query.where(models.TrialModel.study_id == study_id).order_by(key)
-    found = defaultdict(list)
-    for trial_id, *row in connection.execute(of_study):
-        found[trial_id].append(row)
-    return found
-
-
-def _local(utc: datetime.datetime | None) -> datetime.datetime | None:
-    return utc and utc.replace(tzinfo=datetime.UTC).astimezone().replace(tzinfo=None)
 
 
 def write_study(study: optuna.Study, backend: BulkStorage, study_id: int) -> None:

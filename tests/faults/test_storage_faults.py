@@ -1,16 +1,21 @@
 """The storage fails under a command that runs: it waits, says so, and goes on."""
 
+import os
 import re
 import resource
+import shutil
+import signal
 import sqlite3
 import subprocess
 import time
 from contextlib import closing, contextmanager, nullcontext, suppress
 
 import pytest
-from command import Command, wait, workers_of
+from command import Command, descendants, wait, wait_until_gone, workers_of
+from optuna import get_all_study_names, load_study
 
 from hpo_bench.storage.outages import SILENCE
+from hpo_bench.storage.records import jobs_of
 
 
 def cut_connections(postgres, url, seconds):
@@ -70,6 +75,47 @@ def test_postgresql(tmp_path, undisturbed, survived, postgres, postgres_url, out
     assert postgres.password not in output
 
 
+def trained(file):
+    """How many evaluations a SQLite file holds; optuna reads it, from a place of its own."""
+    storage = f"sqlite:///{file}"
+    trials = [
+        t
+        for name in get_all_study_names(storage)
+        for t in load_study(study_name=name, storage=storage).trials
+    ]
+    return sum(len(jobs_of(trial)) for trial in trials)
+
+
+def copies(file, place, *endings):
+    """Copy a database, and what lies beside it; give the copy."""
+    place.mkdir()
+    for ending in ("", *endings):
+        shutil.copy(f"{file}{ending}", place)
+    return place / file.name
+
+
+def test_a_copy_of_the_file_alone_holds_what_was_done_before_kill_9(tmp_path, record_fault):
+    command = Command(tmp_path, seeds=1, methods="random = {}", budget="evaluations = 100")
+    process = command.start()
+    command.wait_for_units(5 * 9 + 1)
+    killed = [process.pid, *descendants(process.pid)]
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    wait_until_gone(killed)
+    file = tmp_path / "hpo-bench.db"
+    alone = copies(file, tmp_path / "alone")
+    whole = copies(file, tmp_path / "whole", "-wal")
+    expected = trained(whole)
+    assert expected >= 5
+    found = trained(alone)
+    record_fault(
+        "kill -9 of all, and a copy of the SQLite file alone", expected=expected, found=found
+    )
+    assert found >= expected - 2
+    wait(command.start("results", "toy", "--storage", command.storage), status=0)
+    assert trained(copies(file, tmp_path / "later")) == expected
+
+
 def test_an_outage_beyond_all_patience_ends_the_command_and_loses_nothing(
     tmp_path, undisturbed, survived, postgres, postgres_url
 ):
@@ -79,8 +125,9 @@ def test_an_outage_beyond_all_patience_ends_the_command_and_loses_nothing(
     postgres.stop()
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 1, output
-    # Those who are at work say so; the runs that nobody has begun are not tried in vain.
-    assert 1 <= output.count("the storage does not answer, for 1 s now") <= 2
+    # Those who are at work say so, and the command at its end; the runs that nobody has begun are
+    # not tried in vain.
+    assert 2 <= output.count("the storage does not answer, for 1 s now") <= 3
     assert re.search(r"Stopped: [234] runs left\. The same command goes on\.", output)
     assert "The results cannot be shown: storage: " in output
     assert "error: " not in output

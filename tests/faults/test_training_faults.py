@@ -57,6 +57,33 @@ def test_one_configuration_that_cannot_be_trained(tmp_path, record_fault, fault,
         assert (told in error) is (x == 1)
 
 
+@pytest.mark.parametrize(
+    ("child", "settings"),
+    [
+        ("returns", ""),
+        ("returns", "evaluation_timeout = 60"),
+        ("returns", "batch_size = 2"),
+        pytest.param("fails", "", marks=pytest.mark.long),
+        pytest.param("exits", "", marks=pytest.mark.long),
+    ],
+)
+def test_an_objective_that_forks_counts_once(tmp_path, record_fault, child, settings):
+    command = Command(
+        tmp_path,
+        settings=settings,
+        options=f'child = "{child}"',
+        methods="random = {}",
+        budget="evaluations = 6",
+        seeds=1,
+    )
+    output = command.finish()
+    found = command.evaluations()
+    fault = f"an objective whose forked child {child}"
+    record_fault(fault, injected=6, expected=6, found=found.total())
+    assert found.total() == len(found) == 6
+    assert ("the child ends here" in output) is (child != "exits")
+
+
 def stopped(command):
     """Stop the command while evaluations are under way; what they had is saved."""
     process = command.start()

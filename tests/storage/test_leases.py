@@ -183,6 +183,27 @@ def test_what_goes_wrong_while_the_lease_is_held_is_told_as_it_is(storage):
     assert leases(storage)[RUN].is_free
 
 
+def test_a_copy_of_the_process_that_holds_the_lease_writes_nothing(url, storage, study):
+    original, refused = os.getpid(), False
+    try:
+        with holding(storage, RUN, 60):
+            study.set_user_attr("before", 1)
+            if (copy := os.fork()) == 0:
+                study.set_user_attr("by the copy", 1)
+            assert os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]) == 0
+            # The copy has left the block, too, and has given nothing back.
+            assert not leases(open_storage(url))[RUN].is_free
+            study.set_user_attr("after", 1)
+    except LeaseLostError as error:
+        refused = f"is a copy of process {original}" in str(error)
+    finally:
+        if os.getpid() != original:
+            os._exit(0 if refused else 1)
+    found = load_study(open_storage(url), RUN).user_attrs
+    assert found == {"before": 1, "after": 1}
+    assert leases(storage)[RUN].is_free
+
+
 def test_who_is_frozen_within_a_transaction_holds_nobody_up(postgres_url):
     storage, other = open_storage(postgres_url), open_storage(postgres_url)
     with holding(storage, RUN, 2):

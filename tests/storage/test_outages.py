@@ -4,12 +4,14 @@ import errno
 import random
 import threading
 import time
+from contextlib import closing
 
 import optuna
 import pytest
 import sqlalchemy
 from optuna.trial import TrialState
 from several import METHODS, told
+from sqlalchemy import exc
 from sqlalchemy.engine.default import DefaultDialect
 
 from hpo_bench.errors import HpoBenchError, InputError
@@ -188,6 +190,77 @@ def test_a_connection_may_be_cut_in_the_middle_of_a_transaction(postgres, postgr
         study.tell(trial, 1.0)
     assert next(cuts, "done") == "done"
     assert [(t.number, t.value) for t in study.trials] == [(0, 1.0)]
+
+
+def set_for_new_connections(postgres, url, **settings):
+    """Change settings of a database: connections that are open keep theirs."""
+    name = url.rpartition("/")[2]
+    with closing(postgres.connect()) as connection:
+        for setting, value in settings.items():
+            connection.execute(f"ALTER DATABASE {name} SET {setting} = '{value}'")
+
+
+def test_a_server_that_only_reads_is_waited_for_until_it_writes(postgres, postgres_url, caplog):
+    study = optuna.create_study(storage=open_storage(postgres_url), study_name="s")
+    set_for_new_connections(postgres, postgres_url, default_transaction_read_only="on")
+    postgres.cut_connections(postgres_url)
+    writes = {"default_transaction_read_only": "off"}
+    back = threading.Timer(1.0, set_for_new_connections, [postgres, postgres_url], writes)
+    back.start()
+    try:
+        study.tell(study.ask(), 1.0)
+    finally:
+        back.join()
+    assert "read-only transaction" in caplog.text
+    assert [t.value for t in study.trials] == [1.0]
+
+
+def test_a_statement_that_times_out_behind_a_lock_is_made_again(postgres, postgres_url, caplog):
+    study = optuna.create_study(storage=open_storage(postgres_url), study_name="s")
+    trial = study.ask()
+    set_for_new_connections(postgres, postgres_url, statement_timeout="200ms")
+    postgres.cut_connections(postgres_url)
+    with closing(postgres.connect(postgres_url.rpartition("/")[2])) as other:
+        other.execute("BEGIN")
+        other.execute("LOCK TABLE trial_user_attributes IN ACCESS EXCLUSIVE MODE")
+        gone = threading.Timer(1.0, other.execute, ["ROLLBACK"])
+        gone.start()
+        try:
+            trial.set_user_attr("a", 1)
+        finally:
+            gone.join()
+    assert "statement timeout" in caplog.text
+    assert study.trials[0].user_attrs == {"a": 1}
+
+
+@pytest.mark.parametrize("setting", ["idle_in_transaction_session_timeout", "transaction_timeout"])
+def test_a_transaction_that_the_server_ends_is_made_again(postgres, postgres_url, caplog, setting):
+    set_for_new_connections(postgres, postgres_url, **{setting: "200ms"})
+    storage = open_storage(postgres_url)
+    study = optuna.create_study(storage=storage, study_name="s")
+    trial = study.ask()
+    pauses = iter([1.0])
+
+    @sqlalchemy.event.listens_for(backend_of(storage).engine, "before_cursor_execute")
+    def pause(connection, cursor, text, *_):
+        if "UPDATE trials" in text:
+            time.sleep(next(pauses, 0.0))
+
+    study.tell(trial, 1.0)
+    assert "until that was over: going on" in caplog.text
+    assert [t.value for t in study.trials] == [1.0]
+
+
+@pytest.mark.parametrize("kind", [exc.InternalError, exc.OperationalError, exc.DatabaseError])
+@pytest.mark.parametrize(
+    ("code", "passes"),
+    [("25006", True), ("57014", True), ("25P03", True), ("25P04", True), ("42P01", False)],
+)
+def test_the_code_decides_whatever_class_the_driver_makes_of_it(kind, code, passes):
+    theirs = Exception("said by the server")
+    theirs.sqlstate = code
+    told = outages.outage(kind("SELECT 1", {}, theirs))
+    assert told == ("said by the server" if passes else None)
 
 
 @pytest.mark.parametrize("stop", ["stop", "crash", "freeze"])

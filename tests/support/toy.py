@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import random
+import sys
 import time
 from pathlib import Path
 
@@ -48,6 +49,7 @@ class Curve(Objective):
         uneven=False,
         noise=0.0,
         has_default=False,
+        child=None,
     ):
         self._space, self._fixed = resolve(PARAMETERS, space)
         self.max_fidelity = epochs
@@ -63,6 +65,8 @@ class Curve(Objective):
         self.uneven = uneven
         self.noise = noise
         self.has_default = has_default
+        self.child = child
+        self.process = os.getpid()
 
     @property
     def search_space(self):
@@ -118,6 +122,8 @@ class _Climb(Evaluation):
             time.sleep(600)
         if self.curve.die_at is not None and x == self.curve.die_at:
             os._exit(7)
+        if self.curve.child is not None and os.getpid() == self.curve.process:
+            self._fork()
         if self.curve.fail_at is not None and x == self.curve.fail_at:
             raise RuntimeError("this x always fails")
         if self.curve.exhaust_at is not None and x == self.curve.exhaust_at:
@@ -131,6 +137,15 @@ class _Climb(Evaluation):
         if self.curve.nan_at is not None and x == self.curve.nan_at:
             return float("nan")
         return -(x**2 + y**2) - 10.0 / self.fidelity + noise
+
+    def _fork(self):
+        pid = os.fork()
+        if pid == 0 and self.curve.child == "fails":
+            raise RuntimeError("in the child")
+        if pid == 0 and self.curve.child == "exits":
+            sys.exit(3)
+        if pid != 0 and self.curve.child == "exits":
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
 
     def measurements(self):
         return {"test_accuracy": 1.0, "parameters": 2}
