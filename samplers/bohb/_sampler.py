@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import secrets
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,18 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from ._arguments import checked_integer, checked_number, checked_space
 from ._model import Array, Model, Settings
 from ._space import Space
-from ._storage import StudyIdentity, Trials, agree_on, identity, write_trial
+from ._storage import Known, Studies, agree_on, write_trial
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-_logger = optuna.logging.get_logger(__name__)
+# Below "optuna", whatever this package is called, so that `optuna.logging` reaches it.
+_logger = optuna.logging.get_logger("optuna.hpo_bench_samplers.bohb")
+# Without it, Python prints warnings where Optuna's handler is disabled and no other is there.
+_logger.addHandler(logging.NullHandler())
 
 _VERSION = 1
 _PICK = "bohb:pick"  # of a trial: its point, and where it comes from
@@ -62,7 +67,7 @@ class BOHBSampler(BaseSampler):
     Parameters that a trial has not suggested are filled in from other trials, as in HpBandSter, so
     that with `search_space` conditional ones are modelled, too. Without it the model knows the
     parameters that all COMPLETE trials, and all that were PRUNED after a report, have in common;
-    others are drawn at random, with Optuna's usual warning.
+    others are drawn at random, with one warning for each.
 
     Args:
         seed: Any integer; None draws one and keeps it with the study.
@@ -114,38 +119,26 @@ class BOHBSampler(BaseSampler):
         min_bandwidth: float = 1e-3,
         warn_independent_sampling: bool = True,
     ) -> None:
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
-            raise ValueError(f"seed: {seed!r} cannot be used; give an integer or None")
-        for name, distribution in (search_space or {}).items():
-            if not isinstance(distribution, BaseDistribution):
-                raise ValueError(
-                    f"search_space[{name!r}]: {distribution!r} cannot be used; "
-                    "give an Optuna distribution"
-                )
         if min_points_in_model is not None:
-            _check_integer("min_points_in_model", min_points_in_model, ">= 1", lambda n: n >= 1)
-        _check_integer("top_n_percent", top_n_percent, "from 1 to 99", lambda n: 1 <= n <= 99)
-        _check_integer("num_samples", num_samples, ">= 1", lambda n: n >= 1)
-        _check_number("random_fraction", random_fraction, "in [0, 1]", lambda x: 0 <= x <= 1)
-        _check_number("bandwidth_factor", bandwidth_factor, "> 0", lambda x: 0 < x < math.inf)
-        _check_number("min_bandwidth", min_bandwidth, "in (0, 1]", lambda x: 0 < x <= 1)
-
-        self._seed = None if seed is None else int(seed)
-        self._space = None if search_space is None else dict(search_space)
+            min_points_in_model = checked_integer(
+                "min_points_in_model", min_points_in_model, ">= 1", lambda n: n >= 1
+            )
+        self._seed = None if seed is None else checked_integer("seed", seed, "or None")
+        self._space = checked_space(search_space)
         self._settings = Settings(
             min_points_in_model,
-            top_n_percent,
-            num_samples,
-            random_fraction,
-            bandwidth_factor,
-            min_bandwidth,
+            checked_integer("top_n_percent", top_n_percent, "from 1 to 99", lambda n: 1 <= n <= 99),
+            checked_integer("num_samples", num_samples, ">= 1", lambda n: n >= 1),
+            checked_number("random_fraction", random_fraction, "in [0, 1]", lambda x: 0 <= x <= 1),
+            checked_number("bandwidth_factor", bandwidth_factor, "> 0", lambda x: 0 < x < math.inf),
+            checked_number("min_bandwidth", min_bandwidth, "in (0, 1]", lambda x: 0 < x <= 1),
         )
-        self._warn = warn_independent_sampling
+        self._warn = bool(warn_independent_sampling)
         self._forget()
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Take note of the trial, which asks next."""
-        self._trials_of(study).announce(trial)
+        self._studies.born(study, trial)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -162,9 +155,9 @@ class BOHBSampler(BaseSampler):
         if not search_space:
             return {}
         with self._lock:
-            trials = self._trials_of(study).up_to(study, trial.number)
-            results = self._results_of(study, search_space, trials)
-            stored = trials[trial.number].system_attrs.get(_PICK)
+            known = self._studies.up_to(study, trial.number)
+            results = self._results_of(study, search_space, known)
+            stored = known.trials.known[trial.number].system_attrs.get(_PICK)
             if stored is not None and stored["space"] == results.mark:
                 return results.space.decode(np.array(stored["x"]))
             x, kind, budget = self._draw(study, trial.number, results)
@@ -187,15 +180,7 @@ class BOHBSampler(BaseSampler):
     ) -> Any:
         """Draw a parameter that the model does not know."""
         self._raise_error_if_multi_objective(study)
-        if self._warn and trial.number > 0 and self._space_of(study, trial.number):
-            _logger.warning(
-                f"The parameter `{param_name}` in Trial#{trial.number} is sampled independently "
-                f"by random sampling instead of `{type(self).__name__}`, potentially degrading the "
-                "optimization performance. This fallback happened because the parameter is not in "
-                "the search space of the model. You can suppress this warning by setting "
-                "`warn_independent_sampling` to `False` in the constructor of "
-                f"`{type(self).__name__}` if this independent sampling is intended behavior."
-            )
+        self._warn_of(study, trial, param_name)
         label = int.from_bytes(blake2b(param_name.encode(), digest_size=8).digest(), "big")
         rng = np.random.default_rng([self._seed_of(study), trial.number, label])
         space = Space({param_name: param_distribution})
@@ -217,7 +202,7 @@ class BOHBSampler(BaseSampler):
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration; the caches are built again from the storage."""
-        caches = ("_results", "_spaces", "_seeds", "_trials", "_lock")
+        caches = ("_studies", "_lock")
         return {k: v for k, v in self.__dict__.items() if k not in caches}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -225,11 +210,23 @@ class BOHBSampler(BaseSampler):
         self._forget()
 
     def _forget(self) -> None:
-        self._results: dict[StudyIdentity, _Results] = {}
-        self._spaces: dict[StudyIdentity, _CommonSpace] = {}
-        self._seeds: dict[StudyIdentity, int] = {}
-        self._trials: dict[StudyIdentity, Trials] = {}
+        self._studies = Studies(_Known)
         self._lock = threading.RLock()
+
+    def _warn_of(self, study: Study, trial: FrozenTrial, name: str) -> None:
+        """Warn, once for each parameter of a study, of one that is drawn at random."""
+        if not self._warn or trial.number == 0 or not self._space_of(study, trial.number):
+            return
+        if self._studies.of(study).is_news(f"parameter {name}"):
+            _logger.warning(
+                f"The parameter `{name}` in Trial#{trial.number} is sampled independently "
+                f"by random sampling instead of `{type(self).__name__}`, potentially degrading the "
+                "optimization performance. This fallback happened because the parameter is not in "
+                "the search space of the model. You can suppress this warning by setting "
+                "`warn_independent_sampling` to `False` in the constructor of "
+                f"`{type(self).__name__}` if this independent sampling is intended behavior. "
+                "Later trials of this study are not warned of for this parameter."
+            )
 
     def _draw(
         self, study: Study, number: int, results: _Results
@@ -246,49 +243,51 @@ class BOHBSampler(BaseSampler):
             x = model.propose(rng)
             if x is not None:
                 return x, "model", budget
-            _logger.warning(
-                f"Trial#{number} is drawn at random, since the model of budget {budget} gives "
-                "none of its candidates a value."
-            )
+            if self._studies.of(study).is_news("model"):
+                _logger.warning(
+                    f"Trial#{number} is drawn at random, since the model of budget {budget} gives "
+                    "none of its candidates a value. Of later trials of this study only their "
+                    f"attribute `{_PICK}` tells it."
+                )
         kind = "random" if budget is None else "fallback"
         return results.space.random(rng.random(len(results.space.levels))), kind, budget
-
-    def _trials_of(self, study: Study) -> Trials:
-        return self._trials.setdefault(identity(study), Trials())
 
     def _space_of(self, study: Study, number: int) -> dict[str, BaseDistribution]:
         """Give the space as it was when the trial of a number first asked."""
         space = self._space
         if space is None:
             with self._lock:
-                trials = self._trials_of(study).up_to(study, number)
-                common = self._spaces.setdefault(identity(study), _CommonSpace())
-                common.update(trials)
-                space = common.space or {}
+                known = self._studies.up_to(study, number)
+                known.space.update(known.trials.known)
+                space = known.space.space or {}
         return {name: d for name, d in sorted(space.items()) if not d.single()}
 
     def _results_of(
-        self,
-        study: Study,
-        search_space: Mapping[str, BaseDistribution],
-        trials: Sequence[FrozenTrial],
+        self, study: Study, search_space: Mapping[str, BaseDistribution], known: _Known
     ) -> _Results:
-        results = self._results.get(identity(study))
-        if results is None or results.space.distributions != search_space:
+        if known.results is None or known.results.space.distributions != search_space:
             needed = self._settings.points_needed(len(search_space))
-            results = _Results(Space(search_space), study.direction, needed)
-            self._results[identity(study)] = results
-        results.update(trials)
-        return results
+            known.results = _Results(Space(search_space), study.direction, needed)
+        known.results.update(known.trials.known)
+        return known.results
 
     def _seed_of(self, study: Study) -> int:
         if self._seed is not None:
             return self._seed % 2**64
-        key = identity(study)
+        known = self._studies.of(study)
         with self._lock:
-            if key not in self._seeds:
-                self._seeds[key] = agree_on(study, _SEED, secrets.randbits(63))
-            return self._seeds[key]
+            if known.seed is None:
+                known.seed = agree_on(study, _SEED, secrets.randbits(63))
+            return int(known.seed)
+
+
+class _Known(Known):
+    """What the sampler knows of one study."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.space = _CommonSpace()
+        self.results: _Results | None = None  # in the space in which it was asked last
 
 
 class _CommonSpace:
@@ -410,13 +409,3 @@ class _Results:
         if missing > 0:
             room = np.full((max(missing, len(self.points)), self.points.shape[1]), np.nan)
             self.points = np.concatenate([self.points, room])
-
-
-def _check_integer(field: str, value: object, right: str, test: Callable[[int], bool]) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not test(value):
-        raise ValueError(f"{field}: {value!r} cannot be used; give an integer {right}")
-
-
-def _check_number(field: str, value: object, right: str, test: Callable[[float], bool]) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not test(value):
-        raise ValueError(f"{field}: {value!r} cannot be used; give a number {right}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import bisect
 import copy
+import logging
 import math
 import secrets
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,15 +21,19 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from ._arguments import checked_integer, checked_number, checked_space
 from ._classic import ClassicSettings, ClassicSwarm
 from ._space import Space, middle
-from ._storage import FOREIGN, StudyIdentity, Trials, agree_on, identity, stop, write_trial
+from ._storage import FOREIGN, Known, Studies, agree_on, stop, write_trial
 from ._swarm import Array, Cube, Evaluation, Move, Settings, Swarm
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-_logger = optuna.logging.get_logger(__name__)
+# Below "optuna", whatever this package is called, so that `optuna.logging` reaches it.
+_logger = optuna.logging.get_logger("optuna.hpo_bench_samplers.pso")
+# Without it, Python prints warnings where Optuna's handler is disabled and no other is there.
+_logger.addHandler(logging.NullHandler())
 
 _VERSION = 1
 _MOVE = "pso:move"  # of a trial: its position and what the next moves must know of it
@@ -42,7 +47,13 @@ class _Engine(Protocol):
 
     def see(self, turn: int, move: Move) -> None: ...
     def tell(self, evaluation: Evaluation, turn: int | None) -> None: ...
-    def ask(self, number: int, turn: int, running: Iterable[Array] = ()) -> Move: ...
+    def ask(
+        self,
+        number: int,
+        turn: int,
+        running: Iterable[Array] = (),
+        fixed: Mapping[int, float] | None = None,
+    ) -> Move: ...
     def has_converged(self, turns: int) -> bool: ...
 
 
@@ -72,7 +83,10 @@ class PSOSampler(BaseSampler):
     Categorical parameters adopt, one by one, the choice of the particle, of its personal best or
     of the best, with the weights of the velocity's terms: no order of the choices is made up, and
     a choice spreads as fast as a number would. Parameters outside the common space of all COMPLETE
-    trials (conditional ones) are drawn at random, with Optuna's usual warning.
+    trials (conditional ones) are drawn at random, with one warning for each of them.
+
+    An enqueued trial with some parameters fixed takes no particle's turn, and draws the others for
+    itself: no two such trials are one point.
 
     Args:
         seed: Any integer; None draws one and keeps it with the study.
@@ -116,19 +130,16 @@ class PSOSampler(BaseSampler):
         warn_independent_sampling: bool = True,
     ) -> None:
         if swarm_size is not None:
-            _check_integer("swarm_size", swarm_size, 2)
-        _check_number("inertia", inertia, "in [0, 1)", lambda w: 0 <= w < 1)
-        _check_number("cognitive", cognitive, ">= 0", lambda c: c >= 0)
-        _check_number("social", social, ">= 0", lambda c: c >= 0)
-        _check_number("max_velocity", max_velocity, "in (0, 1]", lambda v: 0 < v <= 1)
-        _check_integer("n_candidates", n_candidates, 1)
-
-        self._configure(
-            seed,
-            search_space,
-            warn_independent_sampling,
-            _Modern(swarm_size, inertia, cognitive, social, max_velocity, n_candidates),
+            swarm_size = checked_integer("swarm_size", swarm_size, ">= 2", lambda s: s >= 2)
+        variant = _Modern(
+            swarm_size,
+            checked_number("inertia", inertia, "in [0, 1)", lambda w: 0 <= w < 1),
+            checked_number("cognitive", cognitive, ">= 0", lambda c: 0 <= c < math.inf),
+            checked_number("social", social, ">= 0", lambda c: 0 <= c < math.inf),
+            checked_number("max_velocity", max_velocity, "in (0, 1]", lambda v: 0 < v <= 1),
+            checked_integer("n_candidates", n_candidates, ">= 1", lambda n: n >= 1),
         )
+        self._configure(seed, search_space, warn_independent_sampling, variant)
 
     @classmethod
     def classic(
@@ -164,12 +175,14 @@ class PSOSampler(BaseSampler):
         Raises:
             ValueError: An argument that cannot be used; the text names it and says what is right.
         """
-        _check_integer("swarm_size", swarm_size, 2)
-        _check_number("inertia", inertia, "in [0, 1)", lambda w: 0 <= w < 1)
-        for name, value in (("phi_l", phi_l), ("phi_g", phi_g), ("epsilon", epsilon)):
-            _check_number(name, value, ">= 0", lambda v: v >= 0)
+        settings = ClassicSettings(
+            checked_integer("swarm_size", swarm_size, ">= 2", lambda s: s >= 2),
+            checked_number("inertia", inertia, "in [0, 1)", lambda w: 0 <= w < 1),
+            checked_number("phi_l", phi_l, ">= 0", lambda u: 0 <= u < math.inf),
+            checked_number("phi_g", phi_g, ">= 0", lambda u: 0 <= u < math.inf),
+            checked_number("epsilon", epsilon, ">= 0", lambda e: 0 <= e < math.inf),
+        )
         sampler = cls.__new__(cls)
-        settings = ClassicSettings(swarm_size, inertia, phi_l, phi_g, epsilon)
         sampler._configure(seed, search_space, warn_independent_sampling, _Classic(settings))
         return sampler
 
@@ -189,12 +202,12 @@ class PSOSampler(BaseSampler):
         if not space:
             return False
         with self._lock:
-            memory = self._memory_of(study, space, self._trials_of(study).all(study))
+            memory = self._memory_of(study, space, self._studies.all(study))
             return memory.engine.has_converged(memory.turns_over())
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Take note of the trial, which asks next."""
-        self._trials_of(study).announce(trial)
+        self._studies.born(study, trial)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -211,9 +224,9 @@ class PSOSampler(BaseSampler):
         if not search_space:
             return {}
         with self._lock:
-            trials = self._trials_of(study).up_to(study, trial.number)
-            memory = self._memory_of(study, search_space, trials)
-            born = trials[trial.number]
+            known = self._studies.up_to(study, trial.number)
+            memory = self._memory_of(study, search_space, known)
+            born = known.trials.known[trial.number]
             stored = memory.stored(born)
             if stored is not None:
                 return memory.space.decode(stored[1].x)
@@ -230,17 +243,10 @@ class PSOSampler(BaseSampler):
     ) -> Any:
         """Draw a parameter that the swarm does not know; the first trial takes the middle."""
         self._raise_error_if_multi_objective(study)
-        if trial.number == 0 and isinstance(self._variant, _Modern):
+        is_first = trial.number == 0 and "fixed_params" not in trial.system_attrs
+        if is_first and isinstance(self._variant, _Modern):
             return middle(param_distribution)
-        if self._warn and trial.number > 0 and self._space_of(study, trial.number):
-            _logger.warning(
-                f"The parameter `{param_name}` in Trial#{trial.number} is sampled independently "
-                f"by random sampling instead of `{type(self).__name__}`, potentially degrading the "
-                "optimization performance. This fallback happened because the parameter is not in "
-                "the search space of the swarm. You can suppress this warning by setting "
-                "`warn_independent_sampling` to `False` in the constructor of "
-                f"`{type(self).__name__}` if this independent sampling is intended behavior."
-            )
+        self._warn_of(study, trial, param_name)
         label = int.from_bytes(blake2b(param_name.encode(), digest_size=8).digest(), "big")
         rng = np.random.default_rng([self._seed_of(study), trial.number, label])
         return Space({param_name: param_distribution}).decode(rng.random(1))[param_name]
@@ -264,10 +270,10 @@ class PSOSampler(BaseSampler):
         if not space:
             return
         with self._lock:
-            trials = list(self._trials_of(study).all(study))
-            known = self._memory_of(study, space, trials)
+            known = self._studies.all(study)
+            trials, memory = list(known.trials.known), self._memory_of(study, space, known)
             size = self._variant.settings.swarm_size
-            if known.turns_over(trial.number) // size == known.turns_over() // size:
+            if memory.turns_over(trial.number) // size == memory.turns_over() // size:
                 return  # no further generation is whole
             # The trial is not finished in the storage yet, so a memory of its own is asked.
             memory = self._fresh_memory(study, space)
@@ -281,7 +287,7 @@ class PSOSampler(BaseSampler):
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration; the caches are built again from the storage."""
-        caches = ("_memories", "_spaces", "_seeds", "_trials", "_lock")
+        caches = ("_studies", "_lock")
         return {k: v for k, v in self.__dict__.items() if k not in caches}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -295,53 +301,49 @@ class PSOSampler(BaseSampler):
         warn: bool,
         variant: _Modern | _Classic,
     ) -> None:
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
-            raise ValueError(f"seed: {seed!r} cannot be used; give an integer or None")
-        for name, distribution in (search_space or {}).items():
-            if not isinstance(distribution, BaseDistribution):
-                raise ValueError(
-                    f"search_space[{name!r}]: {distribution!r} cannot be used; "
-                    "give an Optuna distribution"
-                )
-        self._seed = None if seed is None else int(seed)
-        self._space = None if search_space is None else dict(search_space)
-        self._warn = warn
+        self._seed = None if seed is None else checked_integer("seed", seed, "or None")
+        self._space = checked_space(search_space)
+        self._warn = bool(warn)
         self._variant = variant
         self._forget()
 
     def _forget(self) -> None:
-        self._memories: dict[StudyIdentity, _Memory] = {}
-        self._spaces: dict[StudyIdentity, _CommonSpace] = {}
-        self._seeds: dict[StudyIdentity, int] = {}
-        self._trials: dict[StudyIdentity, Trials] = {}
+        self._studies = Studies(_Known)
         self._lock = threading.RLock()
 
-    def _trials_of(self, study: Study) -> Trials:
-        return self._trials.setdefault(identity(study), Trials())
+    def _warn_of(self, study: Study, trial: FrozenTrial, name: str) -> None:
+        """Warn, once for each parameter of a study, of one that is drawn at random."""
+        if not self._warn or trial.number == 0 or not self._space_of(study, trial.number):
+            return
+        if self._studies.of(study).is_news(f"parameter {name}"):
+            _logger.warning(
+                f"The parameter `{name}` in Trial#{trial.number} is sampled independently "
+                f"by random sampling instead of `{type(self).__name__}`, potentially degrading the "
+                "optimization performance. This fallback happened because the parameter is not in "
+                "the search space of the swarm. You can suppress this warning by setting "
+                "`warn_independent_sampling` to `False` in the constructor of "
+                f"`{type(self).__name__}` if this independent sampling is intended behavior. "
+                "Later trials of this study are not warned of for this parameter."
+            )
 
     def _space_of(self, study: Study, number: int | None = None) -> dict[str, BaseDistribution]:
         """Give the space as it is now, or as it was when the trial of a number first asked."""
         space = self._space
         if space is None:
             with self._lock:
-                known = self._trials_of(study)
-                trials = known.all(study) if number is None else known.up_to(study, number)
-                common = self._spaces.setdefault(identity(study), _CommonSpace())
-                common.update(trials)
-                space = common.space or {}
+                studies = self._studies
+                known = studies.all(study) if number is None else studies.up_to(study, number)
+                known.space.update(known.trials.known)
+                space = known.space.space or {}
         return {name: d for name, d in sorted(space.items()) if not d.single()}
 
     def _memory_of(
-        self,
-        study: Study,
-        search_space: Mapping[str, BaseDistribution],
-        trials: Sequence[FrozenTrial],
+        self, study: Study, search_space: Mapping[str, BaseDistribution], known: _Known
     ) -> _Memory:
-        memory = self._memories.get(identity(study))
-        if memory is None or memory.space.distributions != search_space:
-            memory = self._memories[identity(study)] = self._fresh_memory(study, search_space)
-        memory.update(trials)
-        return memory
+        if known.memory is None or known.memory.space.distributions != search_space:
+            known.memory = self._fresh_memory(study, search_space)
+        known.memory.update(known.trials.known)
+        return known.memory
 
     def _fresh_memory(self, study: Study, search_space: Mapping[str, BaseDistribution]) -> _Memory:
         space = Space(search_space)
@@ -351,11 +353,20 @@ class PSOSampler(BaseSampler):
     def _seed_of(self, study: Study) -> int:
         if self._seed is not None:
             return self._seed % 2**64
-        key = identity(study)
+        known = self._studies.of(study)
         with self._lock:
-            if key not in self._seeds:
-                self._seeds[key] = agree_on(study, _SEED, secrets.randbits(63))
-            return self._seeds[key]
+            if known.seed is None:
+                known.seed = agree_on(study, _SEED, secrets.randbits(63))
+            return int(known.seed)
+
+
+class _Known(Known):
+    """What the sampler knows of one study."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.space = _CommonSpace()
+        self.memory: _Memory | None = None  # of the space in which it was asked last
 
 
 @dataclass(frozen=True)
@@ -457,7 +468,8 @@ class _Memory:
         stored = self.stored(trial)
         if stored is not None and stored[0] != self._turn_of(trial):
             stored = None  # a move of another study, from which the trial was taken over
-        if stored is not None and "fixed_params" not in trial.system_attrs:
+        is_enqueued = "fixed_params" in trial.system_attrs
+        if stored is not None and not is_enqueued:
             self.engine.see(*stored)
         if not trial.state.is_finished():
             self._pending[trial.number] = None if stored is None else stored[1].x
@@ -469,8 +481,8 @@ class _Memory:
         x = self.space.encode(trial.params)
         if x is None:
             return
-        if move is None or not self._stands_for(move.x, trial):
-            turn, move = None, Move(x)  # somebody else's choice
+        if move is None or is_enqueued or not self._stands_for(move.x, trial):
+            turn, move = None, Move(x)  # somebody else's choice, at least in part
         complete = trial.state == TrialState.COMPLETE and trial.value is not None
         value = self._sign * trial.value if complete and trial.value is not None else None
         self.engine.tell(Evaluation(trial.number, value, move), turn)
@@ -482,7 +494,9 @@ class _Memory:
         """Give the turn of a trial and its move, as it is stored."""
         number, turn = trial.number, self._turn_of(trial)
         running = [x for n, x in self._pending.items() if x is not None and n != number]
-        move = self.engine.ask(number, turn, running)
+        given = trial.system_attrs.get("fixed_params")
+        fixed = None if given is None else self.space.coordinates(given)
+        move = self.engine.ask(number, turn, running, fixed)
         v = None if move.v is None else np.round(move.v, _DIGITS)
         return turn, move._replace(x=np.round(move.x, _DIGITS), v=v)
 
@@ -515,13 +529,3 @@ class _Memory:
             (number, turn),
         )
         return kept["turn"], move
-
-
-def _check_integer(field: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{field}: {value!r} cannot be used; give an integer >= {least}")
-
-
-def _check_number(field: str, value: object, right: str, test: Callable[[float], bool]) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not test(value):
-        raise ValueError(f"{field}: {value!r} cannot be used; give a number {right}")

@@ -70,8 +70,9 @@ def test_optunas_private_parts_are_touched_in_one_file(folder):
             assert [line for line in path.read_text().splitlines() if private.search(line)] == []
 
 
-def test_that_file_is_the_same_in_every_folder():
-    assert len({(ROOT / folder / "_storage.py").read_text() for folder in FOLDERS}) == 1
+@pytest.mark.parametrize("name", ["_arguments.py", "_storage.py", "_values.py"])
+def test_what_all_folders_need_is_the_same_in_each(name):
+    assert len({(ROOT / folder / name).read_text() for folder in FOLDERS}) == 1
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
