@@ -22,6 +22,8 @@ from hpo_bench.objectives.lenet5.kernel import FLAGS, Kernel
 from hpo_bench.objectives.lenet5.model import Dropout, Network, logits
 from hpo_bench.objectives.lenet5.optimizer import initial_state
 from hpo_bench.objectives.lenet5.plain import Plain
+from hpo_bench.running.execution import execute
+from hpo_bench.running.runs import Run
 
 DEFAULTS = {name: parameter.default for name, parameter in PARAMETERS.items()}
 SMALL = DEFAULTS | {"c1": 5, "c3": 7, "c5": 20, "f6": 12, "batch_size": 24}
@@ -264,6 +266,20 @@ def test_what_computes_is_part_of_what_is_recorded(monkeypatch):
     assert lenet5().describe()["kernel"] == "another kernel"
     with pytest.raises(HpoBenchError, match="another kernel"):
         lenet5().restore({"c1": 4}, checkpoint)
+
+
+def test_a_run_begun_with_one_kernel_is_not_continued_with_another(
+    toy_suite, tmp_path, monkeypatch
+):
+    sizes = {"train_size": 64, "validation_size": 20, "test_size": 20, "epochs": 1}
+    lenet5 = {"name": "lenet5", "options": {"data": "shapes", "precision": "f32", **sizes}}
+    changes = {"objective": lenet5, "budget": {"evaluations": 1}, "seeds": [0]}
+    run = Run(toy_suite(**changes), "random", 0, tmp_path / "checkpoints")
+    assert execute(run).finished
+    assert execute(run).finished  # with the same one it is known to be done
+    monkeypatch.setattr(training, "engine", Other)
+    with pytest.raises(HpoBenchError, match="kernel: '.*' there, 'another kernel' here"):
+        execute(run)
 
 
 def test_a_library_that_computes_something_else_is_not_used(monkeypatch, caplog):

@@ -173,7 +173,7 @@ class Kernel:
         """
         if self._fastest is None:
             f32, bf16 = _least_seconds(self)
-            self._fastest = "bf16" if bf16 < 0.84 * f32 else "f32"
+            self._fastest = "bf16" if bf16 < 0.78 * f32 else "f32"
         return self._fastest
 
     def _space(self, shape: _Shape) -> npt.NDArray[np.uint8]:
