@@ -23,7 +23,7 @@ from hpo_bench.running.studies import has_ended, is_stored, open_study
 from hpo_bench.search import Job, Search, Setup
 from hpo_bench.storage import records
 from hpo_bench.storage.leases import holding
-from hpo_bench.storage.opening import MeteredStorage, close, open_storage
+from hpo_bench.storage.opening import MeteredStorage, close, open_storage, write_out
 from hpo_bench.storage.studies import recorded, unfinished
 
 MAX_FAILURES = 5
@@ -207,6 +207,8 @@ class _Execution:
 
     def start(self, job: Job, crew: Crew) -> None:
         """Let somebody evaluate a job."""
+        # What is evaluated is known to whoever goes on after a crash.
+        write_out(self.storage)
         trial = recorded(job.trial)
         before = records.jobs_of(trial)
         task = Task(

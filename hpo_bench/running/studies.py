@@ -17,6 +17,7 @@ from hpo_bench.objectives import Objective
 from hpo_bench.running.runs import Run, Status
 from hpo_bench.spaces import to_table
 from hpo_bench.storage import records
+from hpo_bench.storage.opening import hold
 from hpo_bench.storage.studies import load_study
 
 _SHOWN_FIRST = ("method", "seed", "budget", "data")
@@ -75,6 +76,7 @@ def open_study(
         _check_same(run, study, definition)
     else:
         _describe(run, study, objective, definition)
+    hold(storage, study._study_id)
     return study
 
 

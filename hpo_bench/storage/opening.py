@@ -20,6 +20,7 @@ import sqlalchemy
 from optuna.storages import BaseStorage, get_storage
 
 from hpo_bench.errors import HpoBenchError, InputError, without_passwords
+from hpo_bench.storage.held import HeldStudy, can_hold
 from hpo_bench.storage.mounts import network_type
 from hpo_bench.storage.outages import PATIENCE, Patience, leave_read_only_servers
 from hpo_bench.storage.rdb import BulkStorage
@@ -58,15 +59,19 @@ class MeteredStorage(BaseStorage):
     patience: Patience
     """How outages are waited for, and how long they have lasted."""
 
-
-def _metered(name: str) -> Callable[..., Any]:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def timed(self, call: Callable[[], Any]) -> Any:
+        """Make a call to what is behind, wait where it does not answer, and add up its time."""
         started, waited = time.perf_counter(), self.patience.waited
         try:
-            return self.patience.call(partial(getattr(self.inner, name), *args, **kwargs))
+            return self.patience.call(call)
         finally:
             elapsed = time.perf_counter() - started
             self.seconds += max(0.0, elapsed - (self.patience.waited - waited))
+
+
+def _metered(name: str) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.timed(partial(getattr(self.inner, name), *args, **kwargs))
 
     method.__name__ = name
     return method
@@ -177,6 +182,23 @@ def backend_of(storage: BaseStorage) -> BulkStorage | None:
     """What is behind a storage that `open_storage` opened; None behind any other."""
     backend = getattr(getattr(storage, "inner", None), "_backend", None)
     return backend if isinstance(backend, BulkStorage) else None
+
+
+def hold(storage: BaseStorage, study_id: int) -> None:
+    """Keep a study in memory from now on, as only this process writes to it.
+
+    Only `open_storage`'s, on a database that can insert or change a row in one statement.
+    """
+    backend = backend_of(storage)
+    if isinstance(storage, MeteredStorage) and backend is not None and can_hold(backend):
+        cast(Any, storage).inner = storage.patience.call(partial(HeldStudy, backend, study_id))
+
+
+def write_out(storage: BaseStorage) -> None:
+    """Write what a study that is held has not written yet: no crash takes it back then."""
+    held = getattr(storage, "inner", None)
+    if isinstance(storage, MeteredStorage) and isinstance(held, HeldStudy):
+        storage.timed(held.write_out)
 
 
 def close(storage: BaseStorage) -> None:

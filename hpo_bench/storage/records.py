@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.search import Outcome
+from hpo_bench.storage.opening import write_out
 
 JOBS = "jobs"
 
@@ -121,6 +122,7 @@ def write(trial: optuna.Trial, jobs: Sequence[JobRecord], told: Mapping[str, Any
     totals = {cost: sum(getattr(job, cost) for job in jobs) for cost in _COSTS}
     for name, value in {**told, **totals, JOBS: [asdict(job) for job in jobs]}.items():
         trial.set_user_attr(name, value)
+    write_out(trial.storage)
 
 
 def checked(measurements: Mapping[str, Any]) -> dict[str, float]:

@@ -235,11 +235,12 @@ def test_a_statement_that_times_out_behind_a_lock_is_made_again(postgres, postgr
 
 @pytest.mark.parametrize("setting", ["idle_in_transaction_session_timeout", "transaction_timeout"])
 def test_a_transaction_that_the_server_ends_is_made_again(postgres, postgres_url, caplog, setting):
-    set_for_new_connections(postgres, postgres_url, **{setting: "200ms"})
     storage = open_storage(postgres_url)
     study = optuna.create_study(storage=storage, study_name="s")
     trial = study.ask()
-    pauses = iter([1.0])
+    set_for_new_connections(postgres, postgres_url, **{setting: "500ms"})
+    postgres.cut_connections(postgres_url)
+    pauses = iter([1.5])
 
     @sqlalchemy.event.listens_for(backend_of(storage).engine, "before_cursor_execute")
     def pause(connection, cursor, text, *_):
