@@ -23,7 +23,7 @@ from hpo_bench.objectives import Objective, suggest
 from hpo_bench.search import Job, Outcome, Search, Setup
 from hpo_bench.spaces import check_value
 from hpo_bench.storage.records import outcome_at
-from hpo_bench.storage.studies import reopen, unfinished
+from hpo_bench.storage.studies import reopen, tell, unfinished
 from samplers import GridSampler
 
 
@@ -66,11 +66,11 @@ class SamplerSearch(Search):
         # One that ran beside the last word may have failed: then there is something to try again.
         self._asked_to_stop = False
         if outcome.value is None:
-            self._study.tell(job.trial, state=TrialState.FAIL)
+            tell(self._study, job.trial, state=TrialState.FAIL)
         elif outcome.pruned:
-            self._study.tell(job.trial, state=TrialState.PRUNED)
+            tell(self._study, job.trial, state=TrialState.PRUNED)
         else:
-            self._study.tell(job.trial, outcome.value)
+            tell(self._study, job.trial, outcome.value)
 
     def _settle_recorded(self) -> None:
         """Tell what was recorded before a crash and not told; the rest is handed out again."""

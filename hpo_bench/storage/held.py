@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 import json
 from collections import defaultdict
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,7 +34,13 @@ from sqlalchemy import Insert, bindparam, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from hpo_bench.storage.rdb import BulkStorage, intermediate_row, local_time, value_row
+from hpo_bench.storage.rdb import (
+    BulkStorage,
+    intermediate_row,
+    local_time,
+    to_json,
+    value_row,
+)
 
 _Row = tuple[Any, dict[str, Any]]
 """A model of Optuna's, and what one row of its table holds."""
@@ -156,9 +162,18 @@ class HeldStudy(_CachedStorage):
         if trial_id not in self._trials:
             super().set_trial_user_attr(trial_id, key, value)
             return
+        self._note_user_attrs(trial_id, {key: value})
+
+    def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
+        """Write several attributes of a trial of this study, in one transaction."""
+        self._note_user_attrs(trial_id, attributes)
+        self.write_out()
+
+    def _note_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
         trial = self._updatable(trial_id)
-        as_stored = self._note(models.TrialUserAttributeModel, trial_id, key, value)
-        trial.user_attrs = {**trial.user_attrs, key: as_stored}
+        model = models.TrialUserAttributeModel
+        stored = {key: self._note(model, trial_id, key, v) for key, v in attributes.items()}
+        trial.user_attrs = {**trial.user_attrs, **stored}
         self._keep(trial)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
@@ -173,9 +188,9 @@ class HeldStudy(_CachedStorage):
 
     def _note(self, model: Any, trial_id: int, key: str, value: Any) -> Any:
         """Take an attribute in, to be written; give it as it is read from the database."""
-        text = json.dumps(value)
+        text = to_json(value)
         self._pending.append((model, {"trial_id": trial_id, "key": key, "value_json": text}))
-        return json.loads(text)
+        return value if isinstance(value, int | float | str | None) else json.loads(text)
 
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float

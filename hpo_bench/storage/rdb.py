@@ -17,6 +17,7 @@ import json
 from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from functools import partial
+from math import isfinite
 from typing import Any, cast
 
 import optuna
@@ -330,4 +331,12 @@ def value_row(value: float) -> dict[str, Any]:
 
 
 def _attributes(attributes: Mapping[str, Any], owner: dict[str, int]) -> list[dict[str, Any]]:
-    return [owner | {"key": key, "value_json": json.dumps(v)} for key, v in attributes.items()]
+    return [owner | {"key": key, "value_json": to_json(v)} for key, v in attributes.items()]
+
+
+def to_json(value: Any) -> str:
+    """As `json.dumps`, which takes some 20 times as long for a number."""
+    kind = type(value)
+    if kind is int or (kind is float and isfinite(value)):
+        return repr(value)
+    return json.dumps(value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.search import Outcome
-from hpo_bench.storage.opening import write_out
+from hpo_bench.storage.studies import set_user_attrs
 
 JOBS = "jobs"
 
@@ -120,9 +120,7 @@ def write(trial: optuna.Trial, jobs: Sequence[JobRecord], told: Mapping[str, Any
     *before, new = jobs
     jobs = [*before, new if new.ended is not None else replace(new, ended=time.time())]
     totals = {cost: sum(getattr(job, cost) for job in jobs) for cost in _COSTS}
-    for name, value in {**told, **totals, JOBS: [asdict(job) for job in jobs]}.items():
-        trial.set_user_attr(name, value)
-    write_out(trial.storage)
+    set_user_attrs(trial, {**told, **totals, JOBS: [dict(vars(job)) for job in jobs]})
 
 
 def checked(measurements: Mapping[str, Any]) -> dict[str, float]:
