@@ -24,7 +24,7 @@ from hpo_bench.search import Job, Search, Setup
 from hpo_bench.storage import records
 from hpo_bench.storage.leases import holding
 from hpo_bench.storage.opening import MeteredStorage, close, in_memory, open_storage, write_out
-from hpo_bench.storage.studies import recorded, unfinished
+from hpo_bench.storage.studies import glance_at, recorded, unfinished
 
 MAX_FAILURES = 5
 """Failed evaluations in a row after which a run gives up."""
@@ -138,7 +138,7 @@ class _Execution:
 
     def execute(self, processes: Processes) -> Status:
         """Ask, evaluate, record, tell, until the budget is spent."""
-        ended = self.run.ended(self.study)
+        ended = self.run.ended(glance_at(self.study))
         if ended is not None:
             return self.status(ended)
         self.checkpoints.prepare()

@@ -117,9 +117,42 @@ class BulkStorage(RDBStorage):
         with self.engine.connect() as connection:
             return [name for (name,) in connection.execute(select(models.StudyModel.study_name))]
 
+    def user_attributes(self) -> dict[str, dict[str, Any]]:
+        """The user attributes of every study, by its name; of one that has none, an empty one."""
+        study, attribute = models.StudyModel, models.StudyUserAttributeModel
+        query = select(study.study_name, attribute.key, attribute.value_json)
+        found: dict[str, dict[str, Any]] = {}
+        with self.engine.connect() as connection:
+            for name, key, text in connection.execute(query.outerjoin(attribute)):
+                attributes = found.setdefault(name, {})
+                if key is not None:
+                    attributes[key] = _parsed(text)
+        return found
+
+    def trial_counts(self) -> dict[str, tuple[int, int]]:
+        """How many trials every study has, and how many of them are finished, by its name."""
+        study, trial = models.StudyModel, models.TrialModel
+        query = select(study.study_name, trial.state, func.count(trial.trial_id))
+        found: dict[str, tuple[int, int]] = {}
+        with self.engine.connect() as connection:
+            grouped = query.join(trial).group_by(study.study_name, trial.state)
+            for name, state, count in connection.execute(grouped):
+                n_trials, n_finished = found.get(name, (0, 0))
+                more = count if state.is_finished() else 0
+                found[name] = n_trials + count, n_finished + more
+        return found
+
 
 _STUDIES: Any = models.StudyModel.__table__
 _TRIALS: Any = models.TrialModel.__table__
+
+
+def _parsed(text: str) -> Any:
+    """Read an attribute; where somebody else has written what is no JSON, that is its value."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _started_at(

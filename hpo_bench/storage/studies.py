@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -14,6 +15,31 @@ from optuna.trial import TrialState
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.storage import opening
 from hpo_bench.storage.opening import MeteredStorage, backend_of
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What tells how far a study has come."""
+
+    user_attrs: Mapping[str, Any]
+    n_trials: int
+    n_finished: int
+    """How many trials are finished, in whatever state."""
+
+
+def glance(storage: MeteredStorage) -> dict[str, Glance]:
+    """Look at all studies of a storage that `open_storage` opened: two queries, however many."""
+    backend = backend_of(storage)
+    assert backend is not None
+    attributes = storage.patience.call(backend.user_attributes)
+    counts = storage.patience.call(backend.trial_counts)
+    return {name: Glance(found, *counts.get(name, (0, 0))) for name, found in attributes.items()}
+
+
+def glance_at(study: optuna.Study) -> Glance:
+    """Look at one study."""
+    trials = study.get_trials(deepcopy=False)
+    return Glance(study.user_attrs, len(trials), sum(t.state.is_finished() for t in trials))
 
 
 def load_study(storage: BaseStorage, name: str) -> optuna.Study:
