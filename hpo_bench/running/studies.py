@@ -19,7 +19,7 @@ from hpo_bench.running.runs import Run, Status
 from hpo_bench.spaces import to_table
 from hpo_bench.storage import records
 from hpo_bench.storage.opening import hold
-from hpo_bench.storage.studies import Glance, glance_at, load_study
+from hpo_bench.storage.studies import Glance, describe, glance_at, load_study
 
 _SHOWN_FIRST = ("method", "seed", "budget", "data")
 """The dashboard shows a study's first few attributes, and the others when asked."""
@@ -123,8 +123,7 @@ def _describe(
     first = {name: definition[name] for name in _SHOWN_FIRST if name in definition}
     here = {**manifest(), **objective.machine()}
     attributes = {"suite": run.suite.name, **first, **definition, **here, **run_id}
-    for key, value in attributes.items():
-        study.set_user_attr(key, value)
+    describe(study, attributes)
     study.set_user_attr(records.CREATED, datetime.now(UTC).isoformat(timespec="seconds"))
 
 

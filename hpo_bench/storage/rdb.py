@@ -112,6 +112,20 @@ class BulkStorage(RDBStorage):
                 return found
         return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
 
+    def set_study_user_attrs(self, study_id: int, attributes: Mapping[str, Any]) -> None:
+        """Write attributes that a study does not have yet, in one transaction.
+
+        Made again, it leaves what is there.
+        """
+        attribute: Any = models.StudyUserAttributeModel.__table__
+        with self.engine.begin() as connection:
+            _lock(connection, study_id)
+            there = select(attribute.c.key).where(attribute.c.study_id == study_id)
+            held = set(connection.scalars(there))
+            new = {key: value for key, value in attributes.items() if key not in held}
+            if new:
+                connection.execute(insert(attribute), _attributes(new, {"study_id": study_id}))
+
     def study_names(self) -> list[str]:
         """The names of all studies, without what else is known of them."""
         with self.engine.connect() as connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import optuna
@@ -102,6 +103,17 @@ def create_running(
 def set_user_attrs(trial: optuna.Trial, attributes: Mapping[str, Any]) -> None:
     """Write attributes of a trial, in one transaction where this process alone writes to it."""
     opening.set_user_attrs(trial.storage, trial._trial_id, attributes)
+
+
+def describe(study: optuna.Study, attributes: Mapping[str, Any]) -> None:
+    """Write attributes of a study, which has none of them yet, in one transaction."""
+    storage = study._storage
+    backend = backend_of(storage)
+    if backend is None or not isinstance(storage, MeteredStorage):
+        for name, value in attributes.items():
+            study.set_user_attr(name, value)
+        return
+    storage.timed(partial(backend.set_study_user_attrs, study._study_id, attributes))
 
 
 def tell(

@@ -19,7 +19,7 @@ from hpo_bench.running.execution import execute
 from hpo_bench.running.runs import Run
 from hpo_bench.storage import outages
 from hpo_bench.storage.leases import holding
-from hpo_bench.storage.opening import backend_of, open_existing, open_storage
+from hpo_bench.storage.opening import backend_of, hold, open_existing, open_storage, write_out
 from hpo_bench.storage.studies import reopen, unfinished
 
 
@@ -79,15 +79,19 @@ def held(storage, name):
     return study.user_attrs, trials
 
 
+@pytest.mark.parametrize("is_held", [False, True])
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_write_whose_answer_is_lost_is_done_once(any_url, lossy, when):
+def test_a_write_whose_answer_is_lost_is_done_once(any_url, lossy, when, is_held):
     storage = open_storage(any_url)
     for write, do in WRITES.items():
         for name, losses in ((write, lambda: None), (f"{write}, lost", once(when))):
             study = optuna.create_study(storage=storage, study_name=name)
             study.ask()
+            if is_held:
+                hold(storage, study._study_id)
             lossy(losses)
             do(study)
+            write_out(storage)
             lossy(lambda: None)
         assert held(storage, f"{write}, lost") == held(storage, write), write
 
