@@ -53,7 +53,7 @@ class Line:
 
 
 def examine(storage: str, data_dir: Path | None = None) -> Iterator[Line]:
-    """Look at everything that suites need; downloads nothing and writes no file.
+    """Look at everything that suites need; downloads nothing, and compiles what LeNet5 needs.
 
     A server's database that is still empty gets Optuna's tables, as by a first run.
 
@@ -184,7 +184,8 @@ def _training(data_dir: Path | None) -> Iterator[Line]:
     try:
         import torch
 
-        from hpo_bench.objectives.lenet5 import pooling
+        from hpo_bench.objectives.lenet5.engine import engine
+        from hpo_bench.objectives.lenet5.kernel import Kernel
         from hpo_bench.objectives.lenet5.training import resolve_precision
     except (ImportError, OSError, HpoBenchError) as error:
         advice = "pip install --force-reinstall 'hpo-bench[lenet5]'"
@@ -193,11 +194,11 @@ def _training(data_dir: Path | None) -> Iterator[Line]:
     yield _gpu(torch)
     precision = resolve_precision("auto", "cpu")
     yield Line(State.OK, "precision", f"{precision} on the CPU, where a suite says auto")
-    if pooling.is_compiled():
-        yield Line(State.OK, "max pooling", "compiled for this processor")
+    if isinstance(engine(), Kernel):
+        yield Line(State.OK, "training", engine().how)
     else:
-        advice = "install a C compiler (apt-get install gcc): training is faster, values the same"
-        yield Line(State.WARNING, "max pooling", "torch's own, as nothing was compiled", advice)
+        advice = "install a C compiler (apt-get install gcc), or pip install ziglang"
+        yield Line(State.WARNING, "training", engine().how, advice)
     yield _cifar10(data_dir)
 
 
@@ -207,8 +208,8 @@ def _gpu(torch: Any) -> Line:
 
 
 def _cifar10(data_dir: Path | None) -> Line:
-    from hpo_bench.objectives.lenet5.cache import data_directory
     from hpo_bench.objectives.lenet5.data import find_cifar10
+    from hpo_bench.objectives.lenet5.private import data_directory
 
     directory = data_dir or data_directory()
     found = find_cifar10(directory)

@@ -20,7 +20,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo_bench import plugins
-from hpo_bench.errors import HpoBenchError, InputError, one_of
+from hpo_bench.errors import HpoBenchError, InputError, one_of, reason_of
 from hpo_bench.objectives import Objective, suggest
 from hpo_bench.search import Job, Outcome, Search, Setup
 from hpo_bench.spaces import check_value
@@ -222,7 +222,11 @@ def _call(field: str, factory: Callable[..., Any], arguments: dict[str, Any]) ->
     except HpoBenchError:
         raise
     except Exception as error:  # whatever somebody else's code raises
-        raise HpoBenchError(f"{field}: {type(error).__name__}: {error}") from error
+        raise HpoBenchError(f"{field}: {reason_of(error)}") from error
+
+
+MAX_LEVELS = 10_000
+"""Values that a grid takes from one range: each of them is kept in memory."""
 
 
 def grid(
@@ -257,6 +261,9 @@ def grid(
             raise InputError(
                 "levels", name, f"not a searched parameter; {one_of(name, setup.space)}"
             )
+    for count in names_with_levels.values() if names_with_levels else [levels]:
+        if isinstance(count, int | float) and count > MAX_LEVELS:
+            raise InputError("levels", count, f"expected {MAX_LEVELS:,} at most")
     return GridSampler({**setup.space, **chosen}, levels=levels, shuffle=shuffle, seed=setup.seed)
 
 

@@ -62,6 +62,9 @@ def resolve(
             raise InputError("space", name, f"no such hyperparameter; {one_of(name, parameters)}")
         legal = parameters[name].legal
         field = f"space.{name}"
+        if isinstance(value, list | tuple):
+            expected = "a range is written { low = 2, high = 16 }, choices { choices = [2, 16] }"
+            raise InputError(field, value, expected)
         found = distribution(field, value, legal) if isinstance(value, Mapping) else value
         if isinstance(found, BaseDistribution):
             _check_range(field, found, legal)
@@ -117,12 +120,16 @@ def _range(
         raise InputError(field, dict(table), "expected whole numbers")
     kind = IntDistribution if whole and not isinstance(legal, FloatDistribution) else None
     try:
-        # Optuna warns of a range that its step does not divide, and cuts it.
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)
-            return (kind or FloatDistribution)(**table)
-    except (ValueError, OverflowError, UserWarning) as error:
+            warnings.simplefilter("ignore", UserWarning)
+            made = (kind or FloatDistribution)(**table)
+    except (ValueError, OverflowError) as error:
         raise InputError(field, dict(table), str(error)) from None
+    # Optuna cuts a range that its step does not divide.
+    if made.high != type(made.high)(table["high"]):
+        expected = f"the step must divide the range: expected e.g. high = {made.high}"
+        raise InputError(field, dict(table), expected)
+    return made
 
 
 def to_table(dist: BaseDistribution) -> dict[str, Any]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+from optuna.distributions import (
+    check_distribution_compatibility,
+    distribution_to_json,
+    json_to_distribution,
+)
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -25,16 +31,44 @@ from hpo_bench.errors import HpoBenchError, InputError, one_of
 from hpo_bench.manifest import usable_cores
 from hpo_bench.objectives import Objective
 from hpo_bench.search import Search, Setup
+from hpo_bench.storage import records
+from hpo_bench.storage.opening import anchored
 from hpo_bench.storage.outages import PATIENCE
-from hpo_bench.storage.records import FIRST_FRESH_SEED
+from hpo_bench.storage.records import DIRECTORY
+from hpo_bench.text import printable
 
 DEFAULT_STORAGE = "sqlite:///hpo-bench.db"
 
 MAX_SQLITE_WORKERS = 32
 """Processes that write to one SQLite file before they wait for each other: docs/storage.md."""
 
-NOT_IDENTITY = {"data_dir"}
+PATHS = {"data_dir"}
+"""Options of an objective that are paths, and are meant from where the command is started."""
+
+NOT_IDENTITY = PATHS
 """Options of an objective that say where things lie on one machine, not what is measured."""
+
+_OF_ONE_MACHINE = {
+    "name",
+    "description",
+    "seeds",
+    "storage",
+    "storage_patience",
+    "workers",
+    "engine",
+    "gpus_per_run",
+    "lease_seconds",
+}
+
+
+MAX_DEPTH = 32
+"""How deep the tables and lists of a suite may be nested."""
+
+MAX_FILE = 2**20
+"""Bytes of a suite file."""
+
+MAX_PROCESSES = 1_024
+"""Of `workers`, `workers_per_run` and `batch_size`."""
 
 
 class _Table(BaseModel):
@@ -52,12 +86,20 @@ def _recordable(options: dict[str, Any]) -> dict[str, Any]:
 Options = Annotated[dict[str, Any], AfterValidator(_recordable)]
 
 
+def _from_here(options: dict[str, Any]) -> dict[str, Any]:
+    """Make paths absolute: an objective may change the working directory of its process."""
+    return {
+        name: str(Path(value).absolute()) if name in PATHS and isinstance(value, str) else value
+        for name, value in options.items()
+    }
+
+
 class ObjectiveSpec(_Table):
     """The objective and its options."""
 
     name: str
     """An entry point of `hpo_bench.objectives`, or an import path `module:object`."""
-    options: Options = {}
+    options: Annotated[Options, AfterValidator(_from_here)] = {}
     """Its own keyword arguments, which the Python reference lists."""
 
 
@@ -100,7 +142,7 @@ def _count_to_list(value: object) -> object:
     return list(range(value))
 
 
-Seed = Annotated[int, Field(ge=0, lt=FIRST_FRESH_SEED)]
+Seed = Annotated[int, Field(ge=0, lt=records.FIRST_FRESH_SEED)]
 Seeds = Annotated[list[Seed], BeforeValidator(_count_to_list)]
 # Studies, checkpoints and reports are called so: files have names of 255 characters at most.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=200)]
@@ -123,18 +165,20 @@ class Suite(_Table):
     """One run per method and seed; a number n stands for 0 .. n-1."""
     methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
     """How it is searched: name -> method."""
-    storage: str = DEFAULT_STORAGE
-    """SQLAlchemy URL of the database that holds the studies."""
+    storage: Annotated[str, AfterValidator(anchored), Field(validate_default=True)] = (
+        DEFAULT_STORAGE
+    )
+    """SQLAlchemy URL of the database that holds the studies; a file's path is made absolute."""
     storage_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = PATIENCE
     """Seconds that everybody waits for a storage which does not answer any more, or for room."""
-    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    workers: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] | Literal["auto"] = "auto"
     """Worker processes; auto: one per usable core."""
-    workers_per_run: Annotated[int, Field(ge=1)] = 1
+    workers_per_run: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] = 1
     """How many of them evaluate for the same run at the same time; a run of its own for each if 1.
 
     The method is asked for another configuration as soon as one of them is free.
     """
-    batch_size: Annotated[int, Field(ge=1)] = 1
+    batch_size: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] = 1
     """How many configurations of a run are evaluated side by side in one process.
 
     The method is asked for that many before it is told what they gave. It saves time where the
@@ -251,6 +295,20 @@ class Suite(_Table):
         options = {k: v for k, v in self.objective.options.items() if k not in NOT_IDENTITY}
         return {"objective": self.objective.name, "objective_options": options}
 
+    def repeating(self, method: str) -> dict[str, Any]:
+        """Give what repeats the runs of a method anywhere, as a suite file says it.
+
+        A run's study keeps it, so that a report need not ask the objective for it. Seeds are left
+        out, which every run has its own of, and so is what says how one machine runs a suite.
+        """
+        table: dict[str, Any] = self.model_dump(
+            mode="json", exclude_defaults=True, exclude=_OF_ONE_MACHINE
+        )
+        options = table["objective"].get("options", {})
+        options |= dict.fromkeys(NOT_IDENTITY & options.keys(), DIRECTORY)
+        spec = table["methods"].get(method)
+        return {**table, "methods": {} if spec is None else {method: spec}}
+
     def check(self) -> list[str]:
         """See that every run can be built, without starting one.
 
@@ -271,6 +329,7 @@ class Suite(_Table):
         objective = self.build_objective(self.seeds[0])
         if not objective.search_space:
             raise InputError("space", self.space, "nothing is left to search: give a range")
+        _check_storable(objective)
         if objective.is_simulated:
             self._check_simulated()
         notices: list[str] = []
@@ -299,6 +358,25 @@ class Suite(_Table):
             if self.workers_per_run > 1 and spec.pruner is not None:
                 expected = "with several simulated workers there is no pruning: leave out"
                 raise InputError(f"methods.{name}.pruner", spec.pruner, expected)
+
+
+def _check_storable(objective: Objective) -> None:
+    """See that every database takes what the objective calls things, and gives it back as it is.
+
+    Raises:
+        InputError: One does not.
+    """
+    if not records.is_storable(objective.metric_name):
+        expected = f"expected a {records.STORABLE}"
+        raise InputError("the objective's metric_name", objective.metric_name, expected)
+    for name, dist in objective.search_space.items():
+        if not records.is_storable(name):
+            raise InputError("space", name, f"expected a {records.STORABLE}")
+        try:
+            check_distribution_compatibility(json_to_distribution(distribution_to_json(dist)), dist)
+        except (TypeError, ValueError):
+            expected = "expected choices that are text, numbers, true, false or None"
+            raise InputError(f"space.{name}", dist, expected) from None
 
 
 def _fit(method: str, search: Search, budget: Budget, objective: Objective) -> Iterator[str]:
@@ -371,12 +449,7 @@ def load_all(
         HpoBenchError: As `load`; an objective that is not there, or no choice of objectives.
     """
     text, default_name = _read(name_or_path)
-    try:
-        table = tomllib.loads(text)
-    except RecursionError:
-        raise HpoBenchError(f"{name_or_path} cannot be used: it is nested too deeply") from None
-    except ValueError as error:  # also of numbers with too many digits
-        raise HpoBenchError(f"{name_or_path} is not valid TOML: {error}") from None
+    table = _loads(name_or_path, text)
     table.setdefault("name", default_name)
     for_each = {k: v for k, v in (overrides or {}).items() if k.startswith("objective.")}
     for key, value in (overrides or {}).items():
@@ -390,6 +463,56 @@ def load_all(
         for member in members:
             _set(member, key, value)
     return [parse(member, source=name_or_path) for member in members]
+
+
+def whereabouts(path: str) -> tuple[str, str]:
+    """Say under which name and in which storage the runs of a suite file stand.
+
+    Args:
+        path: Of the file; its objective and methods need not be there any more.
+
+    Raises:
+        HpoBenchError: It cannot be read, or says neither as a text.
+    """
+    text, default_name = _read(path)
+    table = _loads(path, text)
+    found = []
+    for key, default in (("name", default_name), ("storage", DEFAULT_STORAGE)):
+        value = table.get(key, default)
+        if not isinstance(value, str):
+            raise InputError(key, value, "expected a text")
+        found.append(value)
+    return found[0], found[1]
+
+
+def _loads(source: str, text: str) -> dict[str, Any]:
+    """Read TOML that a stranger may have written.
+
+    Raises:
+        HpoBenchError: It is none, or is nested more deeply than `MAX_DEPTH`.
+    """
+    too_deep = f"{source} cannot be used: tables and lists may be nested {MAX_DEPTH} deep"
+    # Python's parser takes time in the square of a dotted key's parts: 14 s for 20,000.
+    if _LONG_KEY.search(text):
+        raise HpoBenchError(too_deep)
+    try:
+        table = tomllib.loads(text)
+    except RecursionError:
+        raise HpoBenchError(too_deep) from None
+    except ValueError as error:  # also of numbers with too many digits
+        raise HpoBenchError(f"{source} is not valid TOML: {error}") from None
+    if _is_deeper(table, MAX_DEPTH):
+        raise HpoBenchError(too_deep)
+    return table
+
+
+_PART = r"(?:[\w-]+|\"[^\"\n]*\"|'[^'\n]*')"
+_LONG_KEY = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{MAX_DEPTH},}}")
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth < 0 or any(_is_deeper(each, depth - 1) for each in inner)
 
 
 def _members(
@@ -424,7 +547,9 @@ def parse(table: Mapping[str, Any], source: str = "suite") -> Suite:
                 faults[place] += f"; or {_expected(details).removeprefix('Input should be ')}"
             else:
                 faults[place] = _fault(".".join(place), details)
-        listed = "\n".join(f"  {fault}" for fault in faults.values())
+        told = list(faults.values())
+        more = [f"and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
+        listed = "\n".join(f"  {fault}" for fault in [*told[:_TOLD], *more])
         raise HpoBenchError(f"{source} cannot be used:\n{listed}") from None
 
 
@@ -439,7 +564,11 @@ def _read(name_or_path: str) -> tuple[str, str]:
             raise InputError("suite", name_or_path, f"did you mean {file!r}?")
         raise InputError("suite", name_or_path, f"{one_of(name_or_path, suites)}; or a .toml file")
     try:
-        return path.read_text(encoding="utf-8-sig"), path.stem
+        with path.open("rb") as opened:
+            content = opened.read(MAX_FILE + 1)
+        if len(content) > MAX_FILE:
+            raise InputError("suite", name_or_path, f"expected {MAX_FILE // 2**20} MiB at most")
+        return content.decode("utf-8-sig"), path.stem
     except (OSError, UnicodeDecodeError) as error:
         raise InputError("suite", name_or_path, f"it cannot be read: {error}") from None
 
@@ -452,6 +581,12 @@ def _set(table: dict[str, Any], dotted: str, value: Any) -> None:
             raise InputError("--set", dotted, f"{key} is not a table")
     table[last] = value
 
+
+_SHOWN = 200
+"""Characters of a value that are shown."""
+
+_TOLD = 50
+"""Faults that are told at once."""
 
 _EXPECTED = {
     "dict_type": "Input should be a table",
@@ -496,9 +631,9 @@ def _expected(details: Any) -> str:
 
 def _shown(value: Any) -> str:
     try:
-        return json.dumps(value)
-    except TypeError:  # TOML has dates, which are no strings
-        return str(value)
+        return printable(json.dumps(value), _SHOWN)
+    except (TypeError, ValueError):  # TOML has dates, which are no strings
+        return printable(value, _SHOWN)
 
 
 def _keys_at(location: Sequence[str | int]) -> list[str]:

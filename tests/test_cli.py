@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import socket
 import sys
 from pathlib import Path
 
@@ -70,6 +71,24 @@ def test_results_in_every_format(ran, command):
     assert output.startswith("| method | seeds | score |")
 
 
+def test_failures_are_shown_with_where_they_were_raised(command):
+    options = ("--set", "objective.options.fail_at=1", "--methods", "grid")
+    code, _, errors = command("run", "toy.toml", *options, "--set", "budget.epochs=300")
+    assert code in (0, 1), errors
+    code, output, _ = command("results", "toy", "--failures")
+    assert code == 0
+    assert "evaluations failed: RuntimeError: this x always fails" in output
+    assert 'raise RuntimeError("this x always fails")' in output
+    code, _, errors = command("results", "toy", "--failures", "--format", "csv")
+    assert code == 2
+    assert "--format" in errors
+
+
+def test_where_nothing_failed_that_is_said(ran, command):
+    _, output, _ = command("results", "toy", "--failures")
+    assert output == "toy: no evaluation has failed\n"
+
+
 def test_a_report_is_written_also_of_few_runs(ran, command, tmp_path):
     arguments = ("--targets", "-20,-12", "--rope", "0.5", "--figures", "pictures")
     code, output, errors = command("report", "toy", *arguments)
@@ -117,12 +136,12 @@ def test_flags_lay_other_values_over_the_suite(command, tmp_path):
     assert trial.params["x"] in (1, 2)
 
 
-def test_names_may_be_spaced_and_look_like_a_date_and_what_is_told_can_be_pasted(command):
+def test_names_may_be_spaced_and_look_like_a_date_and_what_is_told_can_be_pasted(command, tmp_path):
     flags = ("--methods", "random, random", "--set", "name=2026-11-25")
     code, output, errors = command("run", "toy.toml", *flags, "--storage", "sqlite:///my own.db")
     assert code == 0, errors
     assert "2026-11-25/random/seed-00" in errors
-    assert "hpo-bench dashboard --storage 'sqlite:///my own.db'" in output
+    assert f"hpo-bench dashboard --storage 'sqlite:///{tmp_path}/my own.db'" in output
 
 
 def test_no_line_of_an_error_is_folded_in_a_file(command, monkeypatch):
@@ -164,6 +183,8 @@ def test_a_grid_beyond_the_budget_is_said_before_the_run(command):
         (["run", "toy.toml", "--seeds", "a"], "--seeds: 'a' cannot be used; expected numbers"),
         (["run", "toy.toml", "--seeds", "5-3"], "'5-3' cannot be used; expected the lower number"),
         (["run", "toy.toml", "--seeds", "0-999999999"], "expected 10000 seeds at most"),
+        (["run", "toy.toml", "--seeds", ",".join(["0-9999"] * 9)], "expected 10000 seeds at most"),
+        (["run", "toy.toml", "--set", ".".join("a" * 20000) + "=1"], "a key of 32 parts at most"),
         (["run", "toy.toml", "--set", "budget"], "--set: 'budget' cannot be used"),
         (["run", "toy.toml", "--set", "budget..epochs=3"], "expected KEY=VALUE"),
         (["run", "toy.toml", "--set", "budget.epochs=" + "9" * 5000], "budget.epochs"),
@@ -234,6 +255,15 @@ QUERY = "postgresql+psycopg://127.0.0.1:1/b?user=me&password=SECRET"
         (["run", "toy.toml", "--storage", QUERY], "refused"),
         (["run", "toy.toml", "--set", LOGIN], "expected KEY=VALUE"),
         (["run", LOGIN], "or a .toml file"),
+        (["run", LOGIN.replace("SECRET", "SECRET AND SECRET")], "or a .toml file"),
+        (["run", "host=h user=me password=SECRET dbname=b"], "or a .toml file"),
+        (["run", "host=h password='SECRET AND SECRET'"], "or a .toml file"),
+        (["run", "me:SECRET@host/b"], "or a .toml file"),
+        (["run", "host=h", "password=SECRET"], "unexpected extra argument"),
+        ([LOGIN], "No such command"),
+        (["run", "toy.toml", f"--{LOGIN}"], "No such option"),
+        (["run", "toy.toml", "--engine", LOGIN], "is not one of"),
+        (["results", "toy", "--storage", "host=h password=SECRET"], "expected a URL like"),
         (["compare", LOGIN, "toy"], "expected SUITE or STORAGE#SUITE"),
         (["compare", f"{QUERY}#toy", "toy"], "refused"),
         (["results", LOGIN], f"no runs of suite '{LOGIN.replace('SECRET', '***')}'"),
@@ -301,6 +331,72 @@ def test_version(command):
     assert output.startswith("hpo-bench 0.")
 
 
+FOREIGN = "[/b][link=http://x]y[/link]\x1b]0;title\x07\u202e"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (FOREIGN,),
+        ("run", FOREIGN),
+        ("run", f"{FOREIGN}.toml"),
+        ("run", "toy.toml", "--set", f"name={FOREIGN}"),
+        ("run", "toy.toml", "--set", f"space.{FOREIGN}=1"),
+        ("run", "toy.toml", f"--{FOREIGN}"),
+        ("run", "toy.toml", "--methods", FOREIGN),
+        ("results", FOREIGN),
+        ("check", FOREIGN),
+        ("check", "toy:Curve", "--set", f"{FOREIGN}=1"),
+        ("doctor", "--storage", f"sqlite:///{FOREIGN}/x.db"),
+    ],
+)
+def test_no_word_is_markup_and_none_reaches_the_terminal_raw(command, ran, arguments):
+    code, output, errors = command(*arguments)
+    assert code in (1, 2)
+    told = output + errors
+    assert "[/b][link=http://x]y[/link]" in told.replace("\n", "")
+    assert not {"\x1b", "\x07", "\u202e"} & set(told)
+
+
+def test_the_names_of_a_storage_are_no_markup(command, ran, tmp_path):
+    storage = open_storage(f"sqlite:///{tmp_path / 'hpo-bench.db'}")
+    for study_name in optuna.get_all_study_names(storage):
+        study = optuna.load_study(study_name=study_name, storage=storage)
+        study.set_user_attr("finished", FOREIGN)
+    for arguments in (("status", "toy.toml"), ("results", "toy")):
+        code, output, errors = command(*arguments)
+        assert code == 0, errors
+        assert not {"\x1b", "\x07", "\u202e"} & set(output + errors)
+
+
+def test_results_and_report_take_the_file_of_a_suite(command, toy_file, tmp_path):
+    toy_file(f"storage = 'sqlite:///own.db'\nname = 'mine'{SUITE}", name="my-suite")
+    code, _, errors = command("run", "my-suite.toml")
+    assert code == 0, errors
+    code, output, errors = command("results", "my-suite.toml")
+    assert code == 0, errors
+    assert "random" in output
+    code, _, errors = command("report", "my-suite.toml", "--output", "mine.md")
+    assert code == 0, errors
+    assert (tmp_path / "mine.md").read_text().startswith("# mine\n")
+    code, _, errors = command("compare", "my-suite.toml", "my-suite.toml")
+    assert code == 3, errors
+    code, _, errors = command("results", "my-suite.toml", "--storage", "sqlite:///no.db")
+    assert code == 2
+    assert "no.db" in errors
+
+
+def test_a_taken_port_is_told_before_the_address(command, ran):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        code, output, errors = command("dashboard", "--port", port)
+    assert code == 2
+    assert f"--port: {port} cannot be used" in errors
+    assert "http" not in output
+
+
 def test_a_missing_extra_is_named(command, ran, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna_dashboard", None)
     code, _, errors = command("dashboard")
@@ -309,7 +405,6 @@ def test_a_missing_extra_is_named(command, ran, monkeypatch):
 
 
 def test_the_dashboard_serves_the_studies_on_loopback(ran, tmp_path):
-    import socket
     import subprocess
     import time
     from urllib.request import urlopen

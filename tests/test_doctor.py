@@ -1,6 +1,7 @@
 """What `hpo-bench doctor` sees of a machine."""
 
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from hpo_bench import doctor
 from hpo_bench.doctor import State
 from hpo_bench.objectives.lenet5 import data
+from hpo_bench.objectives.lenet5.engine import engine
 from hpo_bench.storage.opening import open_storage
 
 
@@ -87,3 +89,24 @@ def test_a_plugin_that_cannot_be_imported_is_told(looked, monkeypatch):
     found = looked()["methods"]
     assert found.state is State.PROBLEM
     assert found.advice == "reinstall or remove gone 1.0"
+
+
+def test_who_compiled_the_kernel_is_told(looked, monkeypatch, tmp_path):
+    monkeypatch.setenv("HPO_BENCH_DATA", str(tmp_path))
+    monkeypatch.setenv("CC", "no-such-compiler")
+    engine.cache_clear()
+    found = looked()["training"]
+    assert found.state is State.OK
+    assert "by the machine's cc; $CC (no-such-compiler): " in found.text
+
+
+def test_why_no_kernel_was_compiled_is_told(looked, monkeypatch, tmp_path):
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "ziglang", None)
+    engine.cache_clear()
+    found = looked()["training"]
+    engine.cache_clear()
+    assert found.state is State.WARNING
+    assert "the machine's cc: not found" in found.text
+    assert "pip install ziglang" in found.advice

@@ -70,25 +70,39 @@ def commands(block):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_page(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("HPO_BENCH_DATA", str(tmp_path / "data"))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    before = set(sys.modules)
     for block in blocks(page):
         if block.file:
             Path(block.file).write_text(block.text)
         {"python": python, "toml": toml, "sh": sh}.get(block.language, lambda *_: None)(
             block, monkeypatch, is_guide(page)
         )
-    for name in set(sys.modules) - before:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+    forget_modules_of(tmp_path)
+
+
+@contextlib.contextmanager
+def as_a_script():
+    """Import from the working directory, as Python does from a script's; not so for a command."""
+    sys.path.insert(0, str(Path().absolute()))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(Path().absolute()))
+
+
+def forget_modules_of(directory):
+    for name, module in list(sys.modules.items()):
+        if str(directory) in str(getattr(module, "__file__", "")):
             del sys.modules[name]
 
 
 def python(block, _monkeypatch, _is_guide):
     code = compile(block.text, block.file or "block", "exec")
     if block.is_run:
-        exec(code, {"__name__": "block"})
+        with as_a_script():
+            exec(code, {"__name__": "block"})
 
 
 def toml(block, _monkeypatch, _is_guide):
@@ -99,7 +113,8 @@ def toml(block, _monkeypatch, _is_guide):
     for objective in several.values():
         made = suite.parse({**LEAST, **table, "objective": objective})
         if block.is_run and {"objective", "methods"} <= set(table):
-            assert not any("will not search" in note for note in made.check())
+            with as_a_script():
+                assert not any("will not search" in note for note in made.check())
 
 
 def sh(block, monkeypatch, is_run):
@@ -129,6 +144,7 @@ def hpo_bench(words, monkeypatch, *, is_run):
         return
     if words[0] == "run" and "--workers" not in words:
         words = [*words, "--workers", "1"]  # which changes no result, and starts no process
+    forget_modules_of(Path().absolute())
     monkeypatch.setattr(sys, "argv", ["hpo-bench", *words])
     with contextlib.suppress(SystemExit), pytest.raises(SystemExit) as ended:
         cli.main()

@@ -83,6 +83,53 @@ def test_a_module_that_ends_the_process_is_told(tmp_path, monkeypatch):
         plugins.load_path("methods.mine.sampler", "script:Mine")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("raise ImportError('needs a newer libc')", "ImportError: needs a newer libc"),
+        ("raise ModuleNotFoundError('no driver')", "ModuleNotFoundError: no driver"),
+        ("import no_such_module", "there is no module 'no_such_module'"),
+    ],
+)
+def test_why_a_module_cannot_be_imported_is_told(tmp_path, monkeypatch, text, told):
+    (tmp_path / "broken_module.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(InputError) as error:
+        plugins.load_path("objective.name", "broken_module:Mine")
+    assert told in str(error.value)
+    assert "None" not in str(error.value)
+
+
+BESIDE = """
+from hpo_bench.conformance.problems import Bowl
+class Mine(Bowl):
+    pass
+"""
+
+
+@pytest.mark.parametrize("place", ["beside the suite", "in the working directory"])
+def test_the_console_script_finds_modules(tmp_path, place):
+    here, there = tmp_path / "here", tmp_path / "my suites"
+    here.mkdir()
+    there.mkdir()
+    (there / "own.toml").write_text(
+        'seeds = 2\nworkers = 2\n[objective]\nname = "mine:Mine"\n'
+        "[budget]\nevaluations = 2\n[methods.random]\n"
+    )
+    ((there if place == "beside the suite" else here) / "mine.py").write_text(BESIDE)
+    # A file there takes the place of no module of Python's.
+    (here / "random.py").write_text("raise RuntimeError")
+    done = subprocess.run(
+        [Path(sys.executable).parent / "hpo-bench", "run", "../my suites/own.toml"],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "[2/2] own/random/seed-0" in done.stderr
+
+
 def test_a_foreign_package_adds_a_method_and_an_objective(installed, tmp_path):
     (tmp_path / "bowl.toml").write_text(SUITE)
 

@@ -50,7 +50,11 @@ def test_fixed_values_distributions_and_choices():
         ({"width": {"low": 1, "high": 2, "stp": 1}}, "did you mean 'step'"),
         ({"width": {"low": "a", "high": 2}}, "space.width.low: 'a' cannot be used"),
         ({"rate": {"low": 0, "high": 1, "log": True}}, "space.rate"),
-        ({"width": {"low": 1, "high": 9, "step": 3}}, "not divisible by `step`"),
+        ({"width": [2, 16]}, "a range is written { low = 2, high = 16 }"),
+        (
+            {"width": {"low": 1, "high": 9, "step": 3}},
+            "the step must divide the range: expected e.g. high = 7",
+        ),
         ({"rate": {"low": 0, "high": 1, "log": 1}}, "expected true or false"),
         ({"kind": {"choices": []}}, "with one at least"),
         ({"kind": {"choices": ["a"], "low": 1}}, "expected choices = [...] alone"),

@@ -1,3 +1,4 @@
+import time
 from copy import deepcopy
 from datetime import date
 
@@ -309,3 +310,65 @@ def test_parts_of_a_graphics_card_are_given_out_by_ray_alone(toy_suite):
 def test_who_executes_a_run_is_no_part_of_what_it_is(toy_suite):
     ray = toy_suite(engine="ray", gpus_per_run=0.5, lease_seconds=10.0)
     assert ray.definition("random") == toy_suite().definition("random")
+
+
+def test_paths_are_meant_from_where_the_suite_is_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path.as_posix()
+    table = {**GOOD, "storage": "sqlite:///a/my own.db"}
+    table["objective"] = {"name": "lenet5", "options": {"data_dir": "../data", "data": "cifar10"}}
+    made = suite.parse(table)
+    assert made.storage == f"sqlite:///{place}/a/my own.db"
+    assert made.objective.options == {"data_dir": f"{place}/../data", "data": "cifar10"}
+    assert suite.parse(GOOD).storage == f"sqlite:///{place}/hpo-bench.db"
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+        ("sqlite+pysqlite:///b.db?timeout=5", "sqlite+pysqlite:///HERE/b.db?timeout=5"),
+        ("sqlite:///file:b.db?uri=true", "sqlite:///file%3AHERE/b.db?uri=true"),
+        ("postgresql+psycopg://me:secret@host/b", "postgresql+psycopg://me:secret@host/b"),
+        ("no url at all", "no url at all"),
+        ("sqlite://", "sqlite://"),
+    ],
+)
+def test_only_the_path_of_a_file_is_made_absolute(tmp_path, monkeypatch, given, read):
+    monkeypatch.chdir(tmp_path)
+    made = suite.parse({**GOOD, "storage": given})
+    assert made.storage == read.replace("HERE", tmp_path.as_posix())
+
+
+DEEP = "tables and lists may be nested 32 deep"
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        (".".join(["a"] * 20_000) + " = 1", DEEP),
+        ("[" + " . ".join(['"a"'] * 20_000) + "]", DEEP),
+        ("[objective.options]\n" + ".".join(["a"] * 40) + " = 1", DEEP),
+        ("a = " + "[" * 100 + "]" * 100, DEEP),
+        ("a = " + "{b = " * 100 + "1" + "}" * 100, DEEP),
+        ("# " + "x" * 2**20, "expected 1 MiB at most"),
+        ("seeds = 1000000000", "expected a number from 1 to 10000"),
+        ("workers_per_run = 1000000000", "less than or equal to 1024"),
+        ("\n".join(f"k{i} = 1" for i in range(5_000)), "and 4953 more"),
+    ],
+)
+def test_a_bomb_is_refused_at_once_and_its_limit_named(tmp_path, text, limit):
+    path = tmp_path / "bomb.toml"
+    path.write_text(text)
+    began = time.process_time()
+    with pytest.raises(HpoBenchError) as told:
+        suite.load(str(path))
+    assert time.process_time() - began < 3
+    assert limit in str(told.value)
+    assert len(str(told.value)) < 21_000
+
+
+@pytest.mark.parametrize("levels", [10**9, {"x": 10**9}, 1e9])
+def test_a_grid_of_too_many_levels_is_refused_before_it_is_made(levels):
+    with pytest.raises(HpoBenchError, match=r"levels: 1000000000.* expected 10,000 at most"):
+        suite.parse(changed("methods", {"grid": {"options": {"levels": levels}}})).check()

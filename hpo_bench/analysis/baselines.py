@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
-from statistics import fmean
 
 from hpo_bench.analysis.comparisons import Comparison, adjusted, compare, gains
 from hpo_bench.analysis.intervals import Estimate, estimate
+from hpo_bench.analysis.means import mean as mean_of
 from hpo_bench.analysis.measures import is_maximised
 from hpo_bench.analysis.results import DEFAULT, RunResult
 
@@ -105,5 +105,5 @@ def _again(
     gaps = [
         sign * (own - again) for own, again, _ in found if own is not None and again is not None
     ]
-    variances = [deviation**2 for *_, deviation in found if deviation is not None]
-    return Again(mean, estimate(gaps), sqrt(fmean(variances)) if variances else None)
+    variances = [deviation * deviation for *_, deviation in found if deviation is not None]
+    return Again(mean, estimate(gaps), sqrt(mean_of(variances)) if variances else None)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 
 from optuna.storages import BaseStorage
 
 from hpo_bench.analysis.comparisons import WORSE, Comparison, adjusted, compare, gains
 from hpo_bench.analysis.history import History, by_method, history_of
 from hpo_bench.analysis.intervals import TOO_FEW
+from hpo_bench.analysis.means import mean
 from hpo_bench.analysis.measures import is_maximised, measure_name
 from hpo_bench.analysis.results import results_of
 from hpo_bench.analysis.stored import StoredSuite, read_suite
 from hpo_bench.analysis.summary import finished_of, found_by
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.storage.rows import Fault
 
 _SAME = (
     "objective",
@@ -82,12 +83,14 @@ class Changes:
     methods: list[Change]
     notes: list[str]
     """What must be read beside it, one sentence each."""
+    left_out: list[Fault]
+    """What the storages hold of the suites that is not sound."""
 
     @property
     def exit_status(self) -> int:
-        """0: no method is worse; 1: one is; 3: none is shown to be, but one has too few seeds."""
+        """0: no method is worse; 1: one is, or something was left out; 3: too few seeds to say."""
         verdicts = {change.verdict for change in self.methods}
-        if WORSE in verdicts:
+        if WORSE in verdicts or self.left_out:
             return 1
         return 3 if TOO_FEW in verdicts else 0
 
@@ -106,10 +109,12 @@ def compare_suites(pairs: Sequence[tuple[Place, Place]], measure: str = "validat
     changes: list[Change] = []
     notes: list[str] = []
     metrics: set[str] = set()
+    left_out: list[Fault] = []
     for old, new in pairs:
         before, after = read_suite(*old), read_suite(*new)
         found, told = _compare(before, after, measure)
         metrics.add(before.runs[0].metric)
+        left_out += [*before.left_out, *after.left_out]
         changes += found
         notes += told if len(pairs) == 1 else [f"{old[1]}: {note}" for note in told]
     if not changes:
@@ -121,7 +126,7 @@ def compare_suites(pairs: Sequence[tuple[Place, Place]], measure: str = "validat
     judged = adjusted([change.comparison for change in changes])
     changes = [replace(c, comparison=made) for c, made in zip(changes, judged, strict=True)]
     validation = metrics.pop() if len(metrics) == 1 else "validation value"
-    return Changes(measure, measure_name(measure, validation), changes, notes)
+    return Changes(measure, measure_name(measure, validation), changes, notes, left_out)
 
 
 def _compare(old: StoredSuite, new: StoredSuite, measure: str) -> tuple[list[Change], list[str]]:
@@ -135,7 +140,7 @@ def _compare(old: StoredSuite, new: StoredSuite, measure: str) -> tuple[list[Cha
         gain = gains(now, was, maximise=is_maximised(measure, maximise=before[0].maximise))
         if gain.size:
             seeds = was.keys() & now.keys()
-            means = fmean(was[seed] for seed in seeds), fmean(now[seed] for seed in seeds)
+            means = mean([was[seed] for seed in seeds]), mean([now[seed] for seed in seeds])
             changes.append(Change(old.name, name, *means, compare("new", "old", gain)))
     return changes, _notes(before, after, {change.method for change in changes})
 

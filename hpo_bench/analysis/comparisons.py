@@ -70,7 +70,8 @@ def compare(first: str, second: str, gain: Array, rope: float | None = None) -> 
     assert made is not None
     p = wilcoxon(gain)
     # Of a few pairs, it would still give probabilities, and they would be its prior's.
-    posterior = None if rope is None or made.low is None else bayesian(gain, rope)
+    is_told = made.low is not None and np.isfinite(gain).all()
+    posterior = bayesian(gain, rope) if rope is not None and is_told else None
     alone = Comparison(first, second, made, p, p, effect_size(gain), posterior, "")
     return _judged(alone, least_p(made.n))
 

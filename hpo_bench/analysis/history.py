@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 
 from hpo_bench.analysis.stored import Stored, read_suite
 from hpo_bench.spaces import Configuration
-from hpo_bench.storage.records import CREATED, FINISHED, JobRecord, jobs_of, test_accuracy
+from hpo_bench.storage.records import CREATED, FINISHED, JobRecord, test_accuracy
 
 Array = NDArray[np.float64]
 
@@ -118,7 +118,7 @@ def by_method(histories: Sequence[History]) -> dict[str, list[History]]:
 def history_of(run: Stored) -> History:
     """Put the evaluations of a run in their order."""
     attributes, trials = run.attributes, run.trials
-    steps = _steps(trials)
+    steps = _steps(run)
     state, reason = _state(attributes, trials, steps)
     return History(
         method=run.method,
@@ -130,20 +130,31 @@ def history_of(run: Stored) -> History:
         max_fidelity=attributes.get("max_fidelity", 1),
         maximise=run.direction is StudyDirection.MAXIMIZE,
         attributes=attributes if CREATED in attributes else {},
-        # A trial that failed early may lack them.
-        space=next((trial.distributions for trial in trials if trial.distributions), {}),
+        space=_space(trials),
     )
 
 
-def _steps(trials: Sequence[FrozenTrial]) -> tuple[Step, ...]:
+def _space(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
+    """Give what was searched: by most trials, for one may have failed early, or be another's."""
+    found: list[dict[str, BaseDistribution]] = []
+    counts: list[int] = []
+    for trial in trials:
+        if trial.distributions in found:
+            counts[found.index(trial.distributions)] += 1
+        elif trial.distributions:
+            found.append(trial.distributions)
+            counts.append(1)
+    return found[counts.index(max(counts))] if found else {}
+
+
+def _steps(run: Stored) -> tuple[Step, ...]:
     """All jobs, in the order in which they were recorded.
 
     Records of an earlier version have no time; of those, one bracket came after the other, and
     rung by rung within each, which is what one worker does.
     """
     found = []
-    for trial in trials:
-        jobs = jobs_of(trial)
+    for trial, jobs in zip(run.trials, run.jobs, strict=True):
         bracket = trial.user_attrs.get("bracket", 0)
         for place, job in enumerate(jobs):
             is_last = place == len(jobs) - 1
@@ -162,5 +173,6 @@ def _state(
         return "empty", ""
     last = steps[-1]
     if last.job.value is None and not last.job.pruned:
-        return "failed", str(trials[last.trial].user_attrs.get("error", ""))
+        failed = next(trial for trial in trials if trial.number == last.trial)
+        return "failed", failed.user_attrs.get("error", "")
     return "partial", ""

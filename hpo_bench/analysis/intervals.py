@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from math import nan
 
 import numpy as np
 from scipy import stats
+
+from hpo_bench.analysis.means import mean
 
 CONFIDENCE = 0.95
 
@@ -31,7 +33,7 @@ class Estimate:
 
     mean: float
     low: float | None
-    """None where there are too few replicates to say."""
+    """None where there are too few replicates to say; NaN where the values are beyond a float."""
     high: float | None
     n: int
     """How many replicates."""
@@ -44,20 +46,25 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     """
     if not values:
         return None
-    mean, n = fmean(values), len(values)
+    middle, n = mean(values), len(values)
     if n < MIN_SEEDS:
-        return Estimate(mean, None, None, n)
-    if np.allclose(values, mean, rtol=1e-9, atol=0):  # nothing to resample: BCa divides by zero
-        return Estimate(mean, mean, mean, n)
+        return Estimate(middle, None, None, n)
+    if not np.all(np.isfinite(values)):  # a difference beyond a float, of which nothing is said
+        return Estimate(middle, nan, nan, n)
+    if np.allclose(values, middle, rtol=1e-9, atol=0):  # nothing to resample: BCa divides by zero
+        return Estimate(middle, middle, middle, n)
+    # By a power of two, which rounds nothing: squares of huge values are beyond a float.
+    scale = int(np.frexp(np.max(np.abs(values)))[1])
     interval = stats.bootstrap(
-        (np.asarray(values),),
+        (np.ldexp(values, -scale),),
         np.mean,
         n_resamples=RESAMPLES,
         confidence_level=CONFIDENCE,
         method="BCa",
         rng=_SEED,
     ).confidence_interval
-    return Estimate(mean, float(interval.low), float(interval.high), n)
+    low, high = (float(np.ldexp(end, scale)) for end in (interval.low, interval.high))
+    return Estimate(middle, low, high, n)
 
 
 def band(replicates: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

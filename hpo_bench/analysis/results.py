@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, stdev
 from typing import Any
 
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from hpo_bench.analysis.means import deviation, mean
 from hpo_bench.analysis.stored import Stored, StoredSuite, read_suite
-from hpo_bench.storage.records import FINISHED, incumbent, jobs_of, test_accuracy
+from hpo_bench.storage.records import FINISHED, incumbent, test_accuracy
+from hpo_bench.storage.rows import Fault
 
 _DATA = ("data", "train_size", "validation_size", "test_size", "data_sha256")
 """Attributes in which an objective says what its data are."""
@@ -81,7 +82,7 @@ class Spread:
         """Summarise; None if there is nothing to summarise."""
         if not values:
             return None
-        return cls(fmean(values), stdev(values) if len(values) > 1 else None)
+        return cls(mean(values), deviation(values) if len(values) > 1 else None)
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,8 @@ class SuiteResult:
     """Best first, by the incumbent's validation value."""
     defaults: list[RunResult]
     """The objective's default, trained by the seeds of the runs; empty where it has none."""
+    left_out: list[Fault]
+    """What the storage holds of it that is not sound."""
 
 
 def collect(storage: BaseStorage, suite: str) -> SuiteResult:
@@ -143,12 +146,12 @@ def results_of(stored: StoredSuite) -> SuiteResult:
     methods.sort(key=lambda m: sign * m.validation.mean if m.validation else float("inf"))
     data = {name: first.attributes[name] for name in _DATA if name in first.attributes}
     defaults = [replace(_run(study), method=DEFAULT) for study in stored.defaults.values()]
-    return SuiteResult(stored.name, first.metric, data, runs, methods, defaults)
+    return SuiteResult(stored.name, first.metric, data, runs, methods, defaults, stored.left_out)
 
 
 def _run(study: Stored) -> RunResult:
     trials, attributes = study.trials, study.attributes
-    jobs = [job for trial in trials for job in jobs_of(trial)]
+    jobs = [job for done in study.jobs for job in done]
     best = incumbent(trials, study.direction)
     return RunResult(
         method=study.method,
@@ -201,13 +204,13 @@ def of_method(name: str, all_runs: Sequence[RunResult]) -> MethodResult:
         unfinished=sum(run.finished is None for run in runs),
         validation=Spread.of([run.validation for run in runs if run.validation is not None]),
         test=Spread.of([run.test for run in runs if run.test is not None]),
-        configurations=fmean(run.configurations for run in runs),
-        evaluations=fmean(run.evaluations for run in runs),
-        epochs=fmean(run.epochs for run in runs),
-        train_seconds=fmean(run.train_seconds for run in runs),
-        sampler_seconds=fmean(run.sampler_seconds for run in runs),
-        rest_seconds=fmean(run.rest_seconds for run in runs),
-        wall_seconds=fmean(run.wall_seconds for run in runs),
+        configurations=mean([run.configurations for run in runs]),
+        evaluations=mean([run.evaluations for run in runs]),
+        epochs=mean([run.epochs for run in runs]),
+        train_seconds=mean([run.train_seconds for run in runs]),
+        sampler_seconds=mean([run.sampler_seconds for run in runs]),
+        rest_seconds=mean([run.rest_seconds for run in runs]),
+        wall_seconds=mean([run.wall_seconds for run in runs]),
         failed=sum(run.failed for run in runs),
         picks=dict(picks),
         budget_factor=max(run.budget_factor for run in runs),

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, create_trial
 
 from hpo_bench.analysis.history import History, budget_factor
 from hpo_bench.analysis.targets import plain_random
+from hpo_bench.spaces import Configuration, Space
+
+Point = tuple[str, Configuration, float]
+"""A full evaluation: its method, its configuration, its value."""
 
 MIN_EVALUATIONS = 30
 """Full evaluations below which importances are noise: the best tenth would be two of them."""
@@ -47,10 +58,36 @@ def importances(histories: Sequence[History]) -> Importances | None:
     return None
 
 
-def _trials(runs: Sequence[History]) -> list[FrozenTrial]:
+def searched(histories: Sequence[History]) -> Space:
+    """What was searched: name -> distribution; empty if there are no trials."""
+    return next((history.space for history in histories if history.space), {})
+
+
+def points(histories: Sequence[History], space: Space) -> list[Point]:
+    """Give the full evaluations within a space; a storage may hold others, or trials of others."""
     return [
-        create_trial(params=step.configuration, distributions=run.space, value=float(value))
-        for run in runs
-        for step, value in zip(run.steps, run.values, strict=True)
-        if not np.isnan(value)
+        (history.method, step.configuration, float(value))
+        for history in histories
+        for step, value in zip(history.steps, history.values, strict=True)
+        if not np.isnan(value) and _is_within(step.configuration, space)
+    ]
+
+
+def _is_within(configuration: Configuration, space: Space) -> bool:
+    return configuration.keys() == space.keys() and all(
+        _takes(dist, configuration[name]) for name, dist in space.items()
+    )
+
+
+def _takes(dist: BaseDistribution, value: Any) -> bool:
+    if isinstance(dist, FloatDistribution | IntDistribution):
+        return isinstance(value, int | float) and dist.low <= value <= dist.high
+    return isinstance(dist, CategoricalDistribution) and value in dist.choices
+
+
+def _trials(runs: Sequence[History]) -> list[FrozenTrial]:
+    space = searched(runs)
+    return [
+        create_trial(params=configuration, distributions=space, value=value)
+        for _, configuration, value in points(runs, space)
     ]

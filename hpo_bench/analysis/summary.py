@@ -13,6 +13,7 @@ from hpo_bench.analysis import baselines, curves, targets
 from hpo_bench.analysis.baselines import Confirmed
 from hpo_bench.analysis.comparisons import Comparison, all_pairs
 from hpo_bench.analysis.curves import Curve
+from hpo_bench.analysis.failures import Failure, failures
 from hpo_bench.analysis.history import History, budget_factor, by_method, history_of
 from hpo_bench.analysis.intervals import Estimate, estimate
 from hpo_bench.analysis.measures import MEASURES, is_maximised
@@ -21,6 +22,7 @@ from hpo_bench.analysis.space import Importances, importances
 from hpo_bench.analysis.stored import read_suite
 from hpo_bench.analysis.targets import Distribution, Reached, is_random, plain_random
 from hpo_bench.errors import InputError
+from hpo_bench.storage.rows import Fault
 
 ACCURACY_ROPE = 0.01
 """One percent more or less: the convention for accuracies."""
@@ -57,6 +59,8 @@ class Summary:
     """A suite as the storage holds it; statistics are of its finished runs."""
 
     suite: str
+    studies: list[str]
+    """Names of its runs' studies."""
     metric: str
     maximise: bool
     data: dict[str, Any]
@@ -90,6 +94,10 @@ class Summary:
     """What random search finds at twice the budget: the better of two of its runs; None without
     two, and where a method of the suite has it run."""
     importances: Importances | None
+    left_out: list[Fault]
+    """What the storage holds of it that is not sound."""
+    failures: list[Failure]
+    """What evaluations failed with, the most frequent first; also of unfinished runs."""
 
     def finished(self, method: str) -> list[RunResult]:
         """The runs of a method that the statistics are of."""
@@ -140,6 +148,7 @@ def summarise(
     is_random_twice_run = any(is_random(run) for name in larger for run in groups[name])
     return Summary(
         suite=suite,
+        studies=[run.name for run in stored.runs],
         metric=result.metric,
         maximise=maximise,
         data=result.data,
@@ -162,6 +171,8 @@ def summarise(
         if is_random_twice_run
         else estimate(_better_of_two(plain_random(_flat(finished)))),
         importances=importances(_flat(finished)),
+        left_out=result.left_out,
+        failures=failures(stored),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,13 +21,18 @@ from hpo_bench.cli.options import (
     SuiteArgument,
     WorkersOption,
     choose,
+    look_beside,
     names,
     overlay,
 )
-from hpo_bench.cli.root import app, make_console, make_table, say
+from hpo_bench.cli.root import app, make_table, say
 from hpo_bench.errors import InputError
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.suite import DEFAULT_STORAGE, Suite
+from hpo_bench.terminal import PlainConsole
+
+if TYPE_CHECKING:
+    from hpo_bench.engines.base import Report
 
 
 class Engine(StrEnum):
@@ -105,7 +110,10 @@ def worker(
     _execute(chosen, checkpoint_dir, wait=wait)
 
 
-@app.command(epilog="Example:  hpo-bench status quickstart")
+@app.command(
+    epilog="""Exit status:  0 all runs are shown,  1 the records of a run are not sound.\n
+    Example:  hpo-bench status quickstart"""
+)
 def status(
     name: SuiteArgument,
     methods: MethodsOption = None,
@@ -119,13 +127,16 @@ def status(
 
     overrides = overlay(settings, seeds, storage, None, None)
     listing = make_table("run", "spent", "evaluations", "best", "state")
-    for each in standing(choose(name, overrides, methods, objectives)):
+    found_runs = standing(choose(name, overrides, methods, objectives))
+    for each in found_runs:
         found = each.status
         figures = [NOTHING, "0", NOTHING]
         if found is not None:
             figures = [f"{found.share:.0%}", str(found.evaluations), number(found.incumbent)]
         listing.add_row(each.run.study_name, *figures, each.state)
-    make_console().print(listing)
+    PlainConsole().print(listing)
+    if any(each.fault for each in found_runs):
+        raise typer.Exit(1)
 
 
 @app.command(
@@ -158,6 +169,7 @@ def record(
     from hpo_bench import recording
 
     overrides = overlay(settings, seeds, storage, workers, data_dir)
+    look_beside(name)
     chosen = suite.load(name, overrides, names(objectives))
     made = recording.recording(chosen, cpu_time=cpu_time)
     recording.check_output(made, output)
@@ -167,14 +179,18 @@ def record(
 
 
 def _run(chosen: list[Suite], checkpoint_dir: Path | None, address: str | None) -> None:
-    from hpo_bench.storage.opening import shown
-
-    url = chosen[0].storage
     if address is not None and chosen[0].engine != "ray":
         raise InputError("--address", address, "expected with --engine ray only")
     _execute(chosen, checkpoint_dir, show=True, address=address)
-    where = "" if url == DEFAULT_STORAGE else f" --storage {shlex.quote(shown(url))}"
-    say(f"Look at every study with:  hpo-bench dashboard{where}")
+    say(f"Look at every study with:  hpo-bench dashboard{_where(chosen[0])}")
+
+
+def _where(one: Suite) -> str:
+    """Give the option that leads a command to a suite's storage, where it needs one."""
+    from hpo_bench.storage.opening import anchored, shown
+
+    is_default = one.storage == anchored(DEFAULT_STORAGE)
+    return "" if is_default else f" --storage {shlex.quote(shown(one.storage))}"
 
 
 def _execute(
@@ -189,20 +205,35 @@ def _execute(
     from hpo_bench.engines.coordinator import run_suites
 
     report = run_suites(
-        chosen, checkpoint_dir, make_console(stderr=True), wait=wait, address=address
+        chosen, checkpoint_dir, PlainConsole(stderr=True), wait=wait, address=address
     )
-    for why in report.taken.values():
-        say(f"Left to others: {why}")
     left = len(report.unfinished) + (len(report.taken) if wait else 0)
-    if left:
-        say(f"Stopped: {left} runs left. The same command goes on.")
-    # What became of the runs is said by now: whether the storage still answers changes nothing.
-    if show:
-        _show_results(chosen, wait=not report.is_outage)
+    try:
+        if show:
+            _show_results(chosen, wait=not report.is_outage)
+    finally:  # last, and whatever becomes of the table
+        _say_why_it_ends(report, chosen, left)
     if left and not report.is_outage:
         raise typer.Exit(130)
     if report.failures:
         raise typer.Exit(1)
+
+
+def _say_why_it_ends(report: Report, chosen: list[Suite], left: int) -> None:
+    """Say what is not finished, why, and how to go on; nothing where all is done."""
+    for why in report.taken.values():
+        say(f"Left to others: {why}")
+    told = {why: study_name for study_name, why in report.failures.items()}
+    for why, study_name in told.items():  # an outage is the same for all
+        say(f"Failed: {why if study_name in why else f'{study_name}: {why}'}", style="red")
+    if report.failures and not report.is_outage:
+        failed = {study_name.split("/")[0] for study_name in report.failures}
+        for one in (one for one in chosen if one.name in failed):
+            looking = f"hpo-bench results {one.name} --failures{_where(one)}"
+            say(f"What evaluations failed with:  {looking}")
+        say("Once this is put right, the same command goes on with what failed.")
+    if left:
+        say(f"Stopped: {left} runs left. The same command goes on.")
 
 
 def _show_results(chosen: list[Suite], *, wait: bool) -> None:
@@ -216,6 +247,6 @@ def _show_results(chosen: list[Suite], *, wait: bool) -> None:
         held = open_existing(first.storage, patience=first.storage_patience, wait=wait)
         for one in chosen:
             if study_names(held, one.name):
-                print_results(held, one.name, Format.TABLE, make_console())
+                print_results(held, one.name, Format.TABLE, PlainConsole())
     except (InputError, OutageError) as error:
         say(f"The results cannot be shown: {error}", stderr=True, style="yellow")

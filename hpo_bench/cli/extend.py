@@ -13,8 +13,9 @@ from hpo_bench.cli.options import (
     StorageOption,
     setting,
 )
-from hpo_bench.cli.root import app, make_console, make_table, say
+from hpo_bench.cli.root import app, make_table, say
 from hpo_bench.suite import DEFAULT_STORAGE
+from hpo_bench.terminal import PlainConsole
 
 
 @app.command(
@@ -40,14 +41,14 @@ def check(
     from hpo_bench import conformance
 
     tested = conformance.candidate(target, dict(setting(text) for text in settings or []))
-    out = make_console()
+    out = PlainConsole()
     verdicts = []
     for finding in conformance.check(tested):
         verdicts.append(finding.verdict)
         told = finding.detail or finding.promise
         style = {"FAILED": "red", "note": "yellow"}.get(finding.verdict, "green")
         out.print(f"{finding.verdict:7}", style=style, end="")
-        out.print(f"{finding.check:28}{told}", highlight=False, markup=False, soft_wrap=True)
+        out.print(f"{finding.check:28}{told}", soft_wrap=True)
     raise typer.Exit(int(conformance.Verdict.FAILED in verdicts))
 
 
@@ -79,13 +80,13 @@ def doctor(storage: StorageOption = DEFAULT_STORAGE, data_dir: DataOption = None
     from hpo_bench.doctor import State, examine
 
     styles = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "red"}
-    out = make_console()
+    out = PlainConsole()
     states = []
     for line in examine(storage, data_dir):
         states.append(line.state)
         out.print(f"{line.state:9}", style=styles[line.state], end="")
         told = f"{line.topic:16}{line.text}" + (f"; {line.advice}" if line.advice else "")
-        out.print(told, highlight=False, markup=False, soft_wrap=True)
+        out.print(told, soft_wrap=True)
     raise typer.Exit(int(State.PROBLEM in states))
 
 
@@ -96,7 +97,7 @@ def suites() -> None:
     for name in suite.shipped():
         found = suite.load_all(name)[0]
         listing.add_row(name, ", ".join(found.methods), found.description)
-    make_console().print(listing)
+    PlainConsole().print(listing)
 
 
 @app.command(epilog="Example:  hpo-bench methods")
@@ -115,4 +116,4 @@ def _list_plugins(kind: str, group: str) -> None:
     listing = make_table(kind, "import path", "from")
     for plugin in plugins.installed(group):
         listing.add_row(plugin.name, plugin.path, plugin.distribution)
-    make_console().print(listing)
+    PlainConsole().print(listing)

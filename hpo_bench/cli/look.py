@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from optuna.storages import BaseStorage
 from rich.console import Console
 
-from hpo_bench.cli.options import (
-    StorageOption,
-)
-from hpo_bench.cli.root import app, make_console, say
+from hpo_bench.cli.options import OtherStorageOption, StorageOption, place
+from hpo_bench.cli.root import app, say
 from hpo_bench.errors import InputError, needing
 from hpo_bench.suite import DEFAULT_STORAGE
+from hpo_bench.terminal import PlainConsole
+
+if TYPE_CHECKING:  # a command that only prints its help need not wait for a database
+    from hpo_bench.storage.rows import Fault
 
 
 class Format(StrEnum):
@@ -37,41 +41,76 @@ class FigureFormat(StrEnum):
 
 
 @app.command(
-    epilog="""Examples:\n
+    epilog="""Exit status:  0 all is shown,  1 runs are left out, whose records are not sound.\n
+    Examples:\n
     hpo-bench results quickstart\n
-    hpo-bench results quickstart --format csv > runs.csv"""
+    hpo-bench results quickstart --format csv > runs.csv\n
+    hpo-bench results quickstart --failures"""
 )
 def results(
-    name: Annotated[str, typer.Argument(metavar="SUITE", help="Name of a suite in the storage.")],
-    storage: StorageOption = DEFAULT_STORAGE,
+    name: Annotated[
+        str, typer.Argument(metavar="SUITE", help="Name of a suite in the storage, or its file.")
+    ],
+    storage: OtherStorageOption = None,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    failures: Annotated[
+        bool, typer.Option("--failures", help="Show why evaluations failed, and where.")
+    ] = False,
 ) -> None:
     """Show what a suite found, also while it runs."""
     from hpo_bench.storage.opening import open_existing
     from hpo_bench.storage.studies import members
 
-    opened = open_existing(storage)
+    name, url = place(name, storage)
+    opened = open_existing(url)
     names = members(opened, name)
     if len(names) > 1 and output is not Format.TABLE:
         raise InputError("SUITE", name, f"expected one objective's, for this format: {names}")
+    if failures and output is not Format.TABLE:
+        expected = "failures are printed as text; a report as JSON has them, too"
+        raise InputError("--format", output.value, expected)
+    left_out: list[Fault] = []
     for each in names:
-        print_results(opened, each, output, make_console())
+        if failures:
+            left_out += _print_failures(opened, each)
+        else:
+            left_out += print_results(opened, each, output, PlainConsole())
+    if left_out:
+        raise typer.Exit(1)
 
 
-def print_results(storage: BaseStorage, name: str, output: Format, console: Console) -> None:
-    """Print the table of a suite, or of each of its objectives."""
+def _print_failures(storage: BaseStorage, name: str) -> list[Fault]:
+    from hpo_bench.analysis.failures import failures
+    from hpo_bench.analysis.stored import read_suite
+    from hpo_bench.report.failures import as_text
+
+    stored = read_suite(storage, name)
+    found = failures(stored)
+    for paragraph in as_text(found):
+        say(paragraph)
+    if not found:
+        say(f"{name}: no evaluation has failed")
+    _say_left_out(stored.left_out)
+    return stored.left_out
+
+
+def print_results(storage: BaseStorage, name: str, output: Format, console: Console) -> list[Fault]:
+    """Print the table of a suite; give what is left out of it, because it is not sound."""
     from hpo_bench.analysis.results import collect
     from hpo_bench.report import table
 
     result = collect(storage, name)
     if output is Format.TABLE:
         table.print_table(result, console)
-        return
-    _print_as(output, table, result)
+    else:
+        _print_as(output, table, result)
+    return result.left_out
 
 
 def _print_as(output: Format, writer: ModuleType, found: Any) -> None:
     """Print by the function of a module that writes a format."""
+    if output in (Format.CSV, Format.JSON):
+        _say_left_out(found.left_out)
     functions = {
         Format.CSV: writer.to_csv,
         Format.JSON: writer.to_json,
@@ -80,8 +119,16 @@ def _print_as(output: Format, writer: ModuleType, found: Any) -> None:
     print(functions[output](found))  # noqa: T201
 
 
+def _say_left_out(faults: Sequence[Fault]) -> None:
+    from hpo_bench.report.table import left_out
+
+    for told in left_out(faults):
+        say(told, stderr=True, style="yellow")
+
+
 @app.command(
-    epilog="""Examples:\n
+    epilog="""Exit status:  0 all is shown,  1 runs are left out, whose records are not sound.\n
+    Examples:\n
     hpo-bench report quickstart\n
     hpo-bench report quickstart --output table.tex --figures figures\n
     hpo-bench report suite-a suite-b --output both.html"""
@@ -89,7 +136,10 @@ def _print_as(output: Format, writer: ModuleType, found: Any) -> None:
 def report(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="SUITE...", help="Suites in the storage; several are ranked, too."),
+        typer.Argument(
+            metavar="SUITE...",
+            help="Suites in the storage, or their files; several are ranked, too.",
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -99,7 +149,7 @@ def report(
             "By default SUITE.html.",
         ),
     ] = None,
-    storage: StorageOption = DEFAULT_STORAGE,
+    storage: OtherStorageOption = None,
     targets: Annotated[
         str | None,
         typer.Option(metavar="LIST", help="Values to reach; by default from random search."),
@@ -122,17 +172,29 @@ def report(
     from hpo_bench.storage.opening import open_existing, shown
     from hpo_bench.storage.studies import members
 
-    opened = open_existing(storage)
+    names, url = _in_one_storage(names, storage)
+    opened = open_existing(url)
     given = [] if targets is None else _numbers("--targets", targets)
     path = output or Path(f"{names[0]}.html")
     every = [member for name in names for member in members(opened, name)]
     found = [summarise(opened, name, given_targets=given, rope=rope) for name in every]
-    write(path, found, shown(storage))
+    write(path, found, shown(url))
     told = [str(path)]
     if figures is not None:
-        made = write_figures(figures, found, shown(storage), figure_format.value)
+        made = write_figures(figures, found, shown(url), figure_format.value)
         told.append(f"{len(made)} pictures in {figures}")
     say(f"Written: {', '.join(told)}")
+    faults = [fault for summary in found for fault in summary.left_out]
+    _say_left_out(faults)
+    if faults:
+        raise typer.Exit(1)
+
+
+def _in_one_storage(given: list[str], storage: str | None) -> tuple[list[str], str]:
+    names, urls = zip(*(place(name, storage) for name in given), strict=True)
+    if len(set(urls)) > 1:
+        raise InputError("SUITE", given, "they say different storages; name one by --storage")
+    return list(names), urls[0]
 
 
 class Measure(StrEnum):
@@ -145,8 +207,8 @@ class Measure(StrEnum):
 
 
 @app.command(
-    epilog="""Exit status:  0 no method is worse,  1 a method is worse,  2 they cannot be compared,
-    3 none is shown to be worse, but a method has too few seeds to say.\n
+    epilog="""Exit status:  0 no method is worse,  1 a method is worse, or runs are left out,
+    2 they cannot be compared,  3 no method is worse as far as so few seeds can say.\n
     Examples:\n
     hpo-bench compare sqlite:///before.db#quickstart sqlite:///after.db#quickstart\n
     hpo-bench compare quickstart quickstart-2"""
@@ -154,10 +216,10 @@ class Measure(StrEnum):
 def compare(
     old: Annotated[
         str,
-        typer.Argument(metavar="OLD", help="A suite in the storage, or STORAGE#SUITE; or a JSON."),
+        typer.Argument(metavar="OLD", help="A suite in the storage, its file, or STORAGE#SUITE."),
     ],
     new: Annotated[str, typer.Argument(metavar="NEW", help="The same after a change.")],
-    storage: StorageOption = DEFAULT_STORAGE,
+    storage: OtherStorageOption = None,
     measure: Annotated[
         Measure,
         typer.Option(help="Of incumbents: what is searched by, the test, or trained again."),
@@ -177,7 +239,7 @@ def compare(
     pairs = _pairs(_place("OLD", old, storage), _place("NEW", new, storage))
     found = compare_suites(pairs, measure.value)
     if output is Format.TABLE:
-        change.print_table(found, make_console())
+        change.print_table(found, PlainConsole())
     else:
         _print_as(output, change, found)
     raise typer.Exit(found.exit_status)
@@ -191,7 +253,7 @@ def _compare_benchmarks(old: Path, new: Path, output: Format) -> NoReturn:
     found = compare_timings(old, new)
     status, made = exit_status(found), timings.to_table(found)
     if output is Format.TABLE:
-        change.print_made(made, [], make_console())
+        change.print_made(made, [], PlainConsole())
     elif output is Format.MARKDOWN:
         print(markdown.table(made))  # noqa: T201
     elif output is Format.CSV:
@@ -217,15 +279,15 @@ def _pairs(
     return [(before[objective], after[objective]) for objective in before]
 
 
-def _place(field: str, text: str, storage: str) -> tuple[BaseStorage, str]:
+def _place(field: str, text: str, storage: str | None) -> tuple[BaseStorage, str]:
     """Read `SUITE` or `STORAGE#SUITE`."""
     from hpo_bench.storage.opening import open_existing
 
     url, _, name = text.rpartition("#")
     if not name or (not url and "://" in text):
-        given = "(the URL that was given)" if "://" in text else text
-        raise InputError(field, given, "expected SUITE or STORAGE#SUITE, e.g. sqlite:///a.db#mine")
-    return open_existing(url or storage), name
+        raise InputError(field, text, "expected SUITE or STORAGE#SUITE, e.g. sqlite:///a.db#mine")
+    name, url = place(name, url or storage)
+    return open_existing(url), name
 
 
 def _numbers(field: str, text: str) -> list[float]:
@@ -253,13 +315,30 @@ def dashboard(
         from hpo_bench.report.notes import write_notes
     # A page that waits is worse than one that fails, and is loaded again.
     opened = open_existing(storage, patience=0)
+    _check_free(port)
     if notes:
         with needing("report", "the pictures of a comparison"):
             from hpo_bench.report.dashboard import write_figures
-        noted = write_notes(opened)
-        drawn, left_out = write_figures(opened)
+        noted, faults = write_notes(opened)
+        drawn, without = write_figures(opened)
         say(f"Written: {noted} notes, pictures on {drawn} studies")
-        for name in left_out:
-            say(f"{name}: no pictures, it has too many studies")
+        _say_left_out(faults)
+        for told in without:
+            say(told, stderr=True, style="yellow")
     say(f"http://127.0.0.1:{port}  (Ctrl-C ends it; it has no login of its own)")
     run_server(opened, host="127.0.0.1", port=port)
+
+
+def _check_free(port: int) -> None:
+    """See that the server will be able to listen, before its address is told.
+
+    Raises:
+        InputError: Something else listens there, or this user may not.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            expected = f"127.0.0.1 does not give it ({error.strerror}); expected one that is free"
+            raise InputError("--port", port, expected) from None

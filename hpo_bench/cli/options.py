@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from hpo_bench import suite
+from hpo_bench import plugins, suite
 from hpo_bench.errors import HpoBenchError, InputError, one_of
-from hpo_bench.suite import MAX_SEEDS, Suite
+from hpo_bench.suite import DEFAULT_STORAGE, MAX_SEEDS, Suite
 
 
 def _suites_that_start_so(incomplete: str) -> list[str]:
@@ -99,9 +99,32 @@ def choose(
     name: str, overrides: dict[str, Any], methods: str | None, objectives: str | None
 ) -> list[Suite]:
     """Read a suite, or as much of it as was asked for."""
+    look_beside(name)
     chosen = suite.load_all(name, overrides, names(objectives))
     only = names(methods)
     return chosen if only is None else [_only(one, only) for one in chosen]
+
+
+def look_beside(name: str) -> None:
+    """Let a suite file name modules that stand beside it."""
+    if name.endswith(".toml"):
+        plugins.look_in(Path(name).parent)
+
+
+def place(name: str, storage: str | None) -> tuple[str, str]:
+    """Give the name of a suite in its storage, and that storage's URL.
+
+    Args:
+        name: A suite's name, or a suite file: then the name is the one that stands in it.
+        storage: What was asked for; None for the file's own, or the default.
+
+    Raises:
+        HpoBenchError: The file cannot be read.
+    """
+    url = DEFAULT_STORAGE
+    if name.endswith(".toml"):
+        name, url = suite.whereabouts(name)
+    return name, storage or url
 
 
 def names(text: str | None) -> list[str] | None:
@@ -138,6 +161,8 @@ def setting(text: str) -> tuple[str, Any]:
     key = key.strip()
     if not equals or not all(key.split(".")):
         raise InputError("--set", text, "expected KEY=VALUE, e.g. budget.epochs=300")
+    if key.count(".") >= suite.MAX_DEPTH:
+        raise InputError("--set", text, f"expected a key of {suite.MAX_DEPTH} parts at most")
     return key, _toml_value(value.strip())
 
 
@@ -165,7 +190,7 @@ def _seeds(text: str) -> list[int]:
             raise InputError("--seeds", text, "expected numbers, e.g. 0,1,2 or 0-9") from None
         if low > high:
             raise InputError("--seeds", text, "expected the lower number first, e.g. 0-9")
-        if high - low >= MAX_SEEDS:  # said before they take all memory
+        if len(seeds) + high - low >= MAX_SEEDS:  # said before they take all memory
             raise InputError("--seeds", text, f"expected {MAX_SEEDS} seeds at most")
         seeds += range(low, high + 1)
     return seeds

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import optuna
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
 import hpo_bench
+from hpo_bench import plugins
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.terminal import PlainConsole, log_plainly
+
+_CommandLineError: Any = next(
+    error for error in typer.BadParameter.__mro__ if error.__name__ == "ClickException"
+)
+"""Click's base of errors; Typer has its own copy of Click, or not, by its version."""
 
 app = typer.Typer(
     help="Measure how to search: hyperparameter optimization methods on the same objective, "
-    "with the same budget, seeds and storage.",
+    "with the same budget, seeds and storage.\n\n"
+    "A module that a suite or a command names (module:object) may be installed, or stand beside "
+    "the suite file or in the working directory.",
     epilog="Start with:  hpo-bench run quickstart",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -29,14 +37,31 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; what the user can put right is told without a traceback."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    log_plainly()
+    plugins.look_in(Path())
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What cannot be written (± in ASCII) shows as its code; standard error does so anyway.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app(prog_name="hpo-bench")  # also as `python -m hpo_bench`; completion goes by it
+        # Named: also as `python -m hpo_bench`; completion goes by it.
+        status = app(prog_name="hpo-bench", standalone_mode=False)
+    except _CommandLineError as error:
+        _tell_usage(error)
+        status = error.exit_code
     except HpoBenchError as error:
         say(f"error: {error}", stderr=True, style="red")
-        sys.exit(2)
+        status = 2
+    sys.exit(status or 0)
+
+
+def _tell_usage(error: Any) -> None:
+    """Say what is wrong with the words of a command: a password may be among them."""
+    context, told = error.ctx, error.format_message()
+    if context is None or not told:  # where no command was given, its help was printed by then
+        return
+    say(context.get_usage(), stderr=True)
+    say(f"Try '{context.command_path} --help' for help.", stderr=True)
+    say(f"error: {HpoBenchError(told)}", stderr=True, style="red")
 
 
 def _version(asked: bool) -> None:
@@ -54,15 +79,6 @@ def _root(
     pass
 
 
-def make_console(stderr: bool = False) -> Console:
-    """Make what is printed with: on the standard output, or on the standard error."""
-    # A pipe has no width: leave the table room instead of folding it to 80 columns.
-    stream = sys.stderr if stderr else sys.stdout
-    is_terminal = stream is not None and stream.isatty()
-    is_bounded = is_terminal or os.environ.get("COLUMNS", "").isdigit()
-    return Console(stderr=stderr, width=None if is_bounded else 120)
-
-
 def make_table(*headings: str) -> Table:
     """Make a table without lines; long names are folded, not cut: they differ in their ends."""
     columns = (Column(heading, overflow="fold") for heading in headings)
@@ -70,8 +86,5 @@ def make_table(*headings: str) -> Table:
 
 
 def say(text: str, *, stderr: bool = False, style: str | None = None) -> None:
-    """Print a message as it stands; folded on a terminal alone, so that a file can be searched."""
-    console = make_console(stderr)
-    console.print(
-        text, style=style, highlight=False, markup=False, soft_wrap=not console.is_terminal
-    )
+    """Print a message as it stands."""
+    PlainConsole(stderr=stderr).say(text, style)

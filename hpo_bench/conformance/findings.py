@@ -13,6 +13,8 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning
 
+from hpo_bench.errors import reason_of
+
 Check = Callable[[Any], str | None]
 
 
@@ -69,5 +71,5 @@ def _carry_out(check: Check, tested: Any) -> tuple[Verdict, str]:
     except AssertionError as error:
         return Verdict.FAILED, str(error) or "an assertion without a text"
     except Exception as error:  # whatever somebody else's code raises
-        return Verdict.FAILED, f"{type(error).__name__}: {error}"
+        return Verdict.FAILED, reason_of(error)
     return (Verdict.PASSED, "") if remark is None else (Verdict.REMARK, remark)

@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 
 from hpo_bench.conformance.candidates import ObjectiveType
-from hpo_bench.errors import HpoBenchError
+from hpo_bench.errors import HpoBenchError, reason_of
 from hpo_bench.objectives import Evaluation, Objective
 from hpo_bench.spaces import Configuration
 from hpo_bench.storage import records
@@ -186,7 +186,7 @@ def _resume(
         objective = tested.build()
         answer: Any = _go_on(objective, objective.restore(configuration, state))
     except Exception as error:  # whatever somebody else's code raises
-        answer = f"{type(error).__name__}: {error}"
+        answer = reason_of(error)
     connection.send(answer)
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hpo_bench.errors import HpoBenchError
+from hpo_bench.errors import HpoBenchError, reason_of
 from hpo_bench.running.execution import execute
 from hpo_bench.running.processes import SIGNALS
 from hpo_bench.running.runs import Run, Status
@@ -54,7 +54,8 @@ def attempt(run: Run, **how: Any) -> tuple[str, Any]:
         "end" and its status, or "taken", "lost", "failure" or "outage" and the reason.
     """
     try:
-        return "end", execute(run, **how)
+        # The command has made the storage: a worker that finds none must not begin another.
+        return "end", execute(run, create=False, **how)
     except TakenError as error:
         return "taken", str(error)
     except LeaseLostError as error:
@@ -65,7 +66,7 @@ def attempt(run: Run, **how: Any) -> tuple[str, Any]:
         return "failure", str(error)
     except Exception as error:
         logging.getLogger("hpo_bench").exception("%s ended unexpectedly", run.study_name)
-        return "failure", f"{type(error).__name__}: {error}"
+        return "failure", reason_of(error)
 
 
 class Books:

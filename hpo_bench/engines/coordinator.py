@@ -12,6 +12,7 @@ from hpo_bench.engines.base import Report
 from hpo_bench.engines.progress import ProgressDisplay
 from hpo_bench.objectives import Objective
 from hpo_bench.running.checkpoints import default_directory, make_directory, remove_if_empty
+from hpo_bench.running.processes import staying_here
 from hpo_bench.running.runs import Run, runs_of
 from hpo_bench.running.studies import check_unchanged
 from hpo_bench.storage.opening import close, open_storage
@@ -43,10 +44,22 @@ def run_suites(
         HpoBenchError: Before any work: something in a suite cannot be used, or what an objective
             needs is not there.
     """
+    with staying_here():
+        return _run_suites(suites, checkpoint_directory, console, wait=wait, address=address)
+
+
+def _run_suites(
+    suites: Sequence[Suite],
+    checkpoint_directory: Path | None,
+    console: Console,
+    *,
+    wait: bool,
+    address: str | None,
+) -> Report:
+    directory = (checkpoint_directory or default_directory(suites[0].storage)).absolute()
     notices = {suite.name: suite.check() for suite in suites}
     # Opened once before the workers meet there, so that they find its tables.
     storage = open_storage(suites[0].storage, patience=suites[0].storage_patience)
-    directory = checkpoint_directory or default_directory(suites[0].storage)
     make_directory(directory)
     runs = [run for suite in suites for run in runs_of(suite, directory)]
     there = glance(storage)
@@ -60,7 +73,7 @@ def run_suites(
     for name, told in notices.items():
         for notice in told:
             text = notice if len(suites) == 1 else f"{name}: {notice}"
-            console.print(f"note: {text}", style="yellow", highlight=False, markup=False)
+            console.print(f"note: {text}", style="yellow")
     try:
         return _execute(runs, done, suites[0], objectives[0], console, wait=wait, address=address)
     finally:

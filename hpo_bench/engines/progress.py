@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from hpo_bench.numbers import number
 from hpo_bench.running.runs import Run, Status
+from hpo_bench.text import printable
 
 
 class ProgressDisplay:
@@ -22,11 +23,11 @@ class ProgressDisplay:
 
     def __init__(self, runs: Sequence[Run], console: Console, n_done: int = 0) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[told]}", markup=False),
             console=console,
             disable=not console.is_terminal,
         )
@@ -58,16 +59,18 @@ class ProgressDisplay:
             return
         if run.study_name not in self._tasks:
             title = f"{run.method} seed {run.seed}"
-            self._tasks[run.study_name] = self._progress.add_task(title, total=1.0, told="")
+            task = self._progress.add_task(printable(title), total=1.0, told="")
+            self._tasks[run.study_name] = task
+        told = printable(told)
         self._progress.update(self._tasks[run.study_name], completed=status.share, told=told)
 
     def notice(self, text: str) -> None:
         """Print a line that stays."""
-        self._progress.console.print(text, style="yellow", highlight=False, markup=False)
+        self._progress.console.print(text, style="yellow")
 
     def _end(self, run: Run, told: str) -> None:
         self._n_ended += 1
         if run.study_name in self._tasks:
             self._progress.remove_task(self._tasks.pop(run.study_name))
         done = f"[{self._n_ended}/{len(self._shares)}]"
-        self._progress.console.print(f"{done} {run.study_name}: {told}", markup=False)
+        self._progress.console.print(f"{done} {run.study_name}: {told}")

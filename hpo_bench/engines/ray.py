@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo_bench.engines.base import Books, Report, Watcher, attempt, interruptible
-from hpo_bench.errors import InputError, needing
+from hpo_bench.errors import HpoBenchError, InputError, needing, reason_of
 from hpo_bench.running.processes import THREADS, use_one_thread_each
 from hpo_bench.running.runs import Run
 from hpo_bench.running.studies import observe
@@ -64,6 +64,7 @@ def execute_all(
     Raises:
         MissingExtraError: Ray is not installed.
         InputError: No cluster answers, or its machines cannot share the storage.
+        HpoBenchError: Ray does not start on this machine.
     """
     books = Books(runs, watcher, wait=wait)
     with _connected(address, max(workers, runs[0].suite.workers_per_run)) as ray:
@@ -82,6 +83,7 @@ def _connected(address: str | None, workers: int) -> Iterator[Any]:
     Raises:
         MissingExtraError: It is not installed.
         InputError: There is no cluster at the address.
+        HpoBenchError: Ray does not start on this machine.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None:
@@ -90,22 +92,35 @@ def _connected(address: str | None, workers: int) -> Iterator[Any]:
         _knock(address)
     with needing("ray", "the engine ray"):
         import ray
-    own: dict[str, Any] = {"address": "local", "num_cpus": workers, "include_dashboard": False}
     use_one_thread_each()
-    try:
-        ray.init(
-            **(own if address is None else {"address": address}),
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except (ConnectionError, ValueError) as error:
-        raise InputError(
-            "--address", address, f"no cluster of Ray answers there: {error}"
-        ) from None
+    _join(ray, workers, address)
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _join(ray: Any, workers: int, address: str | None) -> None:
+    """Join the cluster at an address; None starts one on this machine.
+
+    Raises:
+        InputError: No cluster answers there.
+        HpoBenchError: Ray does not start on this machine, or not soon enough.
+    """
+    own = {"address": "local", "num_cpus": workers, "include_dashboard": False}
+    given = own if address is None else {"address": address}
+    try:
+        ray.init(**given, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray raises bare exceptions of many classes
+        ray.shutdown()
+        why = reason_of(error)
+        if address is not None:
+            expected = f"no cluster of Ray answers there: {why}"
+            raise InputError("--address", address, expected) from error
+        raise HpoBenchError(
+            f"Ray could not be started on this machine: {why}\nThe machine may be too busy: the "
+            "same command tries again, and --engine local does without Ray"
+        ) from error
 
 
 def _knock(address: str) -> None:
@@ -237,7 +252,8 @@ class _Tasks:
     def _show(self) -> None:
         runs = {run.study_name: run for run in self._given.values()}
         if self._storage is None:
-            self._storage = open_storage(next(iter(runs.values())).suite.storage, patience=0)
+            url = next(iter(runs.values())).suite.storage
+            self._storage = open_storage(url, patience=0, create=False)
         for name, lease in leases(self._storage).items():
             if name in runs and not lease.is_free:
                 status = observe(runs[name], self._storage)

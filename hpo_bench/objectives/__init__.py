@@ -8,7 +8,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 
 from hpo_bench import plugins
-from hpo_bench.errors import HpoBenchError, InputError
+from hpo_bench.errors import HpoBenchError, InputError, reason_of
 from hpo_bench.objectives.base import Evaluation, Objective, suggest
 from hpo_bench.objectives.plain import PlainObjective
 from hpo_bench.spaces import contains
@@ -47,7 +47,7 @@ def build(
     except HpoBenchError:
         raise
     except Exception as error:  # whatever somebody else's code raises
-        raise InputError("objective.options", dict(options), _text(error)) from error
+        raise InputError("objective.options", dict(options), reason_of(error)) from error
     objective = built if isinstance(built, Objective) else PlainObjective(built)
     _check(name, objective)
     return objective
@@ -67,7 +67,7 @@ def _check(name: str, objective: Objective) -> None:
         space, directions = objective.search_space, objective.directions
         is_space = all(isinstance(found, BaseDistribution) for found in space.values())
     except Exception as error:  # a method where a property is expected, say
-        raise InputError("objective.name", name, f"its search_space: {_text(error)}") from error
+        raise InputError("objective.name", name, f"its search_space: {reason_of(error)}") from error
     if not is_space:
         raise InputError("objective.name", name, "its search_space must hold distributions")
     default = objective.default
@@ -75,7 +75,3 @@ def _check(name: str, objective: Objective) -> None:
         raise InputError("objective.name", name, f"its default is not in its space: {default}")
     if len(directions) != 1:
         raise InputError("objective.name", name, "it has several values; methods compare on one")
-
-
-def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

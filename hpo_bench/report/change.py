@@ -7,16 +7,15 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table as TerminalTable
 
 from hpo_bench.analysis.change import Changes
 from hpo_bench.analysis.comparisons import ALPHA
 from hpo_bench.numbers import number
-from hpo_bench.report import markdown
+from hpo_bench.report import foreign, markdown
 from hpo_bench.report.parts import Table, interval, probability
 from hpo_bench.report.plain import plain
-from hpo_bench.report.table import flat, records_to_csv
+from hpo_bench.report.table import flat, left_out, records_to_csv
 
 
 def to_table(changes: Changes) -> Table:
@@ -47,24 +46,25 @@ def to_table(changes: Changes) -> Table:
 
 def print_table(changes: Changes, console: Console) -> None:
     """Print for people."""
-    print_made(to_table(changes), changes.notes, console)
+    print_made(to_table(changes), [*changes.notes, *left_out(changes.left_out)], console)
 
 
 def print_made(made: Table, notes: Sequence[str], console: Console) -> None:
     """Print a table with what must be read beside it."""
     table = TerminalTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for place, heading in enumerate(made.headings):
-        table.add_column(escape(heading), justify="right" if place else "left")
+        table.add_column(heading, justify="right" if place else "left")
     for row in made.rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     console.print(table)
     for note in (made.caption, *notes):
-        console.print(note, style="dim", highlight=False, markup=False)
+        console.print(note, style="dim")
 
 
 def to_markdown(changes: Changes) -> str:
     """A table with its notes."""
-    return "\n\n".join([markdown.table(to_table(changes)), *changes.notes])
+    told = map(foreign.markdown, [*changes.notes, *left_out(changes.left_out)])
+    return "\n\n".join([markdown.table(to_table(changes)), *told])
 
 
 def to_csv(changes: Changes) -> str:

@@ -11,7 +11,15 @@ from hpo_bench.analysis.results import DEFAULT
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.report import figures
 from hpo_bench.report.parts import Part, Section, Table, interval, probability
-from hpo_bench.report.sections import costs, differences, overtuning, progress, results, setup
+from hpo_bench.report.sections import (
+    costs,
+    differences,
+    failures,
+    overtuning,
+    progress,
+    results,
+    setup,
+)
 
 
 def sections(summary: Summary, storage: str) -> list[Section]:
@@ -23,12 +31,14 @@ def sections(summary: Summary, storage: str) -> list[Section]:
     """
     made = [
         results.overview(summary),
+        results.left_out(summary),
         progress.anytime(summary, AXES),
         progress.targets(summary),
         Section("Differences between methods", [*differences.tests(summary), differences.NO_RANKS]),
         overtuning.validation_and_test(summary),
         overtuning.trained_again(summary),
         costs.times(summary),
+        failures.failures(summary),
         setup.search_space(summary),
         setup.methods(summary),
         setup.runs(summary),
@@ -41,6 +51,7 @@ def brief(summary: Summary) -> list[Section]:
     """What is said of one suite among several; the rest is in its own report."""
     made = [
         results.overview(summary),
+        results.left_out(summary),
         progress.anytime(summary, ("epochs", "wall_seconds")),
         progress.targets(summary),
         Section("Differences between methods", differences.tests(summary)),

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import optuna
 import plotly.graph_objects as go
 from optuna.storages import BaseStorage
 from optuna_dashboard import save_plotly_graph_object
 
 from hpo_bench.analysis.summary import summarise
-from hpo_bench.report import figures
+from hpo_bench.report import figures, foreign
 from hpo_bench.report.parts import Figure
-from hpo_bench.storage.studies import iterate_studies, study_names
+from hpo_bench.storage.rows import UnsoundError, why
+from hpo_bench.storage.studies import load_study, study_names
 
 MAX_STUDIES = 100
 """Of a suite: the dashboard cuts a picture into pieces of two kilobytes and writes each alone."""
@@ -28,28 +30,38 @@ def write_figures(storage: BaseStorage) -> tuple[int, list[str]]:
     Those that were saved before are replaced.
 
     Returns:
-        On how many studies, and the suites that have too many for it.
+        On how many studies, and where there are none, and why.
     """
     written, left_out = 0, []
     for suite in sorted({name.split("/")[0] for name in study_names(storage)}):
-        studies = list(iterate_studies(storage, suite))
-        if len(studies) > MAX_STUDIES:
-            left_out.append(suite)
+        if len(study_names(storage, suite)) > MAX_STUDIES:
+            left_out.append(f"{suite}: no pictures, it has too many studies")
             continue
-        summary = summarise(storage, suite)
+        try:
+            summary = summarise(storage, suite)
+        except UnsoundError as error:
+            left_out.append(f"{suite}: no pictures: {error}")
+            continue
         drawn = [*figures.curves(summary, ["epochs"]), figures.finals(summary)]
         made = {picture.key: _plotly(picture) for picture in drawn if picture is not None}
-        for study in studies:
-            for key, figure in made.items():
-                save_plotly_graph_object(study, figure, graph_object_id=f"hpo-bench-{key}")
-        written += len(studies) if made else 0
+        for name in summary.studies if made else ():
+            try:
+                _save(load_study(storage, name), made)
+                written += 1
+            except (KeyError, TypeError, ValueError) as error:  # what is there are no pictures
+                left_out.append(f"{name}: no pictures: {why(error)}")
     return written, left_out
+
+
+def _save(study: optuna.Study, made: dict[str, go.Figure]) -> None:
+    for key, figure in made.items():
+        save_plotly_graph_object(study, figure, graph_object_id=f"hpo-bench-{key}")
 
 
 def _plotly(picture: Figure) -> go.Figure:
     title = {"text": picture.title, "subtitle": {"text": picture.caption}}
-    layout = picture.layout | {"title": title, "template": "none"}
-    return go.Figure(data=[_rounded(trace) for trace in picture.traces], layout=layout)
+    layout = foreign.plotly(picture.layout | {"title": title}) | {"template": "none"}
+    return go.Figure(data=_rounded(foreign.plotly(picture.traces)), layout=layout)
 
 
 def _rounded(value: Any) -> Any:

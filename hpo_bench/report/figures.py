@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from statistics import fmean
 from typing import Any
 
 from hpo_bench.analysis.comparisons import Comparison
 from hpo_bench.analysis.curves import Curve
 from hpo_bench.analysis.history import AXES
+from hpo_bench.analysis.means import mean
 from hpo_bench.analysis.ranks import Ranking
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.analysis.targets import Distribution
@@ -209,7 +209,7 @@ def time_parts(summary: Summary) -> dict[str, tuple[float, float, float, float]]
     for method in summary.methods:
         if method.means is None:
             continue
-        storage = fmean(run.storage_seconds for run in summary.finished(method.name))
+        storage = mean([run.storage_seconds for run in summary.finished(method.name)])
         # With several workers, what one of them writes may pass while another trains.
         harness = max(0.0, method.means.rest_seconds - storage)
         found[method.name] = (

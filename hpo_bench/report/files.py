@@ -14,14 +14,16 @@ from hpo_bench.analysis.history import AXES, History
 from hpo_bench.analysis.ranks import Ranking, rank
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.errors import InputError, needing
-from hpo_bench.report import content, markdown, table
+from hpo_bench.files import replace_file
+from hpo_bench.report import content as contents
+from hpo_bench.report import foreign, markdown, table
 from hpo_bench.report.parts import Figure, Section, several
 from hpo_bench.report.plain import plain
 from hpo_bench.report.sections.results import results_table
 
 
 def write(path: Path, summaries: Sequence[Summary], storage: str) -> None:
-    """Write a report.
+    """Write a report; where it cannot be written as a whole, the one before stays.
 
     Args:
         path: Its ending names the format: html, md, tex, csv, json or parquet.
@@ -36,8 +38,9 @@ def write(path: Path, summaries: Sequence[Summary], storage: str) -> None:
     if make is None:
         raise InputError("--output", str(path), f"expected one of {', '.join(_FORMATS)}")
     made = make(summaries, storage)
+    content = made if isinstance(made, bytes) else made.encode(errors="backslashreplace")
     try:
-        path.write_bytes(made if isinstance(made, bytes) else made.encode())
+        replace_file(path, content)
     except OSError as error:
         raise InputError("--output", str(path), f"it cannot be written: {error}") from None
 
@@ -82,9 +85,9 @@ def ranking(summaries: Sequence[Summary]) -> Ranking:
 
 def _chapters(summaries: Sequence[Summary], storage: str) -> list[tuple[str, list[Section]]]:
     if len(summaries) == 1:
-        return [("", content.sections(summaries[0], storage))]
-    together = content.across(summaries, ranking(summaries))
-    return [("", [together])] + [(s.suite, content.brief(s)) for s in summaries]
+        return [("", contents.sections(summaries[0], storage))]
+    together = contents.across(summaries, ranking(summaries))
+    return [("", [together])] + [(s.suite, contents.brief(s)) for s in summaries]
 
 
 def _title(summaries: Sequence[Summary]) -> str:
@@ -108,20 +111,13 @@ def _html(summaries: Sequence[Summary], storage: str) -> str:
 
 
 def _markdown(summaries: Sequence[Summary], storage: str) -> str:
-    lines = [f"# {_title(summaries)}"]
+    lines = [f"# {foreign.markdown(_title(summaries))}"]
     for heading, sections in _chapters(summaries, storage):
-        lines += [f"# {heading}"] if heading else []
+        lines += [f"# {foreign.markdown(heading)}"] if heading else []
         for section in sections:
             told = [text for part in section.parts if (text := markdown.part(part))]
-            lines += [f"## {section.title}", *told] if told else []
+            lines += [f"## {foreign.markdown(section.title)}", *told] if told else []
     return "\n\n".join(lines) + "\n"
-
-
-_TEX = str.maketrans(
-    {c: f"\\{c}" for c in "&%$#_{}"}
-    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
-    | {"–": "--", "±": r"$\pm$"}
-)
 
 
 def _tex(summaries: Sequence[Summary], _storage: str) -> str:
@@ -130,14 +126,14 @@ def _tex(summaries: Sequence[Summary], _storage: str) -> str:
 
 def _tex_table(summary: Summary) -> str:
     made = results_table(summary)
-    lines = [" & ".join(cell.translate(_TEX) for cell in row) + r" \\" for row in made.rows]
-    headings = " & ".join(heading.translate(_TEX) for heading in made.headings)
+    lines = [" & ".join(map(foreign.tex, row)) + r" \\" for row in made.rows]
+    headings = " & ".join(map(foreign.tex, made.headings))
     return "\n".join(
         [
             r"% \usepackage{booktabs}",
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{summary.suite.translate(_TEX)}. {made.caption.translate(_TEX)}}}",
+            rf"\caption{{{foreign.tex(summary.suite)}. {foreign.tex(made.caption)}}}",
             rf"\begin{{tabular}}{{l{'r' * (len(made.headings) - 1)}}}",
             r"\toprule",
             rf"{headings} \\",
@@ -182,10 +178,8 @@ def _parquet(summaries: Sequence[Summary], _storage: str) -> bytes:
 
     rows = [row for s in summaries for h in s.histories for row in _evaluations(s.suite, h)]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {name: [row.get(name) for row in rows] for name in names}
-    for name in names:
-        if name.startswith(_PARAMETER):
-            columns[name] = _of_one_type(columns[name])
+    columns = {name: _of_one_type([row.get(name) for row in rows]) for name in names}
+    columns = {_encodable(name): column for name, column in columns.items()}
     sink = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(columns), sink)
     found: bytes = sink.getvalue().to_pybytes()
@@ -195,13 +189,19 @@ def _parquet(summaries: Sequence[Summary], _storage: str) -> bytes:
 def _of_one_type(values: list[Any]) -> list[Any]:
     """Give a hyperparameter's values, as text where a column cannot hold them as they are.
 
-    Choices may be of several types, and so may parameters of several suites that share a name.
-    Integers among floats stay numbers.
+    Choices may be of several types, and so may parameters of several suites that share a name;
+    a whole number may be longer than 64 bits. Integers among floats stay numbers.
     """
     types = {type(value) for value in values if value is not None}
-    if len(types) <= 1 or types == {int, float}:
+    is_long = int in types and any(abs(v) >= 2**63 for v in values if isinstance(v, int))
+    if not is_long and (types == {int, float} or (len(types) <= 1 and types != {str})):
         return values
-    return [None if value is None else str(value) for value in values]
+    return [None if value is None else _encodable(str(value)) for value in values]
+
+
+def _encodable(text: str) -> str:
+    """Give text that Parquet takes: half of a surrogate pair, which is none, as its code."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _evaluations(suite: str, history: History) -> list[dict[str, Any]]:

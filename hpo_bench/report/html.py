@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Sequence
-from html import escape
 from importlib.resources import files
 from typing import Any
 
 from plotly.offline import get_plotlyjs
 
+from hpo_bench.report import foreign
 from hpo_bench.report.parts import Code, Figure, Part, Section, Table
+from hpo_bench.text import printable
 
 
 def page(title: str, subtitle: str, chapters: Sequence[tuple[str, list[Section]]]) -> str:
@@ -89,7 +91,9 @@ def _part(number: int, part: Part) -> str:
     if isinstance(part, str):
         return f"<p>{escape(part)}</p>"
     if isinstance(part, Code):
-        return f'<pre><code class="{escape(part.language)}">{escape(part.text)}</code></pre>'
+        text = html.escape(printable(part.text, None, lines=True))
+        made = f'<pre><code class="{escape(part.language)}">{text}</code></pre>'
+        return made if part.folded is None else _folded("code", part.folded, made)
     if isinstance(part, Table):
         return _table(part)
     return _figure(number, part)
@@ -106,12 +110,21 @@ def _table(table: Table) -> str:
     classes = "table" + (" text" if table.is_text else "") + (" wide" if table.wide else "")
     if table.folded is None:
         return f'<div class="{classes}">{made}</div>'
-    return f'<details class="{classes}"><summary>{escape(table.folded)}</summary>{made}</details>'
+    return _folded(classes, table.folded, made)
+
+
+def _folded(classes: str, title: str, made: str) -> str:
+    return f'<details class="{classes}"><summary>{escape(title)}</summary>{made}</details>'
 
 
 def _row(row: Sequence[str]) -> str:
     first, *others = map(escape, row)
     return f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{c}</td>" for c in others) + "</tr>"
+
+
+def escape(text: str) -> str:
+    """Give a text for the page: it is seen, and does nothing."""
+    return html.escape(printable(text))
 
 
 def _short(value: Any) -> Any:
@@ -124,7 +137,8 @@ def _short(value: Any) -> Any:
 
 
 def _figure(number: int, figure: Figure) -> str:
-    spec = json.dumps(_short({"data": figure.traces, "layout": figure.layout}), allow_nan=False)
+    drawn = foreign.plotly({"data": figure.traces, "layout": figure.layout})
+    spec = json.dumps(_short(drawn), allow_nan=False)
     # A name chosen by somebody else must not end the script that holds it.
     spec = spec.replace("<", "\\u003c")
     wide = " wide" if figure.wide else ""

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import re
+
+from hpo_bench.report import foreign
 from hpo_bench.report.parts import Code, Part, Table
+from hpo_bench.text import printable
 
 
 def part(made: Part) -> str:
     """Give a part as Markdown; nothing for a picture."""
     if isinstance(made, str):
-        return made
+        return foreign.markdown(made)
     if isinstance(made, Code):
-        return f"```{made.language}\n{made.text.rstrip()}\n```"
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", made.text)), default=0))
+        text = printable(made.text.rstrip(), None, lines=True)
+        return f"{fence}{made.language}\n{text}\n{fence}"
     return table(made) if isinstance(made, Table) else ""
 
 
 def table(made: Table) -> str:
     """Give a table, its caption under it."""
     rule = [":---", *["---:"] * (len(made.headings) - 1)]
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in (made.headings, *made.rows)]
+    cells = [[foreign.markdown(cell) for cell in row] for row in (made.headings, *made.rows)]
     lines = ["| " + " | ".join(row) + " |" for row in (cells[0], rule, *cells[1:])]
-    return "\n".join(lines) + (f"\n\n{made.caption}" if made.caption else "")
+    return "\n".join(lines) + (f"\n\n{foreign.markdown(made.caption)}" if made.caption else "")

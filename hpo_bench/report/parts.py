@@ -43,6 +43,8 @@ class Code:
 
     text: str
     language: str
+    folded: str | None = None
+    """Title under which it is folded away, where that can be."""
 
 
 Part = str | Table | Figure | Code
@@ -71,9 +73,9 @@ def count(value: float) -> str:
     return f"{value:.0f}" if value == int(value) else f"{value:.1f}"
 
 
-def several(n: int, thing: str) -> str:
-    """Count things in words: `1 run`, `2 runs`."""
-    return f"{n} {thing}{'' if n == 1 else 's'}"
+def several(n: int, thing: str, things: str = "") -> str:
+    """Count things in words: `1 run`, `2 runs`, or by the plural that is given."""
+    return f"{n} {thing if n == 1 else things or f'{thing}s'}"
 
 
 def seconds(value: float) -> str:

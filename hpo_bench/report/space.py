@@ -13,12 +13,10 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from hpo_bench.analysis.space import Point, points, searched
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.report.figures import COLOURS, axes, log_axis, named_rows, styles
 from hpo_bench.report.parts import Figure
-
-Point = tuple[str, dict[str, Any], float]
-"""A full evaluation: its method, its configuration, its value."""
 
 MAX_POINTS = 3000
 """Evaluations drawn in a picture: a sample of more says the same."""
@@ -59,22 +57,22 @@ def importances(summary: Summary) -> Figure | None:
 
 def parallel_coordinates(summary: Summary) -> Figure | None:
     """Every full evaluation as a line through its hyperparameters."""
-    points, sampled = _points(summary)
-    if not points:
+    drawn, sampled = _points(summary)
+    if not drawn:
         return None
-    space = searched(summary)
-    values = [value for _, _, value in points]
+    space = searched(summary.histories)
+    values = [value for _, _, value in drawn]
     names = [method.name for method in summary.methods]
     low, high = _usual(values, summary.maximise)
     dimensions = [
         {
             "label": "method",
-            "values": [names.index(method) for method, _, _ in points],
+            "values": [names.index(method) for method, _, _ in drawn],
             "tickvals": list(range(len(names))),
             "ticktext": names,
         },
         *(
-            _dimension(name, space[name], [params[name] for _, params, _ in points])
+            _dimension(name, space[name], [params[name] for _, params, _ in drawn])
             for name in space
         ),
         {"label": summary.metric, "values": values},
@@ -106,21 +104,16 @@ def parallel_coordinates(summary: Summary) -> Figure | None:
 
 def slices(summary: Summary) -> list[Figure]:
     """The value against each hyperparameter, the most important first."""
-    points, sampled = _points(summary)
-    space = searched(summary)
+    every, sampled = _points(summary)
+    space = searched(summary.histories)
     order = list(summary.importances.shares) if summary.importances else list(space)
-    drawn = order[:MAX_SLICES] if points else []
-    return [_slice(summary, points, name, sampled) for name in drawn]
+    drawn = [name for name in order if name in space][:MAX_SLICES] if every else []
+    return [_slice(summary, every, name, sampled) for name in drawn]
 
 
-def searched(summary: Summary) -> dict[str, BaseDistribution]:
-    """What was searched: name -> distribution; empty if there are no trials."""
-    return next((h.space for h in summary.histories if h.space), {})
-
-
-def _slice(summary: Summary, points: Sequence[Point], name: str, sampled: str) -> Figure:
-    style, dist = styles(summary), searched(summary)[name]
-    values = [value for _, _, value in points]
+def _slice(summary: Summary, every: Sequence[Point], name: str, sampled: str) -> Figure:
+    style, dist = styles(summary), searched(summary.histories)[name]
+    values = [value for _, _, value in every]
     low, high = _usual(values, summary.maximise)
     outside = sum(not low <= value <= high for value in values)
     layout = axes(name, summary.metric)
@@ -138,12 +131,12 @@ def _slice(summary: Summary, points: Sequence[Point], name: str, sampled: str) -
                 "type": "scatter",
                 "mode": "markers",
                 "name": method.name,
-                "x": [params[name] for m, params, _ in points if m == method.name],
-                "y": [value for m, _, value in points if m == method.name],
+                "x": _shown(dist, [params[name] for m, params, _ in every if m == method.name]),
+                "y": [value for m, _, value in every if m == method.name],
                 "marker": {"color": style[method.name][0], "size": 6, "opacity": 0.65},
             }
             for method in summary.methods
-            if any(m == method.name for m, _, _ in points)
+            if any(m == method.name for m, _, _ in every)
         ],
         layout,
     )
@@ -158,17 +151,22 @@ def _usual(values: Sequence[float], maximise: bool) -> tuple[float, float]:
 
 def _points(summary: Summary) -> tuple[list[Point], str]:
     """Full evaluations, evenly thinned if there are many; and a sentence that says so."""
-    points = [
-        (history.method, step.configuration, float(value))
-        for history in summary.histories
-        for step, value in zip(history.steps, history.values, strict=True)
-        if not np.isnan(value)
-    ]
-    if len(points) <= MAX_POINTS:
-        return points, ""
-    chosen = np.linspace(0, len(points) - 1, MAX_POINTS).round().astype(int)
-    told = f" Drawn are {MAX_POINTS} of {len(points)}, evenly chosen."
-    return [points[i] for i in chosen], told
+    found = points(summary.histories, searched(summary.histories))
+    total = sum(int(np.isfinite(history.values).sum()) for history in summary.histories)
+    outside = total - len(found)
+    told = f" {outside} outside of the search space are not drawn." if outside else ""
+    if len(found) <= MAX_POINTS:
+        return found, told
+    chosen = np.linspace(0, len(found) - 1, MAX_POINTS).round().astype(int)
+    told = f" Drawn are {MAX_POINTS} of {len(found)}, evenly chosen.{told}"
+    return [found[i] for i in chosen], told
+
+
+def _shown(dist: BaseDistribution, values: Sequence[Any]) -> list[Any]:
+    """Give values for an axis: choices by their text, for they may be of several types."""
+    if isinstance(dist, CategoricalDistribution):
+        return [str(value) for value in values]
+    return list(values)
 
 
 def _dimension(name: str, dist: BaseDistribution, values: Sequence[Any]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from hpo_bench.errors import InputError
+from hpo_bench.files import replace_file
+from hpo_bench.report import foreign
+from hpo_bench.report.foreign import file_name
 from hpo_bench.report.parts import Figure
 
 FORMATS = ("pdf", "svg", "png")
@@ -46,29 +49,41 @@ def write(folder: Path, figures: Sequence[tuple[str, Figure]], ending: str) -> l
     Raises:
         InputError: The folder cannot be written.
     """
-    made = []
+    made: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures:
             if any(trace["type"] == "parcoords" for trace in figure.traces):
                 continue
-            path = folder / f"{re.sub(r'[^A-Za-z0-9_.+-]+', '-', name)}.{ending}"
+            path = _unlike(made, folder, file_name(name), ending)
+            drawn = BytesIO()
             with rc_context(_STYLE):
-                draw(figure).savefig(path, dpi=200, metadata=_UNDATED.get(ending))
+                draw(figure).savefig(drawn, format=ending, dpi=200, metadata=_UNDATED.get(ending))
+            replace_file(path, drawn.getvalue())
             made.append(path)
     except OSError as error:
         raise InputError("--figures", str(folder), f"it cannot be written: {error}") from None
     return made
 
 
+def _unlike(made: Sequence[Path], folder: Path, name: str, ending: str) -> Path:
+    """Give a file that no other picture is in: names that differ may be cut to the same."""
+    path, number = folder / f"{name}.{ending}", 1
+    while path in made:
+        number += 1
+        path = folder / f"{name}-{number}.{ending}"
+    return path
+
+
 def draw(figure: Figure) -> Canvas:
     """Draw one picture."""
-    size = (6.5 if figure.wide else 3.5, figure.layout["height"] / 130)
+    traces, layout = foreign.matplotlib(figure.traces), foreign.matplotlib(figure.layout)
+    size = (6.5 if figure.wide else 3.5, layout["height"] / 130)
     canvas = Canvas(figsize=size, layout="constrained")
     axes = canvas.add_subplot()
     left: dict[str, float] = {}
     low: Any = None
-    for trace in figure.traces:
+    for trace in traces:
         if trace["type"] == "bar":
             _bars(axes, trace, left)
         elif trace["mode"] == "markers":
@@ -77,7 +92,7 @@ def draw(figure: Figure) -> Canvas:
             low = _band(axes, trace, low)
         else:
             _line(axes, trace)
-    _lay_out(axes, figure.layout)
+    _lay_out(axes, layout)
     if axes.get_legend_handles_labels()[1]:
         canvas.legend(loc="outside upper left", ncols=4)
     return canvas

@@ -11,12 +11,16 @@ from typing import Any
 
 from rich import box
 from rich.console import Console, JustifyMethod
-from rich.markup import escape
 from rich.table import Table
 
 from hpo_bench.analysis.results import DEFAULT, MethodResult, Spread, SuiteResult, of_method
 from hpo_bench.numbers import NOTHING, number
-from hpo_bench.report import markdown, parts
+from hpo_bench.report import foreign, markdown, parts
+from hpo_bench.report.plain import plain
+from hpo_bench.storage.rows import Fault
+
+MAX_FAULTS = 20
+"""Of a storage that are named beneath a table; all are in a report."""
 
 Column = tuple[str, Callable[[MethodResult], str]]
 
@@ -90,7 +94,22 @@ def notes(result: SuiteResult) -> list[str]:
         )
     for method in result.methods:
         found += _method_notes(method)
-    return found
+    return found + left_out(result.left_out)
+
+
+def left_out(faults: Sequence[Fault]) -> list[str]:
+    """Say what was not sound in a storage, and is not in a table."""
+    if not faults:
+        return []
+    named = [f"Left out: {fault}." for fault in faults[:MAX_FAULTS]]
+    return [left_out_in_short(faults), *named]
+
+
+def left_out_in_short(faults: Sequence[Fault]) -> str:
+    """Say how much of a storage is not sound; of one thing at least."""
+    trials = parts.several(sum(fault.trial is not None for fault in faults), "trial")
+    studies = parts.several(sum(fault.trial is None for fault in faults), "study", "studies")
+    return f"Left out because what is stored of them is not sound: {studies}, {trials}."
 
 
 def data_note(data: Mapping[str, Any]) -> str:
@@ -100,7 +119,7 @@ def data_note(data: Mapping[str, Any]) -> str:
         for part, purpose in (("train", "train"), ("validation", "validate"), ("test", "test"))
         if f"{part}_size" in data
     )
-    digest = f"; sha256 {data['data_sha256'][:12]}" if "data_sha256" in data else ""
+    digest = f"; sha256 {str(data['data_sha256'])[:12]}" if "data_sha256" in data else ""
     return f"Data: {data.get('data')}{': ' if sizes else ''}{sizes}{digest}."
 
 
@@ -138,7 +157,7 @@ def print_table(result: SuiteResult, console: Console) -> None:
     headings, rows = _rows(result)
     gap = 1 if console.width >= 100 else 0
     table = Table(
-        title=escape(result.suite),
+        title=result.suite,
         box=box.SIMPLE_HEAD,
         padding=(0, gap, 0, 0),
         pad_edge=False,
@@ -147,18 +166,19 @@ def print_table(result: SuiteResult, console: Console) -> None:
     for index, heading in enumerate(headings):
         words = " ".join([heading, *(row[index] for row in rows)]).split()
         side: JustifyMethod = "left" if index == 0 else "right"
-        table.add_column(escape(heading), justify=side, min_width=max(map(len, words)))
+        table.add_column(heading, justify=side, min_width=max(map(len, words)))
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     console.print(table)
     for note in notes(result):
-        console.print(note, style="dim", highlight=False, markup=False)
+        console.print(note, style="dim")
 
 
 def to_markdown(result: SuiteResult) -> str:
     """A Markdown table with its notes."""
     headings, rows = _rows(result)
-    return "\n".join([markdown.table(parts.Table(headings, rows)), "", *notes(result)])
+    told = map(foreign.markdown, notes(result))
+    return "\n".join([markdown.table(parts.Table(headings, rows)), "", *told])
 
 
 def to_csv(result: SuiteResult) -> str:
@@ -170,9 +190,9 @@ def records_to_csv(records: Sequence[Mapping[str, object]]) -> str:
     """Records as CSV, with every column that one of them has."""
     out = io.StringIO()
     names = list(dict.fromkeys(name for record in records for name in record))
-    writer = csv.DictWriter(out, names)
-    writer.writeheader()
-    writer.writerows(records)
+    writer = csv.writer(out)
+    writer.writerow(map(foreign.csv_cell, names))
+    writer.writerows([foreign.csv_cell(record.get(n, "")) for n in names] for record in records)
     return out.getvalue()
 
 
@@ -189,4 +209,4 @@ def flat(record: dict[str, object]) -> dict[str, object]:
 
 def to_json(result: SuiteResult) -> str:
     """Runs and summaries, with full precision."""
-    return json.dumps(asdict(result), indent=2)
+    return json.dumps(plain(result), indent=2, allow_nan=False)

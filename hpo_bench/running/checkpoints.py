@@ -6,16 +6,17 @@ import errno
 import hashlib
 import json
 import os
-import shutil
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.files import replace_file
 from hpo_bench.storage.opening import sqlite_file
 from hpo_bench.storage.outages import PATIENCE, Patience
+from hpo_bench.storage.records import RUN_ID
 
 
 @dataclass(frozen=True)
@@ -75,28 +76,41 @@ def _make(directory: Path) -> None:
 class Checkpoints:
     """The checkpoints of one run: one file per trial, replaced as a whole, never in part.
 
-    They are kept under a directory that no other run shares, whatever its study is called.
+    They are kept under a directory that no other run shares, whatever its study is called. The
+    run's identity comes out of a storage, and what lies in the directory may have been made by
+    anybody: only files of these names are read and removed, and no symbolic link is followed.
 
     Args:
         directory: Where those of all runs are.
         study_name: Of the run.
-        run_id: Of the run.
+        run_id: Of the run, as its storage gives it.
         patience: Seconds that a full disk is waited for.
+
+    Raises:
+        HpoBenchError: The run's identity is not one that was written by us.
     """
 
     def __init__(
-        self, directory: Path, study_name: str, run_id: str, patience: float = PATIENCE
+        self, directory: Path, study_name: str, run_id: object, patience: float = PATIENCE
     ) -> None:
-        self.directory = directory / study_name / run_id
+        self.directory = directory / study_name / checked_run_id(study_name, run_id)
+        below = len(self.directory.parents) - len(directory.parents)
+        # The run's own directory and those that it shares, below the top one, innermost first.
+        self._folders = [self.directory, *self.directory.parents][:below]
         self._patience = Patience(str(directory), patience, "there is no room for a checkpoint")
-        self._parents = list(self.directory.parents)[: study_name.count("/") + 1]
 
     def prepare(self) -> None:
         """Make the directory.
 
         Raises:
-            HpoBenchError: It cannot be written.
+            HpoBenchError: It cannot be written, or a symbolic link stands in the way.
         """
+        link = self._link()
+        if link is not None:
+            raise HpoBenchError(
+                f"checkpoints are not written through the symbolic link {link}: remove it, or give "
+                "another directory with --checkpoint-dir"
+            )
         make_directory(self.directory)
 
     def save(self, number: int, progress: Progress, state: bytes) -> None:
@@ -113,7 +127,7 @@ class Checkpoints:
         path = self._path(number)
         content = json.dumps(header).encode() + b"\n" + state
         try:
-            self._patience.call(partial(_replace, path, content))
+            self._patience.call(partial(self._replace, path, content))
         except OSError as error:
             raise HpoBenchError(f"{path} cannot be written: {error.strerror}") from error
 
@@ -123,53 +137,99 @@ class Checkpoints:
         Raises:
             HpoBenchError: What is there is not a whole checkpoint.
         """
-        try:
-            header, _, state = self._path(number).read_bytes().partition(b"\n")
-        except FileNotFoundError:
+        path = self._path(number)
+        if path not in self._files():
             return None
         try:
-            fields = json.loads(header)
-            progress = Progress(fields["values"], fields["train_seconds"])
-            is_whole = fields["sha256"] == hashlib.sha256(state).hexdigest()
-        except (ValueError, KeyError, TypeError):
-            is_whole = False
-        if not is_whole:
-            raise HpoBenchError(f"the checkpoint {self._path(number)} is damaged")
+            header, _, state = path.read_bytes().partition(b"\n")
+        except OSError as error:
+            raise HpoBenchError(f"{path} cannot be read: {error.strerror}") from error
+        progress = _progress(header, state)
+        if progress is None:
+            raise HpoBenchError(f"the checkpoint {path} is damaged")
         return progress, state
 
     def keep_only(self, numbers: set[int]) -> None:
         """Remove the checkpoints of all other trials."""
-        for path in self.directory.glob("trial-*.checkpoint"):
-            if path not in {self._path(number) for number in numbers}:
-                path.unlink()
+        kept = {self._path(number) for number in numbers}
+        for path in self._files():
+            if path not in kept:
+                path.unlink(missing_ok=True)
 
     def is_empty(self) -> bool:
-        """Whether no trial has one."""
-        return next(self.directory.glob("trial-*.checkpoint"), None) is None
+        """Whether there are none."""
+        return not self._files()
 
     def remove(self) -> None:
-        """Remove all of them, and what is empty then of the directory's folders: the run is over.
+        """Remove all of them, and the folders that are empty then: the run is over.
 
-        The directory itself, which whoever gave it may have made, is left.
+        The top directory, which whoever gave it may have made, is left.
         """
-        shutil.rmtree(self.directory, ignore_errors=True)
-        with suppress(OSError):
-            for parent in self._parents:
-                parent.rmdir()
+        with suppress(OSError):  # the run is recorded: what cannot be removed does not undo it
+            self.keep_only(set())
+        if self._link() is not None:
+            return
+        for folder in self._folders:
+            try:
+                folder.rmdir()
+            except FileNotFoundError:  # whoever removed it may have died before the next one
+                continue
+            except OSError:  # it holds something of somebody else
+                return
+
+    def _link(self) -> Path | None:
+        """The first symbolic link on the way to the run's directory, from the inside."""
+        return next((folder for folder in self._folders if folder.is_symlink()), None)
+
+    def _files(self) -> list[Path]:
+        """The checkpoints that there are, those included that a crash has left unfinished."""
+        if self._link() is not None:
+            return []
+        try:
+            with os.scandir(self.directory) as entries:
+                return [
+                    self.directory / entry.name
+                    for entry in entries
+                    if _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+                ]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def _path(self, number: int) -> Path:
         return self.directory / f"trial-{number:05d}.checkpoint"
 
+    def _replace(self, path: Path, content: bytes) -> None:
+        if self._link() is not None or not self.directory.is_dir():  # somebody has tidied up
+            self.prepare()
+        replace_file(path, content)
 
-def _replace(path: Path, content: bytes) -> None:
-    # A name of its own: who has lost the run, and does not know it yet, may write, too.
-    unfinished = path.with_suffix(f".{uuid4().hex}")
+
+def _progress(header: bytes, state: bytes) -> Progress | None:
+    """Read the first line of a checkpoint; None if it is damaged, or belongs to another state."""
     try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
+        fields = json.loads(header)
+        if fields["sha256"] != hashlib.sha256(state).hexdigest():
+            return None
+        values = [float(value) for value in fields["values"]]
+        return Progress(values, float(fields["train_seconds"]))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+
+
+_NAME = re.compile(r"trial-\d{5,}\.(checkpoint|[0-9a-f]{32})", re.ASCII)
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def checked_run_id(study_name: str, run_id: object) -> str:
+    """Give a run's identity, which names a directory, if it has the form in which it is written.
+
+    Raises:
+        HpoBenchError: It has not.
+    """
+    if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id):
+        return run_id
+    raise HpoBenchError(
+        f"study {study_name!r}: its attribute {RUN_ID!r} is {run_id!r}; expected 32 hexadecimal "
+        "digits. It was changed or is missing, and names the directory of the run's checkpoints: "
+        "the run is left as it is"
+    )

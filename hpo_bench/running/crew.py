@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
@@ -47,7 +48,7 @@ class Crew(ABC):
             None for the work if the crew was told to stop, and has saved it.
 
         Raises:
-            HpoBenchError: A checkpoint or a measurement cannot be recorded.
+            HpoBenchError: A checkpoint cannot be written.
         """
 
 
@@ -278,6 +279,7 @@ class _Member(Child):
 def _evaluate(connection: Connection[Any, Any]) -> None:
     """Live as a process of a crew."""
     tell = settle_in(connection)
+    home = os.open(".", os.O_RDONLY)
     post: Post | None = None
     objective: Objective | None = None
     while True:
@@ -287,6 +289,7 @@ def _evaluate(connection: Connection[Any, Any]) -> None:
             return
         if kind == "post":
             post = content
+            os.fchdir(home)  # an objective of the run before may have gone elsewhere
             objective = content.build_objective()
             objective.prepare()
         elif kind == "task" and post is not None and objective is not None:

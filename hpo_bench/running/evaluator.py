@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hpo_bench.errors import HpoBenchError
+from hpo_bench.errors import HpoBenchError, reason_of
 from hpo_bench.objectives import Evaluation, Objective
 from hpo_bench.running.checkpoints import Checkpoints, Progress
+from hpo_bench.running.faults import EvaluationError
 from hpo_bench.running.processes import ending_copies
 from hpo_bench.search import Outcome
 from hpo_bench.spaces import Configuration
@@ -26,10 +27,6 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 10.0
 """Training that a crash may cost at most; what is shorter is repeated, with the same result."""
-
-
-class EvaluationError(Exception):
-    """The objective raised, or its value is not a number; the run goes on without this trial."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +61,8 @@ class Work:
     """By how much the clock of the run is put forward: training that nobody waited for."""
     measurements: dict[str, float] = field(default_factory=dict)
     error: str | None = None
+    traceback: str | None = None
+    """Where the error comes from, where there is more to say of it than `error` does."""
     restarted: bool = False
     """There was no usable checkpoint to go on from."""
     worker: str | None = None
@@ -102,7 +101,7 @@ class Evaluator:
         Where the objective can advance several at once for less, they share what that costs.
 
         Raises:
-            HpoBenchError: A checkpoint or a measurement cannot be recorded.
+            HpoBenchError: A checkpoint cannot be written.
         """
         trainings = [_Training(self, task, listener) for task, listener in given]
         for training in trainings:
@@ -122,13 +121,15 @@ class Evaluator:
         evaluations = [training.evaluation for training in together]
         try:
             with ending_copies():
-                values = [float(value) for value in self.objective.advance_many(evaluations)]
+                values = [records.as_number(v) for v in self.objective.advance_many(evaluations)]
             if len(values) != len(together):
                 raise ValueError(f"it gave {len(values)} values for {len(together)} evaluations")
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             # Nobody knows which one it was, or how far the others have come.
-            failure = f"{type(error).__name__}: {error}"
-            logger.warning("%s (in one of %d at once; now one by one)", failure, len(together))
+            reason = reason_of(error)
+            logger.warning("%s (in one of %d at once; now one by one)", reason, len(together))
             for training in together:
                 training.begin()
                 while training.is_under_way and not self.should_stop():
@@ -166,7 +167,7 @@ class _Training:
         """Go one unit of fidelity further."""
         with self._failing():
             with self._timed():
-                value = float(self.evaluation.advance())
+                value = records.as_number(self.evaluation.advance())
             self._take(value)
 
     def take(self, value: float, seconds: float) -> None:
@@ -187,10 +188,12 @@ class _Training:
         try:
             yield
         except EvaluationError as error:
-            logger.warning("trial %d failed: %s", self._task.number, error)
-            self._end(Outcome(len(self._values), None), {}, str(error))
+            logger.warning("trial %d failed: %s", self._task.number, error.reason)
+            self._end(Outcome(len(self._values), None), {}, error)
 
-    def _end(self, outcome: Outcome, measurements: dict[str, float], error: str | None) -> None:
+    def _end(
+        self, outcome: Outcome, measurements: dict[str, float], error: EvaluationError | None = None
+    ) -> None:
         self.is_under_way = False
         self.work = Work(
             outcome,
@@ -199,8 +202,9 @@ class _Training:
             self._earlier_seconds,
             self._simulated_seconds,
             measurements,
-            error,
-            self._restarted,
+            error=None if error is None else error.reason,
+            traceback=None if error is None else error.traceback,
+            restarted=self._restarted,
         )
 
     def _take_up(self) -> Evaluation:
@@ -226,6 +230,7 @@ class _Training:
             earlier = progress.train_seconds - self._task.seconds_before - self._seconds
             with self._timed():
                 evaluation = self._at.objective.restore(self._task.configuration, state)
+                _expect_fidelity(evaluation, len(progress.values))
         except (HpoBenchError, EvaluationError) as error:
             logger.warning("trial %d: %s; the evaluation starts again", self._task.number, error)
             return None
@@ -234,16 +239,14 @@ class _Training:
         return progress, evaluation
 
     def _take(self, value: float) -> None:
-        fidelity = self.evaluation.fidelity
-        self._seconds += self.evaluation.simulated_seconds
-        self._simulated_seconds += self.evaluation.simulated_seconds
-        if fidelity != len(self._values) + 1:
-            raise HpoBenchError(
-                f"{type(self.evaluation).__name__}.advance took fidelity from "
-                f"{len(self._values)} to {fidelity}; expected one unit more"
-            )
+        with self._timed():
+            _expect_fidelity(self.evaluation, len(self._values) + 1)
+            simulated = records.as_number(self.evaluation.simulated_seconds)
+        self._seconds += simulated
+        self._simulated_seconds += simulated
         self._epochs += 1
         self._values.append(value)
+        fidelity = len(self._values)
         if not math.isfinite(value):
             raise EvaluationError(f"the value is {value} after epoch {fidelity}")
         self._listener.report(fidelity, value)
@@ -252,15 +255,14 @@ class _Training:
         self._see_whether_done(pruned=fidelity < self._task.until and self._listener.should_prune())
 
     def _see_whether_done(self, *, pruned: bool) -> None:
-        until, fidelity = self._task.until, self.evaluation.fidelity
+        until, fidelity = self._task.until, len(self._values)
         if fidelity < until and not pruned:
             return
         if until < self._at.objective.max_fidelity and not pruned:
             self._save()
         with self._timed():
-            measurements = dict(self.evaluation.measurements())
-        outcome = Outcome(fidelity, self._values[-1], pruned)
-        self._end(outcome, records.checked(measurements), None)
+            measurements = records.checked(self.evaluation.measurements())
+        self._end(Outcome(fidelity, self._values[-1], pruned), measurements)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
@@ -268,15 +270,27 @@ class _Training:
         try:
             with ending_copies():
                 yield
-        except Exception as error:
-            raise EvaluationError(f"{type(error).__name__}: {error}") from error
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # also `sys.exit()`, and what libraries derive from it
+            raise EvaluationError.of(error) from error
         finally:
             self._seconds += time.perf_counter() - started
 
     def _save(self) -> None:
         with self._timed():
             state = self.evaluation.checkpoint()
+            if not isinstance(state, bytes | None):
+                told = type(state).__name__
+                raise TypeError(f"checkpoint() gave an object of {told}; expected bytes, or None")
         if state is not None:
             progress = Progress(self._values, self._task.seconds_before + self._seconds)
             self._at.checkpoints.save(self._task.number, progress, state)
         self._saved_at = time.perf_counter()
+
+
+def _expect_fidelity(evaluation: Evaluation, expected: int) -> None:
+    """See that an evaluation stands where it must."""
+    if evaluation.fidelity != expected:
+        name = type(evaluation).__name__
+        raise ValueError(f"{name}.fidelity is {evaluation.fidelity!r}; expected {expected} by now")

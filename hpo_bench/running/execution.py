@@ -17,6 +17,7 @@ from hpo_bench.running.clock import Clock
 from hpo_bench.running.crew import Alone, Crew, Post, Processes
 from hpo_bench.running.evaluator import Evaluator, Task, Work
 from hpo_bench.running.given import fresh_seeds
+from hpo_bench.running.processes import staying_here
 from hpo_bench.running.runs import Retraining, Run, Status
 from hpo_bench.running.simulation import Simulated
 from hpo_bench.running.studies import has_ended, is_stored, open_study
@@ -37,6 +38,7 @@ def execute(
     notify: Callable[[Status], None] = lambda _status: None,
     should_stop: Callable[[], bool] = lambda: False,
     processes: Processes | None = None,
+    create: bool = True,
 ) -> Status:
     """Work on a run until its budget is spent, or until told to stop.
 
@@ -51,6 +53,7 @@ def execute(
         should_stop: Asked before every unit of fidelity; once true, the evaluations under way are
             saved and the run left as it is.
         processes: Who evaluates where the suite asks for workers within a run; None starts them.
+        create: Make the storage on first use; without it, it must be there.
 
     Raises:
         TakenError: Another process works on it.
@@ -61,27 +64,33 @@ def execute(
     if processes is None:
         with Processes(worker) as own:
             return execute(
-                run, worker=worker, notify=notify, should_stop=should_stop, processes=own
+                run,
+                worker=worker,
+                notify=notify,
+                should_stop=should_stop,
+                processes=own,
+                create=create,
             )
-    with _storage_of(run) as storage:
+    with staying_here(), _storage_of(run, create=create) as storage:
         execution = _Execution(run, storage, worker, notify, should_stop)
         status = execution.execute(processes)
         again = execution.confirmation() if status.finished else None
     if again is None:
         return status
     unfinished = replace(status, finished=None)
-    with _storage_of(again) as storage:
+    with staying_here(), _storage_of(again, create=False) as storage:
         confirming = _Execution(again, storage, worker, lambda _: notify(unfinished), should_stop)
         return status if confirming.execute(processes).finished else unfinished
 
 
 @contextmanager
-def _storage_of(run: Run) -> Iterator[MeteredStorage]:
+def _storage_of(run: Run, *, create: bool) -> Iterator[MeteredStorage]:
     """Open the storage for one run, and hold that run's lease unless it has ended.
 
     Its connections are closed then, which a server has few of.
     """
-    storage = open_storage(run.suite.storage, patience=run.suite.storage_patience, wait=True)
+    patience = run.suite.storage_patience
+    storage = open_storage(run.suite.storage, patience=patience, wait=True, create=create)
     lease = holding(storage, run.study_name, run.suite.lease_seconds)
     try:
         with nullcontext() if has_ended(run, storage) else lease:
@@ -124,7 +133,7 @@ class _Execution:
         self.study = open_study(run, storage, self.objective)
         self.spent = spent_by(self.objective, self.study.get_trials(deepcopy=False))
         self.failures = 0
-        run_id = self.study.user_attrs[records.RUN_ID]
+        run_id = self.study.user_attrs.get(records.RUN_ID)
         self.checkpoints = (
             instant.InMemoryCheckpoints()
             if storage is not self.final_storage and self.works_here()
@@ -140,6 +149,7 @@ class _Execution:
         """Ask, evaluate, record, tell, until the budget is spent."""
         ended = self.run.ended(glance_at(self.study))
         if ended is not None:
+            self.checkpoints.remove()  # whoever ended it may have died before that
             return self.status(ended)
         self.checkpoints.prepare()
         search = self.build_search()
@@ -291,6 +301,8 @@ class _Execution:
         told = {**work.measurements, "worker": work.worker or self.worker}
         if work.error is not None:
             told["error"] = work.error
+        if work.traceback is not None:
+            told["traceback"] = work.traceback
         if work.restarted:
             told["restarted"] = "there was no usable checkpoint: trained again from the start"
         records.write(trial, [*records.jobs_of(recorded(trial)), entry], told)

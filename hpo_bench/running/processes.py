@@ -92,6 +92,20 @@ def settle_in(connection: Connection[Any, Any]) -> Tell:
 
 
 @contextmanager
+def staying_here() -> Iterator[None]:
+    """Come back to this working directory, wherever an objective goes inside.
+
+    What is relative in a suite is meant from where the command was started.
+    """
+    here = os.open(".", os.O_RDONLY)  # holds also where the directory is renamed meanwhile
+    try:
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
+@contextmanager
 def ending_copies() -> Iterator[None]:
     """Call code inside that may fork, and end the copy of this process that comes back from it.
 
@@ -179,7 +193,12 @@ def _log_to(tell: Tell) -> None:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            tell("notice", self.format(record))
+            try:
+                text = self.format(record)
+            except Exception:  # of whatever an objective logs: it is told on the standard error
+                self.handleError(record)
+            else:
+                tell("notice", text)
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     optuna.logging.disable_default_handler()

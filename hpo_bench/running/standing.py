@@ -11,6 +11,7 @@ from hpo_bench.running.studies import observe
 from hpo_bench.storage import records
 from hpo_bench.storage.leases import Lease, leases
 from hpo_bench.storage.opening import open_existing
+from hpo_bench.storage.rows import UnsoundError
 from hpo_bench.suite import Suite
 
 
@@ -23,10 +24,14 @@ class Standing:
     """None if it has not been begun."""
     lease: Lease | None
     """None if nobody has ever worked on it; that of the confirmation once it is finished."""
+    fault: UnsoundError | None = None
+    """Why it cannot be said how it stands; None if it can."""
 
     @property
     def state(self) -> str:
         """Where it is in its life, in a few words."""
+        if self.fault is not None:
+            return str(self.fault)
         at_work = ""
         if self.lease is not None and not self.lease.is_free:
             at_work = f"{self.lease.owner}, sign of life {max(0.0, self.lease.age):.0f} s ago"
@@ -48,7 +53,12 @@ def standing(suites: Sequence[Suite]) -> list[Standing]:
     held = leases(storage)
     found = []
     for run in (run for suite in suites for run in runs_of(suite, Path())):
-        status, name = observe(run, storage), run.study_name
+        status, name = None, run.study_name
+        try:
+            status = observe(run, storage)
+        except UnsoundError as error:
+            found.append(Standing(run, None, held.get(name), error))
+            continue
         if status is not None and status.finished:
             name = records.confirmation_name(name)
         found.append(Standing(run, status, held.get(name)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from hpo_bench.budget import spent_by
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.manifest import manifest
 from hpo_bench.objectives import Objective
+from hpo_bench.running.checkpoints import checked_run_id
 from hpo_bench.running.runs import Run, Status
 from hpo_bench.spaces import to_table
 from hpo_bench.storage import records
@@ -84,7 +86,7 @@ def open_study(
 
 
 def check_unchanged(run: Run, there: Mapping[str, Glance]) -> None:
-    """See that a study of the run's name, if there is one, was made by the same suite.
+    """See that a study of the run's name, if there is one, was made by the same suite, and by us.
 
     What only the loaded objective tells (its data, say) is compared when the run is executed.
 
@@ -93,11 +95,13 @@ def check_unchanged(run: Run, there: Mapping[str, Glance]) -> None:
         there: What a glance at all studies has shown.
 
     Raises:
-        HpoBenchError: It was made from something else; the text shows what.
+        HpoBenchError: It was made from something else, or has lost what tells it from others; the
+            text shows what.
     """
     study = there.get(run.study_name)
     if study is not None and (records.CREATED in study.user_attrs or study.n_trials):
         _check_same(run, study.user_attrs, json.loads(json.dumps(run.definition())))
+        checked_run_id(run.study_name, study.user_attrs.get(records.RUN_ID))
 
 
 def _definition(run: Run, objective: Objective) -> dict[str, Any]:
@@ -107,10 +111,27 @@ def _definition(run: Run, objective: Objective) -> dict[str, Any]:
         "direction": objective.directions[0].name.lower(),
         "max_fidelity": objective.max_fidelity,
         "search_space": {name: to_table(d) for name, d in objective.search_space.items()},
-        **objective.describe(),
+        **_storable("describe()", objective.describe()),
     }
     as_stored: dict[str, Any] = json.loads(json.dumps(definition))
     return as_stored
+
+
+def _storable(said_by: str, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """See that what an objective says of itself can be recorded.
+
+    Raises:
+        HpoBenchError: It cannot.
+    """
+    for name, value in attributes.items():
+        if not records.is_storable(name):
+            fault = f"a name is {reprlib.repr(name)}; expected a {records.STORABLE}"
+            raise HpoBenchError(f"the objective's {said_by}: {fault}")
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise HpoBenchError(f"the objective's {said_by}: {name!r}: {error}") from None
+    return attributes
 
 
 def _describe(
@@ -119,11 +140,10 @@ def _describe(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names([objective.metric_name])
-    run_id = {records.RUN_ID: uuid4().hex}
+    own = {records.RUN_ID: uuid4().hex, records.SUITE: run.suite.repeating(run.method)}
     first = {name: definition[name] for name in _SHOWN_FIRST if name in definition}
-    here = {**manifest(), **objective.machine()}
-    attributes = {"suite": run.suite.name, **first, **definition, **here, **run_id}
-    describe(study, attributes)
+    here = {**manifest(), **_storable("machine()", objective.machine())}
+    describe(study, {"suite": run.suite.name, **first, **definition, **here, **own})
     study.set_user_attr(records.CREATED, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
@@ -131,7 +151,7 @@ def _check_same(run: Run, there: Mapping[str, Any], definition: dict[str, Any]) 
     differences = [
         f"  {key}: {there.get(key)!r} there, {value!r} here"
         for key, value in definition.items()
-        if there.get(key) != value
+        if _text(there.get(key)) != _text(value)
     ]
     if differences:
         raise HpoBenchError(
@@ -140,3 +160,8 @@ def _check_same(run: Run, there: Mapping[str, Any], definition: dict[str, Any]) 
             + f"\nGive this suite another name (--set name={run.suite.name}-2), or use another "
             "storage."
         )
+
+
+def _text(value: Any) -> str:
+    """Write a value so that equal ones are written alike; NaN is not equal to itself."""
+    return json.dumps(value, sort_keys=True)

@@ -24,11 +24,14 @@ from uuid import uuid4
 
 import sqlalchemy
 from optuna.storages import BaseStorage
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Column, Connection, Engine, Float, Integer, String, Table, event, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.storage.files import GoneError
 from hpo_bench.storage.opening import MeteredStorage, backend_of, move_log_into_file
+from hpo_bench.storage.rows import reading
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +79,9 @@ class Owner:
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
+
+
+_OWNER = TypeAdapter(Owner)
 
 
 def _kernel() -> str:
@@ -180,7 +186,7 @@ def holding(storage: MeteredStorage, study_name: str, seconds: float) -> Iterato
     finally:
         ended.set()
         alive.join(_STUCK_SECONDS)
-        with suppress(LeaseLostError):
+        with suppress(LeaseLostError, GoneError):
             _give_back(engine, study_name, token)
 
 
@@ -189,8 +195,12 @@ def leases(storage: BaseStorage) -> dict[str, Lease]:
     backend = backend_of(storage)
     if backend is None or not sqlalchemy.inspect(backend.engine).has_table(_LEASES.name):
         return {}
-    with backend.engine.connect() as connection:
-        return {name: _lease(row) for name, *row in connection.execute(_query())}
+
+    def read(connection: Connection) -> dict[str, Lease]:
+        found = connection.execute(_query())
+        return {name: _lease(row) for name, *row in found if isinstance(name, str)}
+
+    return reading(backend.engine, read)
 
 
 def _query() -> sqlalchemy.Select[Any]:
@@ -202,9 +212,17 @@ def _query() -> sqlalchemy.Select[Any]:
 
 def _lease(row: list[Any]) -> Lease:
     token, owner, beat, age, seconds = row
-    return Lease(
-        token, None if owner is None else Owner(**json.loads(owner)), beat, float(age), seconds
-    )
+    # What is no number has no sign of life in it: such a lease is free.
+    told = [float(n) if isinstance(n, int | float) else 0.0 for n in (beat, age, seconds)]
+    return Lease(token, None if owner is None else _owner(owner), *told)
+
+
+def _owner(text: str) -> Owner:
+    """Read who works on a run; somebody who is not known if it was written by none of ours."""
+    try:
+        return _OWNER.validate_json(text)
+    except ValidationError:
+        return Owner("a machine that is not known", 0, "", "", "")
 
 
 def _create_table(engine: Engine) -> None:
@@ -312,7 +330,7 @@ def _give_signs_of_life(
             with engine.begin() as connection:
                 connection.execute(renewing)
             move_log_into_file(engine)
-        except LeaseLostError:
+        except (LeaseLostError, GoneError):
             return  # the next write of the run says so
         except SQLAlchemyError as error:
             # The run itself deals with a storage that is gone; it may be back at the next beat.

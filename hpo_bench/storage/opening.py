@@ -20,11 +20,13 @@ from weakref import WeakSet
 import sqlalchemy
 from optuna.storages import BaseStorage, InMemoryStorage, get_storage
 
-from hpo_bench.errors import HpoBenchError, InputError, without_passwords
+from hpo_bench.errors import HpoBenchError, InputError
+from hpo_bench.storage.files import GoneError, at, file_of, keep_to, without_creating
 from hpo_bench.storage.held import HeldStudy, can_hold
 from hpo_bench.storage.mounts import network_type
 from hpo_bench.storage.outages import PATIENCE, Patience, leave_read_only_servers
 from hpo_bench.storage.rdb import BulkStorage
+from hpo_bench.text import without_passwords
 
 BUSY_TIMEOUT = 60
 """Seconds that a writer waits for SQLite's lock: far beyond the longest queue that was seen."""
@@ -86,18 +88,22 @@ _METHODS = {
 _Metered = type("_Metered", (MeteredStorage,), _METHODS)
 
 
-def open_storage(url: str, *, patience: float = PATIENCE, wait: bool = False) -> MeteredStorage:
+def open_storage(
+    url: str, *, patience: float = PATIENCE, wait: bool = False, create: bool = True
+) -> MeteredStorage:
     """Open (and on first use create) the storage at a SQLAlchemy URL.
 
     Args:
         url: Where it is.
         patience: Seconds that a later call waits while it does not answer.
         wait: Wait for it now, too: it has answered before, and is only away.
+        create: Make the file and the tables on first use. Without it they must be there, and must
+            stay there: a transaction after they are gone is refused.
 
     Raises:
         InputError: The URL is malformed, nothing that can be used answers there, or it is a
             SQLite file on a network file system.
-        OutageError: It was waited for in vain.
+        OutageError: It was waited for in vain, or the SQLite file is gone.
     """
     file = sqlite_file(url)
     if file is not None and (kind := network_type(file)) is not None:
@@ -108,16 +114,20 @@ def open_storage(url: str, *, patience: float = PATIENCE, wait: bool = False) ->
             "files come to harm; expected a local directory, or a server: "
             "postgresql+psycopg://user@host/database",
         )
-    storage = _opened(url, patience, wait=wait)
+    if not create and file is not None and not file.exists():
+        raise GoneError(file)
+    storage = _opened(url, patience, wait=wait, create=create)
     backend = backend_of(storage)
     if file is not None and backend is not None:
         _tune_sqlite(backend.engine)
+        if not create:
+            keep_to(backend.engine, file)
     return storage
 
 
-def _opened(url: str, patience: float, *, wait: bool) -> MeteredStorage:
+def _opened(url: str, patience: float, *, wait: bool, create: bool = True) -> MeteredStorage:
     waiting = Patience(shown(url), patience)
-    open_now = partial(_open, url)
+    open_now = partial(_open, url, create=create)
     try:
         backend = waiting.call(open_now) if wait else open_now()
     except HpoBenchError:
@@ -128,13 +138,20 @@ def _opened(url: str, patience: float, *, wait: bool) -> MeteredStorage:
     return metered(get_storage(backend), waiting)
 
 
-def _open(url: str) -> BulkStorage:
-    options = _engine_options(_parse(url))
+def _open(url: str, *, create: bool) -> BulkStorage:
+    parsed = _parse(url)
+    options = _engine_options(parsed)
+    if not create and parsed.get_backend_name() == "sqlite":
+        parsed = without_creating(parsed)
+    full_url = parsed.render_as_string(hide_password=False)
     tries = 0
     while True:
         try:
             backend = BulkStorage(
-                url, engine_kwargs=options, skip_compatibility_check=url in _COMPATIBLE
+                full_url,
+                engine_kwargs=options,
+                skip_compatibility_check=url in _COMPATIBLE,
+                skip_table_creation=not create,
             )
             leave_read_only_servers(backend.engine)
             _engines.add(backend.engine)
@@ -250,8 +267,21 @@ def shown(url: str) -> str:
 def sqlite_file(url: str) -> Path | None:
     """The file of a SQLite storage; None for a server."""
     parsed = _parse(url)
-    is_sqlite = parsed.get_backend_name() == "sqlite"
-    return Path(parsed.database or "") if is_sqlite else None
+    return file_of(parsed) if parsed.get_backend_name() == "sqlite" else None
+
+
+def anchored(url: str) -> str:
+    """Give a URL that means the same from any working directory.
+
+    What is no URL, or one that cannot be used, is given back: whoever opens it says why.
+    """
+    try:
+        file = sqlite_file(url)
+    except InputError:
+        return url
+    if file is None or file.is_absolute():
+        return url
+    return at(_parse(url), file.absolute()).render_as_string(hide_password=False)
 
 
 def _parse(url: str) -> sqlalchemy.URL:

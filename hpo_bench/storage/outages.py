@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -188,8 +189,8 @@ def outage(error: BaseException | None) -> str | None:
 def _is_passing(error: exc.DBAPIError) -> bool:
     if error.connection_invalidated:
         return True
-    if (name := getattr(error.orig, "sqlite_errorname", None)) is not None:
-        return str(name).startswith(_OF_SQLITE)
+    if isinstance(error.orig, sqlite3.Error):  # one without a name is of what the file holds
+        return str(getattr(error.orig, "sqlite_errorname", "")).startswith(_OF_SQLITE)
     # The code alone decides: the same one comes as different classes out of different drivers.
     if (code := _sqlstate(error.orig)) is not None:
         return code.startswith((*_OF_POSTGRESQL, _READ_ONLY))

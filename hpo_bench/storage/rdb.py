@@ -14,20 +14,28 @@ from __future__ import annotations
 import copy
 import datetime
 import json
-from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
-from functools import partial
 from math import isfinite
 from typing import Any, cast
 
 import optuna
-from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.distributions import distribution_to_json
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, String, func, insert, select, type_coerce, update
+
+from hpo_bench.storage.rows import (
+    Fault,
+    Rows,
+    UnsoundError,
+    read_names,
+    read_study,
+    read_trials,
+    reading,
+)
 
 
 class BulkStorage(RDBStorage):
@@ -106,8 +114,10 @@ class BulkStorage(RDBStorage):
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
         if states is None and not included_trial_ids and trial_id_greater_than == -1:
-            with self.engine.connect() as connection:
-                found = _read_trials(connection, study_id)
+            faults: list[Fault] = []
+            found = reading(self.engine, lambda link: read_trials(link, study_id, faults))
+            if faults:
+                raise UnsoundError(faults[0])
             if found:
                 return found
         return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
@@ -128,44 +138,60 @@ class BulkStorage(RDBStorage):
 
     def study_names(self) -> list[str]:
         """The names of all studies, without what else is known of them."""
-        with self.engine.connect() as connection:
-            return [name for (name,) in connection.execute(select(models.StudyModel.study_name))]
+        return reading(self.engine, read_names)
+
+    def read(self, name: str) -> Rows:
+        """Read a study with its trials, and what is the matter with those that cannot be read.
+
+        Raises:
+            KeyError: There is none of that name.
+        """
+        return reading(self.engine, lambda link: read_study(link, name))
 
     def user_attributes(self) -> dict[str, dict[str, Any]]:
         """The user attributes of every study, by its name; of one that has none, an empty one."""
-        study, attribute = models.StudyModel, models.StudyUserAttributeModel
-        query = select(study.study_name, attribute.key, attribute.value_json)
-        found: dict[str, dict[str, Any]] = {}
-        with self.engine.connect() as connection:
-            for name, key, text in connection.execute(query.outerjoin(attribute)):
-                attributes = found.setdefault(name, {})
-                if key is not None:
-                    attributes[key] = _parsed(text)
-        return found
+        return reading(self.engine, _read_user_attributes)
 
     def trial_counts(self) -> dict[str, tuple[int, int]]:
         """How many trials every study has, and how many of them are finished, by its name."""
-        study, trial = models.StudyModel, models.TrialModel
-        query = select(study.study_name, trial.state, func.count(trial.trial_id))
-        found: dict[str, tuple[int, int]] = {}
-        with self.engine.connect() as connection:
-            grouped = query.join(trial).group_by(study.study_name, trial.state)
-            for name, state, count in connection.execute(grouped):
-                n_trials, n_finished = found.get(name, (0, 0))
-                more = count if state.is_finished() else 0
-                found[name] = n_trials + count, n_finished + more
-        return found
+        return reading(self.engine, _read_trial_counts)
+
+
+def _read_user_attributes(connection: Connection) -> dict[str, dict[str, Any]]:
+    study, attribute = models.StudyModel, models.StudyUserAttributeModel
+    query = select(study.study_name, attribute.key, attribute.value_json).outerjoin(attribute)
+    found: dict[str, dict[str, Any]] = {}
+    for name, key, text in connection.execute(query):
+        attributes = found.setdefault(name, {})
+        if key is not None:
+            attributes[key] = _parsed(text)
+    return found
+
+
+def _read_trial_counts(connection: Connection) -> dict[str, tuple[int, int]]:
+    study, trial = models.StudyModel, models.TrialModel
+    # As text: a state that Optuna does not know is no reason to see no other study.
+    state_name = type_coerce(trial.state, String)
+    query = select(study.study_name, state_name, func.count(trial.trial_id)).join(trial)
+    found: dict[str, tuple[int, int]] = {}
+    for name, state, count in connection.execute(query.group_by(study.study_name, trial.state)):
+        n_trials, n_finished = found.get(name, (0, 0))
+        found[name] = n_trials + count, n_finished + (count if state in _FINISHED else 0)
+    return found
 
 
 _STUDIES: Any = models.StudyModel.__table__
 _TRIALS: Any = models.TrialModel.__table__
 
 
-def _parsed(text: str) -> Any:
+_FINISHED = {state.name for state in TrialState if state.is_finished()}
+
+
+def _parsed(text: Any) -> Any:
     """Read an attribute; where somebody else has written what is no JSON, that is its value."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (TypeError, ValueError, RecursionError):
         return text
 
 
@@ -196,73 +222,6 @@ def _create_trial(connection: Connection, study_id: int, template: FrozenTrial) 
     connection.execute(numbered, {"number": number})
     _insert(connection, _entries([template], [trial_id]))
     return trial_id, number
-
-
-def _read_trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
-    # Before what belongs to them: each query sees what is there by then, and a trial that is
-    # finished is not read again. What is told in between so counts as under way, and is read anew.
-    trials = _read_heads(connection, study_id)
-    param, value = models.TrialParamModel, models.TrialValueModel
-    step = models.TrialIntermediateValueModel
-    user, system = models.TrialUserAttributeModel, models.TrialSystemAttributeModel
-
-    read = partial(_read_rows, connection, study_id)
-    params = read(
-        param, param.param_id, param.param_name, param.param_value, param.distribution_json
-    )
-    values = read(value, value.objective, value.value, value.value_type)
-    steps = read(
-        step,
-        step.trial_intermediate_value_id,
-        step.step,
-        step.intermediate_value,
-        step.intermediate_value_type,
-    )
-    users = read(user, user.trial_user_attribute_id, user.key, user.value_json)
-    systems = read(system, system.trial_system_attribute_id, system.key, system.value_json)
-
-    texts = {text for rows in params.values() for _, _, text in rows}  # which the trials share
-    distributions = {text: json_to_distribution(text) for text in texts}
-    return [
-        FrozenTrial(
-            number=number,
-            state=state,
-            value=None,
-            values=[value.stored_repr_to_value(*row) for row in values[key]] or None,
-            datetime_start=local_time(start),
-            datetime_complete=local_time(complete),
-            params={n: distributions[d].to_external_repr(v) for n, v, d in params[key]},
-            distributions={name: distributions[text] for name, _, text in params[key]},
-            user_attrs={name: json.loads(text) for name, text in users[key]},
-            system_attrs={name: json.loads(text) for name, text in systems[key]},
-            intermediate_values={
-                at: step.stored_repr_to_intermediate_value(*row) for at, *row in steps[key]
-            },
-            trial_id=key,
-        )
-        for key, number, state, start, complete in trials
-    ]
-
-
-def _read_heads(connection: Connection, study_id: int) -> list[Any]:
-    """Read what the trials' own table holds, in the order of their creation."""
-    trial = models.TrialModel
-    times = trial._datetime_start_utc, trial._datetime_complete_utc
-    heads = select(trial.trial_id, trial.number, trial.state, *times)
-    of_study = heads.where(trial.study_id == study_id).order_by(trial.trial_id)
-    return list(connection.execute(of_study))
-
-
-def _read_rows(
-    connection: Connection, study_id: int, model: Any, key: Any, *columns: Any
-) -> dict[int, list[Any]]:
-    """Read the rows of each trial in another table, in the order in which they were written."""
-    query = select(model.trial_id, *columns).join(models.TrialModel)
-    of_study = query.where(models.TrialModel.study_id == study_id).order_by(key)
-    found = defaultdict(list)
-    for trial_id, *row in connection.execute(of_study):
-        found[trial_id].append(row)
-    return found
 
 
 def local_time(utc: datetime.datetime | None) -> datetime.datetime | None:

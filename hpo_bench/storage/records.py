@@ -8,18 +8,21 @@ dashboard and in tables.
 
 from __future__ import annotations
 
+import reprlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any
+from typing import Annotated, Any
 
 import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import Field, TypeAdapter, ValidationError
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.search import Outcome
+from hpo_bench.storage.rows import Fault, UnsoundError
 from hpo_bench.storage.studies import set_user_attrs
 
 JOBS = "jobs"
@@ -32,6 +35,12 @@ FINISHED = "finished"
 
 RUN_ID = "run_id"
 """Study attribute that tells this run from any other of the same name, in any storage."""
+
+SUITE = "resolved_suite"
+"""Study attribute that repeats the run: what its suite's file says, without seeds."""
+
+DIRECTORY = "DIRECTORY"
+"""What stands there for a directory of one machine."""
 
 TRAINING_SEED = "training_seed"
 """Trial attribute of what is trained outside of a search: by which seed."""
@@ -51,20 +60,26 @@ def default_name(suite: str, seed: int) -> str:
     return f"{suite}/seed-{seed:02d}+default"
 
 
+Count = Annotated[int, Field(strict=True, ge=0, le=2**53)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(strict=True, ge=-1, le=1e12)]
+"""A duration: with a sum of them, of however many, can be reckoned. Clocks round, also below 0."""
+
+
 @dataclass(frozen=True)
 class JobRecord:
     """One job that is done: its outcome and what it cost, in seconds where time is meant."""
 
-    fidelity: int
-    value: float | None
-    pruned: bool
-    epochs: int
+    fidelity: Count
+    value: Number | None
+    pruned: Annotated[bool, Field(strict=True)]
+    epochs: Count
     """Units of fidelity that this job trained; fewer than `fidelity` if it continued another."""
-    train_seconds: float
-    sampler_seconds: float
-    storage_seconds: float
-    wall_seconds: float
-    ended: float | None = None
+    train_seconds: Seconds
+    sampler_seconds: Seconds
+    storage_seconds: Seconds
+    wall_seconds: Seconds
+    ended: Number | None = None
     """When it was recorded, in seconds since 1970: what tells the order of a run's jobs."""
 
     @property
@@ -74,13 +89,34 @@ class JobRecord:
 
 
 _COSTS = ("epochs", "train_seconds", "sampler_seconds", "storage_seconds", "wall_seconds")
-_TOLD = ("worker", "error", "restarted", "bracket", "rung", "pick", TRAINING_SEED)
+_TOLD = ("worker", "error", "traceback", "restarted", "bracket", "rung", "pick", TRAINING_SEED)
 _RESERVED = {JOBS, *_TOLD, *_COSTS}
 
 
+_JOBS_OF_A_TRIAL = TypeAdapter(list[JobRecord])
+
+
 def jobs_of(trial: FrozenTrial) -> list[JobRecord]:
-    """The jobs that were done for a trial, in their order."""
-    return [JobRecord(**job) for job in trial.user_attrs.get(JOBS, [])]
+    """The jobs that were done for a trial, in their order.
+
+    What a newer version has written beside what is known here is left aside.
+
+    Raises:
+        UnsoundError: Its attribute holds something else.
+    """
+    try:
+        return _JOBS_OF_A_TRIAL.validate_python(trial.user_attrs.get(JOBS, []))
+    except ValidationError as error:
+        (_, field, told), *_ = told_of(error)
+        raise UnsoundError(Fault("", trial.number, f"{JOBS}.{field}", told)) from None
+
+
+def told_of(error: ValidationError) -> Iterator[tuple[tuple[int | str, ...], str, str]]:
+    """Say what was found not to be sound: each place, its field in words, and the reason."""
+    for details in error.errors(include_url=False, include_context=False):
+        place = details["loc"]
+        told = f"{reprlib.repr(details['input'])}: {details['msg']}"
+        yield place, ".".join(map(str, place)), told
 
 
 def outcome_at(trial: FrozenTrial, fidelity: int) -> Outcome | None:
@@ -123,19 +159,65 @@ def write(trial: optuna.Trial, jobs: Sequence[JobRecord], told: Mapping[str, Any
     set_user_attrs(trial, {**told, **totals, JOBS: [dict(vars(job)) for job in jobs]})
 
 
-def checked(measurements: Mapping[str, Any]) -> dict[str, float]:
-    """Make measurements of an objective fit to be recorded.
+def as_number(value: Any) -> float:
+    """Give what an objective means as a number; also a NumPy scalar, and an array or tensor of one.
 
     Raises:
-        HpoBenchError: One is not a number, or has a name that is taken.
+        TypeError: It is none: text, a truth value, several numbers, a complex one.
+        OverflowError: It is beyond what a float holds.
+    """
+    held = _held(value)
+    if isinstance(held, bool) or not hasattr(type(held), "__float__"):
+        raise TypeError(f"expected a number, got {reprlib.repr(value)}")
+    return float(held)
+
+
+def _held(value: Any) -> Any:
+    """Take a number out of what NumPy or a library of tensors holds it in."""
+    return value.item() if callable(getattr(value, "item", None)) else value
+
+
+def checked(measurements: Mapping[str, Any]) -> dict[str, float]:
+    """Make measurements of an objective fit to be recorded; whole numbers stay so.
+
+    Raises:
+        HpoBenchError: One is not a number, or has a name that is taken or that no database takes.
     """
     made: dict[str, float] = {}
-    for name, value in measurements.items():
-        number = value.item() if hasattr(value, "item") else value
-        if name in _RESERVED or not isinstance(number, int | float):
+    for name, value in dict(measurements).items():
+        if name in _RESERVED or not is_storable(name):
             raise HpoBenchError(
-                f"the objective's measurement {name!r}: {value!r} cannot be recorded; expected a "
-                f"number, under a name other than {', '.join(sorted(_RESERVED))}"
+                f"the objective's measurement {reprlib.repr(name)} cannot be recorded; expected a "
+                f"{STORABLE}, other than {', '.join(sorted(_RESERVED))}"
             )
-        made[name] = number
+        try:
+            number = as_number(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise HpoBenchError(
+                f"the objective's measurement {name!r} cannot be recorded: {reprlib.repr(value)} "
+                f"is no number that a float holds"
+            ) from error
+        held = _held(value)
+        made[name] = held if isinstance(held, int) and abs(held) < _MAX_WHOLE else number
     return made
+
+
+MAX_NAME = 512
+"""Characters of a name in Optuna's tables: PostgreSQL refuses more, SQLite does not count."""
+
+STORABLE = f"name of 1 to {MAX_NAME} characters, without NUL and halves of characters"
+"""What `is_storable` expects, in words."""
+
+_MAX_WHOLE = 2**63
+"""Whole numbers are kept as such below, as far as other programs read them."""
+
+
+def is_storable(name: object) -> bool:
+    """Whether every database takes a name as it is."""
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or "\0" in name:
+        return False
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -16,6 +16,8 @@ from optuna.trial import TrialState
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.storage import opening
 from hpo_bench.storage.opening import MeteredStorage, backend_of
+from hpo_bench.storage.outages import outage
+from hpo_bench.storage.rows import Fault, UnsoundError, why
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,30 @@ def glance_at(study: optuna.Study) -> Glance:
 
 
 def load_study(storage: BaseStorage, name: str) -> optuna.Study:
-    """Open an existing study for work; its pruner is off until a method sets one."""
-    return optuna.load_study(study_name=name, storage=storage, pruner=optuna.pruners.NopPruner())
+    """Open an existing study for work; its pruner is off until a method sets one.
+
+    Raises:
+        KeyError: There is none of that name.
+        UnsoundError: The storage holds something else there than a study of one direction.
+    """
+    try:
+        pruner = optuna.pruners.NopPruner()
+        study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+        directions, _ = study.directions, study.user_attrs
+    except Exception as error:
+        if isinstance(error, KeyError | HpoBenchError) or outage(error) is not None:
+            raise
+        raise UnsoundError(_fault_of(storage, name, error)) from error
+    if len(directions) != 1:
+        raise UnsoundError(Fault(name, None, "direction", f"it has {len(directions)}"))
+    return study
+
+
+def _fault_of(storage: BaseStorage, name: str, error: Exception) -> Fault:
+    """Say what is the matter with a study that Optuna cannot load."""
+    backend = backend_of(storage)
+    found = [] if backend is None else backend.read(name).unsound
+    return found[0] if found else Fault(name, None, "study", why(error))
 
 
 def all_study_names(storage: BaseStorage) -> list[str]:
@@ -72,8 +96,8 @@ def members(storage: BaseStorage, suite: str) -> list[str]:
     return [suite] if suite in held or not parts else parts
 
 
-def iterate_studies(storage: BaseStorage, suite: str) -> Iterator[optuna.Study]:
-    """Open every study of a suite.
+def names_of(storage: BaseStorage, suite: str) -> list[str]:
+    """Name the studies of a suite.
 
     Raises:
         HpoBenchError: There is none; the text lists the suites that the storage does hold.
@@ -83,7 +107,16 @@ def iterate_studies(storage: BaseStorage, suite: str) -> Iterator[optuna.Study]:
         known = sorted({name.split("/")[0] for name in study_names(storage)})
         held = f"it holds {', '.join(known)}" if known else "it holds no suite yet"
         raise HpoBenchError(f"no runs of suite {suite!r} in this storage; {held}")
-    for name in names:
+    return names
+
+
+def iterate_studies(storage: BaseStorage, suite: str) -> Iterator[optuna.Study]:
+    """Open every study of a suite.
+
+    Raises:
+        HpoBenchError: There is none; the text lists the suites that the storage does hold.
+    """
+    for name in names_of(storage, suite):
         yield load_study(storage, name)
 
 

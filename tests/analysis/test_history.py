@@ -65,7 +65,7 @@ def test_runs_say_how_they_stand():
     write_run(storage, [0.5], seed=1, finished=None)
     write_run(storage, [0.5, None], seed=2, finished=None)
     write_run(storage, [], seed=3, finished=None)
-    optuna.create_study(storage=storage, study_name="written/random/seed-04")
+    optuna.create_study(storage=storage, study_name="written/random/seed-04", direction="maximize")
     states = [(run.state, run.reason) for run in read(storage, "written")]
     assert states == [
         ("finished", "epochs spent"),

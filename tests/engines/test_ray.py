@@ -13,6 +13,14 @@ from hpo_bench.errors import InputError
 
 pytest.importorskip("ray")
 
+SLOW_RAY = """
+def init(**_):
+    raise Exception("The current node timed out during startup.")
+
+def shutdown():
+    pass
+"""
+
 HERE = {"node_ip_address": "127.0.0.1"}
 """Where the nodes of a test's cluster listen, and nowhere else."""
 
@@ -105,3 +113,23 @@ def test_an_address_where_nothing_answers_is_told_at_once(suite, address, told):
     output = suite.finish(suite.start("run", "--engine", "ray", "--address", address), status=2)
     assert f"--address: '{address}' cannot be used" in output
     assert told in output
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "told"),
+    [
+        ((), 2, "Ray could not be started on this machine: Exception: The current node timed out"),
+        (("--address", "auto"), 2, "--address: 'auto' cannot be used; no cluster of Ray answers"),
+    ],
+)
+def test_ray_that_does_not_start_is_an_error_of_ours(suite, options, status, told):
+    """A machine that is too busy cannot be had on demand; this Ray says what the real one does."""
+    slow = suite.directory / "slow" / "ray"
+    slow.mkdir(parents=True)
+    (slow / "__init__.py").write_text(SLOW_RAY)
+    process = suite.start("run", "--engine", "ray", *options, path=slow.parent)
+    output = suite.finish(process, status=status)
+    assert told in " ".join(output.split())
+    assert "Traceback" not in output
+    if not options:
+        assert "the same command tries again" in " ".join(output.split())

@@ -7,8 +7,9 @@ from PIL import Image
 
 from hpo_bench.errors import HpoBenchError, InputError
 from hpo_bench.objectives.lenet5 import data, shapes
-from hpo_bench.objectives.lenet5.cache import data_directory
+from hpo_bench.objectives.lenet5.cache import _digest
 from hpo_bench.objectives.lenet5.data import Request
+from hpo_bench.objectives.lenet5.private import data_directory
 
 
 @pytest.fixture(autouse=True)
@@ -217,6 +218,54 @@ def test_a_damaged_cache_is_built_again_with_a_notice(folder, cache, damage, nam
         data.load(request("imagefolder", folder, **SMALL))
 
 
+@pytest.mark.parametrize("name", ["", "train_labels.npy", "sha256"])
+def test_a_cache_of_ours_that_others_may_write_is_built_again(folder, cache, name):
+    before = data.load(request("imagefolder", folder, **SMALL))
+    [kept] = cache.glob("imagefolder-*")
+    _tamper(kept)
+    (kept / name).chmod(0o777)
+    data._load.cache_clear()
+    with pytest.warns(UserWarning, match="can be written by other users.* decoding the images"):
+        after = data.load(request("imagefolder", folder, **SMALL))
+    assert after.sha256 == before.sha256
+    for path in (kept, *kept.iterdir()):
+        assert path.stat().st_mode & 0o022 == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+def test_a_cache_of_another_user_is_neither_used_nor_removed(folder, cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    before = data.load(request("imagefolder", folder, **SMALL))
+    [kept] = cache.glob("imagefolder-*")
+    _tamper(kept)
+    os.chown(kept, 12345, 12345)
+    data._load.cache_clear()
+    with pytest.warns(UserWarning, match="belongs to another user.* kept elsewhere"):
+        after = data.load(request("imagefolder", folder, **SMALL))
+    assert after.sha256 == before.sha256
+    assert kept.exists()
+    assert list((tmp_path / "own" / "hpo-bench").glob("imagefolder-*"))
+
+
+def _tamper(kept):
+    """Change the labels as somebody would who knows how the checksum is made."""
+    arrays = {file.stem: np.load(file) for file in kept.glob("*.npy")}
+    arrays["train_labels"][:] = 1 - arrays["train_labels"]
+    np.save(kept / "train_labels.npy", arrays["train_labels"])
+    (kept / "sha256").write_text(_digest(arrays))
+
+
+def test_decoded_images_are_readable_by_others_whatever_the_umask(folder, cache):
+    before = os.umask(0o077)
+    try:
+        data.load(request("imagefolder", folder, **SMALL))
+    finally:
+        os.umask(before)
+    [kept] = cache.glob("imagefolder-*")
+    assert kept.stat().st_mode & 0o777 == 0o755
+    assert {file.stat().st_mode & 0o777 for file in kept.iterdir()} == {0o644}
+
+
 def test_the_images_of_a_folder_are_in_memory_once_for_all_processes(folder):
     loaded = data.load(request("imagefolder", folder, **SMALL))
     for part in (loaded.train, loaded.validation, loaded.test):
@@ -238,6 +287,12 @@ def test_grey_values_that_do_not_fit_into_8_bits_are_refused(folder, pixels):
     ramp = np.linspace(0, 60_000, 1024).reshape(32, 32).astype(pixels)
     Image.fromarray(ramp).save(folder / "train" / "cat" / "deep.tif")
     with pytest.raises(HpoBenchError, match=r"train/cat/deep\.tif cannot be read .* 8 bits"):
+        data.load(request("imagefolder", folder, **SMALL))
+
+
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_unpacked(folder):
+    Image.new("1", (10_000, 10_000)).save(folder / "train" / "cat" / "bomb.png")
+    with pytest.raises(HpoBenchError, match=r"cat/bomb\.png .* more than 50,000,000 pixels"):
         data.load(request("imagefolder", folder, **SMALL))
 
 
@@ -271,6 +326,34 @@ def test_one_class_is_no_classification(tmp_path):
         (tmp_path / part / "cat").mkdir(parents=True)
     with pytest.raises(HpoBenchError, match="two classes"):
         data.load(request("imagefolder", tmp_path, **SMALL))
+
+
+def test_names_that_are_not_utf8_are_read(folder):
+    for part in ("train", "test"):
+        (folder / part / "cat").rename(folder / part / os.fsdecode(b"caf\xe9"))
+    images = folder / "train" / os.fsdecode(b"caf\xe9")
+    (images / "0.png").rename(images / os.fsdecode(b"\xff.png"))
+    loaded = data.load(request("imagefolder", folder, **SMALL))
+    assert loaded.classes == (os.fsdecode(b"caf\xe9"), "dog")
+
+
+def test_hidden_files_and_folders_are_left_out_and_told(folder, capsys):
+    before = data.load(request("imagefolder", folder, **SMALL))
+    (folder / "train" / "cat" / "._0.png").write_bytes(b"\x00\x05\x16\x07")  # macOS makes these
+    (folder / "train" / ".ipynb_checkpoints").mkdir()
+    data._load.cache_clear()
+    Image.new("RGB", (32, 32)).save(folder / "train" / ".ipynb_checkpoints" / "0.png")
+    (folder / "train" / "cat" / "0.png").touch()
+    assert data.load(request("imagefolder", folder, **SMALL)).sha256 == before.sha256
+    told = capsys.readouterr().err
+    assert told.count(".ipynb_checkpoints left out") == 1
+
+
+def test_images_in_folders_of_a_class_are_told(folder, capsys):
+    (folder / "train" / "dog" / "puppies").mkdir()
+    Image.new("RGB", (32, 32)).save(folder / "train" / "dog" / "puppies" / "0.png")
+    data.load(request("imagefolder", folder, **SMALL))
+    assert "dog: the images in its folders puppies are left out" in capsys.readouterr().err
 
 
 # cifar10
@@ -353,6 +436,7 @@ def test_cifar10_s_archive_placed_by_hand_is_unpacked(tmp_path, monkeypatch, off
 
 
 def test_cifar10_missing_and_no_network_says_where_it_looked_and_what_to_do(tmp_path, offline):
+    (tmp_path / "here").mkdir()
     with pytest.raises(HpoBenchError) as told:
         data.load(request("cifar10", tmp_path / "here", **CIFAR))
     text = str(told.value)
@@ -368,11 +452,18 @@ def test_cifar10_missing_and_no_network_says_where_it_looked_and_what_to_do(tmp_
         assert part in text
 
 
+def test_a_data_directory_that_was_mistyped_is_not_made(tmp_path, offline):
+    with pytest.raises(InputError, match=r"data_dir: .*hree' cannot be used; there is no such dir"):
+        data.load(request("cifar10", tmp_path / "hree", **CIFAR))
+    assert not (tmp_path / "hree").exists()
+    assert not offline
+
+
 def test_cifar10_with_another_checksum_is_not_used(tmp_path, monkeypatch, offline):
     base = make_cifar10(tmp_path, monkeypatch)
     with (base / "data_batch_3").open("ab") as file:
         file.write(b"x")
-    with pytest.raises(HpoBenchError, match="CIFAR-10 is not in"):
+    with pytest.raises(HpoBenchError, match=r"CIFAR-10 in .* is damaged: cifar-10-batches-py/"):
         data.load(request("cifar10", tmp_path, **CIFAR))
 
 
@@ -380,4 +471,4 @@ def test_cifar10_with_another_checksum_is_not_used(tmp_path, monkeypatch, offlin
 def test_an_unwritable_data_directory_is_told(tmp_path):
     (tmp_path / "fixed").mkdir(mode=0o500)
     with pytest.raises(HpoBenchError, match="cannot be used for downloads"):
-        data.load(request("cifar10", tmp_path / "fixed" / "below", **CIFAR))
+        data.load(request("cifar10", tmp_path / "fixed", **CIFAR))

@@ -132,7 +132,7 @@ def test_logits_of_a_stack_are_those_of_its_networks(data):
     images = images.contiguous(memory_format=torch.channels_last)
     together = stacked_logits(network.layers(torch.stack(vectors)), images, activation)
     for vector, scores in zip(vectors, together, strict=True):
-        (alone,) = logits([network.layers(vector)], images, activation)
+        alone = logits(network.layers(vector), images, activation)
         torch.testing.assert_close(alone, scores, atol=1e-5, rtol=1e-5)
 
 

@@ -424,3 +424,42 @@ def test_the_shipped_table_of_cifar10_is_whole_and_says_what_it_is():
     values, measured = curve(table, default)
     assert 0.2 < values[0] < values[-1] < 0.7
     assert 0.2 < measured["test_accuracy"] < 0.7
+
+
+def test_a_table_that_unpacks_to_too_much_is_refused(tmp_path):
+    path = tmp_path / "bomb.csv.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for _ in range(300):
+            file.write(bytes(2**20))
+    assert path.stat().st_size < 2**21
+    with pytest.raises(HpoBenchError, match="more than the 256 MiB that it may have"):
+        read(path)
+
+
+def test_a_table_of_too_many_columns_is_refused(csv):
+    first, header, *rows = csv.read_text().splitlines()
+    wide = "," * 2_000
+    csv.write_text("\n".join([first, header + wide, *(row + wide for row in rows)]))
+    with pytest.raises(HpoBenchError, match=r"columns, and may have 1,000"):
+        read(csv)
+
+
+def test_a_parquet_file_of_a_value_a_hundred_million_times_is_refused(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "bomb.parquet"
+    table = pyarrow.table({"x": pyarrow.nulls(100_000_000, pyarrow.int8())})
+    parquet.write_table(table, path)
+    assert path.stat().st_size < 2**20
+    with pytest.raises(HpoBenchError, match="rows times its columns are more than 20,000,000"):
+        read(path)
+
+
+def test_a_card_of_a_billion_epochs_is_refused_before_it_is_filled(csv):
+    first, rest = csv.read_text().split("\n", 1)
+    content = json.loads(first[2:])
+    content["max_fidelity"] = 10**9
+    csv.write_text(f"# {json.dumps(content)}\n{rest}")
+    with pytest.raises(HpoBenchError, match=r"1,000,000,000 epochs .* more than 20,000,000"):
+        Table(csv)

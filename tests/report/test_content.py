@@ -1,9 +1,13 @@
 import json
+import re
+import shlex
+import sys
 import tomllib
 
 import optuna
 import plotly.graph_objects
 import pytest
+from optuna.trial import TrialState, create_trial
 from written import write_again, write_default, write_run, write_suite
 
 from hpo_bench import suite
@@ -11,9 +15,8 @@ from hpo_bench.analysis.intervals import Estimate
 from hpo_bench.analysis.summary import summarise
 from hpo_bench.numbers import number
 from hpo_bench.report import content
-from hpo_bench.report.files import ranking
+from hpo_bench.report.files import ranking, write
 from hpo_bench.report.parts import Code, Figure, Table, interval, probability
-from hpo_bench.report.repeat import command, suite_file
 
 
 @pytest.fixture
@@ -168,91 +171,97 @@ def test_several_objectives_are_ranked(storage):
     assert any(isinstance(part, Figure) for part in section.parts)
 
 
-def test_the_suite_in_the_report_is_the_suite(storage):
-    attributes = {
-        "method": "optuna.samplers:TPESampler",
-        "method_options": {"n_startup_trials": 5, "gamma": None},
-        "pruner": "optuna.pruners:SuccessiveHalvingPruner",
-        "pruner_options": {"reduction_factor": 3},
-        "objective_options": {"epochs": 3, "flavour": 'with "quotes"'},
-        "fixed": {"z": True},
-        "workers_per_run": 2,
-        "deterministic": True,
-    }
-    write_run(storage, [0.5], method="tpe", seed=3, attributes=attributes)
-    write_run(storage, [0.5], method="random", seed=5)
-    text = suite_file("written", summarise(storage, "written").histories)
-    table = tomllib.loads(text)
-    made = suite.parse(table)
-    assert made.seeds == [3, 5]
-    assert made.space == {
-        "x": {"low": 0.0, "high": 1.0},
-        "y": {"low": 1e-3, "high": 1.0, "log": True},
-    }
-    assert made.methods["tpe"].sampler == attributes["method"]
-    assert made.methods["tpe"].pruner_options == {"reduction_factor": 3}
-    assert made.methods["random"].sampler is None
-    expected = "hpo-bench run written.toml --storage sqlite:///repeated.db"
-    assert command("written", "sqlite:///x.db") == expected
+SUITE_TABLE = {
+    "name": "written",
+    "objective": {
+        "name": "toy:Curve",
+        "options": {"epochs": 3, "flavour": 'a "quote", \\ \x7f \u202e 😀'},
+    },
+    "space": {"x": {"low": -4, "high": 4}, "y": {"low": -4.0, "high": 4.0, "step": 1.0}},
+    "budget": {"epochs": 36, "target": 0.9},
+    "seeds": [3, 5],
+    "workers_per_run": 2,
+    "deterministic": True,
+    "confirm": 2,
+    "methods": {
+        "tpe": {
+            "sampler": "optuna.samplers:TPESampler",
+            "options": {"n_startup_trials": 5},
+            "pruner": "optuna.pruners:SuccessiveHalvingPruner",
+            "pruner_options": {"reduction_factor": 3},
+        },
+        "random": {},
+        "random-2x": {"method": "random", "budget_factor": 2},
+    },
+}
 
 
-def test_a_space_that_is_the_objectives_own_is_left_out(storage):
-    own = {"x": {"low": -4, "high": 4}, "y": {"low": -4.0, "high": 4.0, "step": 1.0}}
-    write_run(storage, [0.5], seed=0, attributes={"search_space": own})
-    write_run(storage, [0.5], suite="other", attributes={"search_space": own, "fixed": {"z": 1}})
-    write_run(storage, [0.5], suite="gone", attributes={"objective": "no.such:Thing"})
-    texts = {
-        name: suite_file(name, summarise(storage, name).histories)
-        for name in ("written", "other", "gone")
-    }
-    assert "[space]" not in texts["written"]
-    assert suite.parse(tomllib.loads(texts["written"])).check() == []
-    assert "z = 1" in texts["other"]
-    assert "[space]" in texts["gone"]
+def write_runs_of(storage, made):
+    for method in made.methods:
+        for seed in made.seeds:
+            told = {"resolved_suite": made.repeating(method)}
+            write_run(storage, [0.5], method=method, seed=seed, suite=made.name, attributes=told)
 
 
-def repeated_by(storage):
+@pytest.mark.parametrize("changes", [{}, {"space": None}])
+def test_the_suite_in_the_report_is_the_suite(storage, changes):
+    made = suite.parse(SUITE_TABLE | changes)
+    write_runs_of(storage, made)
+    shown, text = repeated_by(storage)
+    assert suite.parse(tomllib.loads(text)) == made
+    assert shown == "hpo-bench run written.toml --storage sqlite:///repeated.db"
+    assert text.isprintable() is False  # for its line ends alone
+    assert text.replace("\n", "").isprintable()
+
+
+def test_a_suite_that_no_study_says_is_left_out(storage):
+    write_run(storage, [0.5], attributes={"resolved_suite": None})
+    assert not [p for p in sections_of(storage)["Manifest"].parts if isinstance(p, Code)]
+
+
+def repeated_by(storage, name="written"):
     """The command and the suite file of a report's manifest."""
-    codes = [p.text for p in sections_of(storage)["Manifest"].parts if isinstance(p, Code)]
-    return codes[0], tomllib.loads(codes[1])
+    return [p.text for p in sections_of(storage, name)["Manifest"].parts if isinstance(p, Code)]
 
 
-def test_incumbents_are_trained_again_as_often_as_they_were_though_some_failed(storage):
-    write_run(storage, [0.5])
-    write_again(storage, [0.5, None, 0.4])
-    assert repeated_by(storage)[1]["confirm"] == 3
+def test_a_directory_that_no_study_says_is_named(storage):
+    objective = {"name": "lenet5", "options": {"data": "imagefolder", "data_dir": "/home/me"}}
+    write_runs_of(storage, suite.parse(SUITE_TABLE | {"objective": objective, "space": None}))
+    options = tomllib.loads(repeated_by(storage)[1])["objective"]["options"]
+    assert options == {"data": "imagefolder", "data_dir": "DIRECTORY"}
+    assert "DIRECTORY being that of its data" in words_of(sections_of(storage)["Manifest"])
 
 
-@pytest.mark.parametrize(
-    ("objective", "options"),
-    [("lenet5", {"data": "imagefolder"}), ("table", {"table": "mine.csv"})],
-)
-def test_a_directory_that_no_study_says_must_be_named(storage, objective, options):
-    attributes = {"objective": objective, "objective_options": options}
-    write_run(storage, [0.5], attributes=attributes)
-    assert repeated_by(storage)[0].endswith(" --data-dir DIRECTORY")
-    assert "DIRECTORY" in words_of(sections_of(storage)["Manifest"])
-
-
-def test_a_fixed_space_is_left_out_where_the_objective_cannot_be_built(storage):
-    attributes = {"objective": "table", "objective_options": {"table": "mine.csv"}}
-    write_run(storage, [0.5], attributes=attributes)
-    assert "space" not in repeated_by(storage)[1]
-
-
-@pytest.mark.parametrize(
-    ("objective", "options"),
-    [
-        ("lenet5", {"data": "shapes"}),
-        ("table", {"table": "lenet5-shapes"}),
-        ("no.such:Thing", {}),
-    ],
-)
-def test_no_directory_is_asked_for_where_none_is_needed(storage, objective, options):
-    attributes = {"objective": objective, "objective_options": options}
-    write_run(storage, [0.5], attributes=attributes)
-    assert "--data-dir" not in repeated_by(storage)[0]
+def test_no_directory_is_asked_for_where_none_was_given(storage):
+    write_runs_of(storage, suite.parse(SUITE_TABLE))
     assert "DIRECTORY" not in words_of(sections_of(storage)["Manifest"])
+
+
+def test_the_command_cannot_be_one_of_somebody_else(storage):
+    name = "$(touch x);\nrm -rf ~ `id` ..|..|x"
+    write_run(storage, [0.5], suite=name)
+    shown, _ = repeated_by(storage, name)
+    assert shown.split() == shlex.split(shown)
+    assert re.fullmatch(r"hpo-bench run [\w.-]+\.toml --storage sqlite:///repeated\.db", shown)
+
+
+@pytest.mark.parametrize("ending", ["html", "md", "tex", "csv", "json", "parquet"])
+def test_a_report_runs_nothing_that_its_studies_name(storage, tmp_path, monkeypatch, ending):
+    (tmp_path / "canary.py").write_text(
+        f"open({str(tmp_path / 'ran')!r}, 'w')\ndef sing(**_): pass"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    named = {
+        "method": "canary:sing",
+        "objective": "hpo_bench.objectives.table.recorder:recorder",
+        "objective_options": {"of": "canary:sing", "args": ["touch", "ran"]},
+        "pruner": "canary:sing",
+    }
+    write_run(storage, [0.5], attributes=named)
+    summary = summarise(storage, "written")
+    write(tmp_path / f"report.{ending}", [summary], "sqlite:///x.db")
+    assert "canary" not in sys.modules
+    assert not (tmp_path / "ran").exists()
 
 
 def test_the_manifest_tells_every_machine(storage):
@@ -314,21 +323,6 @@ def test_baselines_and_what_was_trained_again_stand_in_the_report(storage):
     assert words_of(sections["Results"]).startswith("Best mean validation accuracy: pso, ")
 
 
-def test_the_suites_file_tells_the_budget_and_how_often_to_confirm(storage):
-    write_suite(storage, seeds=2)
-    for seed in range(2):
-        write_again(storage, [0.7, 0.72], method="pso", seed=seed)
-        more = {"method": "random", "budget_factor": 2, "budget": {"epochs": 72, "target": 0.9}}
-        write_run(storage, [0.8], method="double-2x", seed=seed, attributes=more)
-    told = sections_of(storage)["Manifest"].parts
-    (text,) = (part.text for part in told if isinstance(part, Code) and part.language == "toml")
-    table = tomllib.loads(text)
-    assert table["confirm"] == 2
-    assert table["budget"] == {"epochs": 36, "target": 0.9}
-    assert table["methods"]["double-2x"] == {"method": "random", "budget_factor": 2}
-    assert table["methods"]["pso"] == {}
-
-
 def test_incumbents_that_do_not_train_again_are_told(storage):
     write_suite(storage, seeds=2)
     write_again(storage, [None, None], method="pso", seed=0)
@@ -348,3 +342,27 @@ def test_finished_runs_that_found_nothing_are_told(storage):
     results = sections_of(storage)["Results"]
     assert "1 finished run found nothing at all" in words_of(results)
     assert {row[0]: row[1] for row in tables_of(results)[0].rows}["pso"] == "4 (1 found nothing)"
+
+
+def test_failures_are_told_once_with_where_they_were_raised(storage):
+    study = write_run(storage, [0.1, None, None, 0.2])
+    study.add_trial(
+        create_trial(
+            state=TrialState.FAIL,
+            user_attrs={"error": "ValueError: <b>", "traceback": "Traceback\n  in <i>this</i>"},
+        )
+    )
+    section = sections_of(storage)["Failed evaluations"]
+    assert [part for part in section.parts if isinstance(part, str)] == [
+        "2 evaluations failed: RuntimeError: it failed",
+        "1 evaluation failed: ValueError: <b>",
+    ]
+    codes = [part for part in section.parts if isinstance(part, Code)]
+    assert all(code.folded for code in codes)
+    assert codes[0].text.startswith("written/random/seed-00, trial 1: x = ")
+    assert codes[1].text.endswith("Traceback\n  in <i>this</i>")
+
+
+def test_where_nothing_failed_no_section_says_so(storage):
+    write_run(storage, [0.1, 0.2])
+    assert "Failed evaluations" not in sections_of(storage)

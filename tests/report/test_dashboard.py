@@ -56,7 +56,7 @@ def test_pictures_are_replaced_and_not_multiplied(storage):
 
 def test_a_suite_of_too_many_studies_is_named(storage, monkeypatch):
     monkeypatch.setattr(dashboard, "MAX_STUDIES", 3)
-    assert write_figures(storage) == (0, ["written"])
+    assert write_figures(storage) == (0, ["written: no pictures, it has too many studies"])
 
 
 def test_the_command_writes_notes_and_pictures(tmp_path, monkeypatch):

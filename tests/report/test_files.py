@@ -1,19 +1,24 @@
 import csv
 import io
 import json
+import os
 import re
+import resource
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import optuna
 import pyarrow.parquet
 import pytest
-from written import write_suite
+from optuna.trial import TrialState, create_trial
+from written import write_run, write_suite
 
 from hpo_bench.analysis.summary import summarise
 from hpo_bench.errors import HpoBenchError, InputError, MissingExtraError
-from hpo_bench.report.files import write
+from hpo_bench.report.files import write, write_figures
 from hpo_bench.report.parts import interval
 
 
@@ -177,3 +182,69 @@ def test_a_missing_extra_is_named(summary, tmp_path, monkeypatch, ending, module
     monkeypatch.delitem(sys.modules, "hpo_bench.report.html", raising=False)
     with pytest.raises(MissingExtraError, match=rf"hpo-bench\[{extra}\]"):
         write(tmp_path / f"report{ending}", [summary], "sqlite:///x.db")
+
+
+@pytest.mark.parametrize("ending", [".html", ".md"])
+def test_tracebacks_are_folded_away_and_break_nothing(tmp_path, ending):
+    storage = optuna.storages.InMemoryStorage()
+    study = write_run(storage, [0.1, 0.2])
+    evil = "```\n</code></pre><script>alert(1)</script>"
+    told = {"error": "RuntimeError: no", "traceback": evil}
+    study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=told))
+    path = tmp_path / f"report{ending}"
+    write(path, [summarise(storage, "written")], "sqlite:///x.db")
+    text = path.read_text()
+    assert "1 evaluation failed: RuntimeError: no" in text
+    if ending == ".html":
+        assert '<details class="code"><summary>Where, the first time</summary><pre>' in text
+        assert "<script>alert(1)" not in text
+    else:
+        (fence,) = re.findall(r"^(`+)text$", text, re.MULTILINE)
+        assert f"{evil}\n{fence}\n" in text
+        assert len(fence) == 4
+
+
+@contextmanager
+def no_room():
+    """No file may become longer than a few bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("ending", [".html", ".md", ".json", ".parquet"])
+def test_where_there_is_no_room_the_report_before_stays(summary, tmp_path, ending):
+    path = tmp_path / f"report{ending}"
+    path.write_text("the one before")
+    with no_room(), pytest.raises(InputError, match="cannot be written"):
+        write(path, [summary], "sqlite:///x.db")
+    assert path.read_text() == "the one before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_where_there_is_no_room_the_pictures_before_stay(summary, tmp_path):
+    before = write_figures(tmp_path, [summary], "sqlite:///x.db", "svg")
+    texts = {path: path.read_bytes() for path in before}
+    with no_room(), pytest.raises(InputError, match="cannot be written"):
+        write_figures(tmp_path, [summary], "sqlite:///x.db", "svg")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == texts
+
+
+def test_what_a_link_leads_to_is_replaced_and_a_pipe_is_written_to(summary, tmp_path):
+    target, link, pipe = (tmp_path / name for name in ("target.md", "link.md", "pipe.md"))
+    target.write_text("the one before")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    write(link, [summary], "sqlite:///x.db")
+    assert link.is_symlink()
+    assert target.read_text().startswith("# a_suite")
+    assert target.stat().st_mode & 0o777 == 0o640
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as reader:
+        heard = reader.submit(pipe.read_text)
+        write(pipe, [summary], "sqlite:///x.db")
+        assert heard.result().startswith("# a_suite")
+    assert pipe.is_fifo()

@@ -19,7 +19,7 @@ def study(storage, name="written/pso/seed-01"):
 
 
 def test_every_study_says_how_it_stands(storage):
-    assert write_notes(storage) == 5
+    assert write_notes(storage) == (5, [])
     note = get_note(study(storage))
     assert note.startswith("## pso, seed 1\n")
     assert "12 evaluations, 36 epochs; finished: epochs spent." in note
@@ -30,13 +30,13 @@ def test_every_study_says_how_it_stands(storage):
 
 def test_notes_follow_the_runs_and_are_not_written_for_nothing(storage):
     write_notes(storage)
-    assert write_notes(storage) == 0
+    assert write_notes(storage) == (0, [])
     study(storage, "other/random/seed-00").set_user_attr("finished", "nothing left to try")
-    assert write_notes(storage) == 1
+    assert write_notes(storage) == (1, [])
 
 
 def test_a_persons_own_note_is_left_alone(storage):
     write_notes(storage)
     save_note(study(storage), "Mine.")
-    assert write_notes(storage) == 0
+    assert write_notes(storage) == (0, [])
     assert get_note(study(storage)) == "Mine."

@@ -1,4 +1,6 @@
 import errno
+import os
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,10 +12,12 @@ from hpo_bench.running.checkpoints import Checkpoints, Progress, default_directo
 from hpo_bench.running.execution import execute
 from hpo_bench.running.runs import Run
 
+ID = 32 * "0"
+
 
 @pytest.fixture
 def checkpoints(tmp_path):
-    made = Checkpoints(tmp_path, "suite/method/seed-00", "id")
+    made = Checkpoints(tmp_path, "suite/method/seed-00", ID)
     made.prepare()
     return made
 
@@ -55,21 +59,21 @@ def test_those_of_finished_trials_are_removed(checkpoints):
 def test_a_directory_that_cannot_be_made_is_told_with_a_way_out(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(HpoBenchError, match="--checkpoint-dir"):
-        Checkpoints(tmp_path / "file", "suite/method/seed-00", "id").prepare()
+        Checkpoints(tmp_path / "file", "suite/method/seed-00", ID).prepare()
 
 
 def test_room_is_waited_for_as_long_as_the_suite_says(toy_suite, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "no space left")
 
-    monkeypatch.setattr(checkpoints_module, "_replace", full)
+    monkeypatch.setattr(checkpoints_module, "replace_file", full)
     suite = toy_suite(storage_patience=0.05, methods={"bohb": {}})
     with pytest.raises(HpoBenchError, match=r"no room for a checkpoint, for 0\.05 s now"):
         execute(Run(suite, "bohb", 0, tmp_path))
 
 
 def test_runs_of_the_same_name_do_not_meet(tmp_path):
-    one, other = (Checkpoints(tmp_path, "suite/method/seed-00", name) for name in ("a", "b"))
+    one, other = (Checkpoints(tmp_path, "suite/method/seed-00", 32 * name) for name in "ab")
     one.prepare()
     other.prepare()
     one.save(0, Progress([0.1], 1.0), b"state")
@@ -78,7 +82,7 @@ def test_runs_of_the_same_name_do_not_meet(tmp_path):
 
 def test_removing_the_last_ones_leaves_no_empty_directories(tmp_path):
     names = ("suite/a/seed-00", "suite/b/seed-00")
-    one, other = (Checkpoints(tmp_path / "c", name, "id") for name in names)
+    one, other = (Checkpoints(tmp_path / "c", name, ID) for name in names)
     one.prepare()
     other.prepare()
     one.remove()
@@ -93,7 +97,7 @@ def test_runs_that_end_do_not_hinder_runs_that_begin(tmp_path):
 
     def come_and_go(run):
         for number in range(200):
-            made = Checkpoints(tmp_path / "c", "suite/random/seed-00", f"{run}-{number}")
+            made = Checkpoints(tmp_path / "c", "suite/random/seed-00", f"{run:016x}{number:016x}")
             made.prepare()
             assert made.directory.is_dir()
             made.remove()
@@ -105,6 +109,121 @@ def test_runs_that_end_do_not_hinder_runs_that_begin(tmp_path):
             list(pool.map(come_and_go, range(4)))
     finally:
         sys.setswitchinterval(before)
+    assert list((tmp_path / "c").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "run_id",
+    [
+        "",
+        "..",
+        "../../..",
+        "/home",
+        "a/b",
+        "A" * 32,
+        "0" * 31,
+        f"{ID}\n",
+        f"{ID}/..",
+        None,
+        7,
+        [ID],
+    ],
+)
+def test_an_identity_of_another_form_is_refused(tmp_path, run_id):
+    with pytest.raises(
+        HpoBenchError, match=r"study 'suite/method/seed-00': its attribute 'run_id'"
+    ):
+        Checkpoints(tmp_path, "suite/method/seed-00", run_id)
+
+
+@pytest.fixture(params=range(4))
+def linked(request, tmp_path):
+    """Checkpoints, some directory of which is a link to somebody else's; give those, too."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    made = Checkpoints(tmp_path / "c", "suite/method/seed-00", ID)
+    link = [made.directory, *made.directory.parents][request.param]
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(theirs)
+    within = theirs / made.directory.relative_to(link)
+    within.mkdir(parents=True, exist_ok=True)
+    for name in ("trial-00001.checkpoint", "thesis.tex"):
+        (within / name).write_text("theirs")
+    return made, within
+
+
+def test_no_symbolic_link_is_followed(linked):
+    made, theirs = linked
+    with pytest.raises(HpoBenchError, match="symbolic link"):
+        made.prepare()
+    with pytest.raises(HpoBenchError, match="symbolic link"):
+        made.save(2, Progress([], 0.0), b"")
+    assert made.load(1) is None
+    made.keep_only(set())
+    made.remove()
+    assert {path.read_text() for path in theirs.iterdir()} == {"theirs"}
+    assert len(list(theirs.iterdir())) == 2
+
+
+def test_what_stands_above_them_may_be_a_link(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "c").symlink_to(tmp_path / "disk")
+    made = Checkpoints(tmp_path / "c", "suite/method/seed-00", ID)
+    made.prepare()
+    made.save(1, Progress([0.1], 1.0), b"state")
+    assert made.load(1) == (Progress([0.1], 1.0), b"state")
+    made.remove()
+    assert list((tmp_path / "disk").iterdir()) == []
+
+
+def test_only_what_is_ours_is_read_and_removed(checkpoints, tmp_path):
+    theirs = tmp_path / "secret"
+    theirs.write_text("{}")
+    os.mkfifo(checkpoints.directory / "trial-00003.checkpoint")
+    (checkpoints.directory / "trial-00001.checkpoint").symlink_to(theirs)
+    (checkpoints.directory / "trial-00002.checkpoint").mkdir()
+    for name in ("notes.txt", "trial-1.checkpoint", "trial-00001.checkpoint~"):
+        (checkpoints.directory / name).write_text("theirs")
+    (checkpoints.directory / f"trial-00004.{ID}").write_text("left by kill -9")
+    for number in (1, 2, 3):
+        assert checkpoints.load(number) is None
+    checkpoints.remove()
+    assert theirs.exists()
+    assert sorted(path.name for path in checkpoints.directory.iterdir()) == [
+        "notes.txt",
+        "trial-00001.checkpoint",
+        "trial-00001.checkpoint~",
+        "trial-00002.checkpoint",
+        "trial-00003.checkpoint",
+        "trial-1.checkpoint",
+    ]
+
+
+def test_a_directory_that_is_deleted_in_the_middle_is_made_again(checkpoints):
+    checkpoints.save(1, Progress([0.1], 1.0), b"state")
+    shutil.rmtree(checkpoints.directory.parents[2])
+    assert checkpoints.load(1) is None
+    checkpoints.keep_only({1})
+    checkpoints.save(2, Progress([0.2], 2.0), b"state")
+    assert checkpoints.load(2) == (Progress([0.2], 2.0), b"state")
+
+
+def test_what_was_left_when_a_run_had_ended_is_removed_by_the_next_command(
+    toy_suite, tmp_path, monkeypatch
+):
+    def die(_):
+        raise KeyboardInterrupt
+
+    run = Run(toy_suite(methods={"bohb": {}}), "bohb", 0, tmp_path / "c")
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "remove", die)
+        with pytest.raises(KeyboardInterrupt):
+            execute(run)
+    assert list((tmp_path / "c").rglob("*"))
+    assert execute(run).finished
+    assert list((tmp_path / "c").iterdir()) == []
+    (tmp_path / "c" / "toy").mkdir()  # it had come so far with the removal
+    assert execute(run).finished
     assert list((tmp_path / "c").iterdir()) == []
 
 

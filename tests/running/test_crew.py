@@ -245,6 +245,7 @@ def test_an_outage_that_an_evaluator_meets_is_told_as_one(make_run, processes, m
     """No further run is begun then; after a failure the next one would wait in vain, too."""
     monkeypatch.setattr(execution, "Checkpoints", NoRoom)
     run = make_run("bohb", options={"epochs": 9})
+    open_storage(run.suite.storage)
     assert attempt(run, processes=processes) == ("outage", "there is no room for a checkpoint")
 
 

@@ -389,7 +389,7 @@ def test_an_evaluation_that_does_not_advance_is_told(toy_suite, tmp_path, monkey
     import toy
 
     monkeypatch.setattr(toy._Climb, "advance", lambda self: 0.0)
-    with pytest.raises(HpoBenchError, match=r"_Climb\.advance took fidelity from 0 to 0"):
+    with pytest.raises(HpoBenchError, match=r"_Climb\.fidelity is 0; expected 1 by now"):
         execute(the_run(toy_suite(), tmp_path))
 
 

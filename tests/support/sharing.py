@@ -50,11 +50,15 @@ class Suite:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
 
-    def start(self, command: str = "run", *options: str) -> subprocess.Popen:
+    def start(
+        self, command: str = "run", *options: str, path: Path | None = None
+    ) -> subprocess.Popen:
+        """Start a command; modules are looked for in `path` first."""
+        paths = [SUPPORT] if path is None else [path, SUPPORT]
         process = subprocess.Popen(
             [sys.executable, "-m", "hpo_bench", command, "toy.toml", *options],
             cwd=self.directory,
-            env={**os.environ, "PYTHONPATH": str(SUPPORT)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

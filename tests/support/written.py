@@ -8,7 +8,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from hpo_bench.analysis.history import History, Step
-from hpo_bench.storage.records import JobRecord, confirmation_name, default_name
+from hpo_bench.storage.records import SUITE, JobRecord, confirmation_name, default_name
 
 SPACE = {"x": FloatDistribution(0.0, 1.0), "y": FloatDistribution(1e-3, 1.0, log=True)}
 
@@ -76,6 +76,7 @@ def write_run(
         **(attributes or {}),
         "created": "2026-01-01T00:00:00+00:00",
     }
+    told.setdefault(SUITE, _repeating(method, told))
     for name, value in told.items():
         study.set_user_attr(name, value)
     rng = np.random.default_rng(seed)
@@ -98,6 +99,16 @@ def write_run(
     if finished:
         study.set_user_attr("finished", finished)
     return study
+
+
+def _repeating(name, told):
+    """What a run's study says of its suite."""
+    return {
+        "objective": {"name": told["objective"], "options": told["objective_options"]},
+        "space": told["search_space"],
+        "budget": told["budget"],
+        "methods": {name: {"method": told["method"], "options": told["method_options"]}},
+    }
 
 
 def write_again(storage, values, *, suite="written", method="random", seed=0, tests=None, **told):

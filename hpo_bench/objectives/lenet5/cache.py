@@ -1,10 +1,10 @@
-"""Where downloads and decoded images live, who may write there, and how processes share them."""
+"""Decoded images as files that processes share, and one process at a time that makes them."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,16 +13,10 @@ from pathlib import Path
 import filelock
 import numpy as np
 import numpy.typing as npt
-import platformdirs
-from rich.console import Console
 
 from hpo_bench.errors import HpoBenchError
-
-
-def data_directory() -> Path:
-    """Where downloads and caches live: `HPO_BENCH_DATA`, else the user's cache directory."""
-    named = os.environ.get("HPO_BENCH_DATA")
-    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("hpo-bench"))
+from hpo_bench.objectives.lenet5.private import UntrustedError, cache_directories, held
+from hpo_bench.terminal import PlainConsole
 
 
 @contextmanager
@@ -50,27 +44,40 @@ def locked(directory: Path) -> Iterator[None]:
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 
-def shared(path: Path, make: Callable[[], Arrays]) -> Arrays:
+def shared(name: str, make: Callable[[Path], Arrays]) -> Arrays:
     """Give arrays from a folder of files, made on first use; processes share their memory.
 
     The files are mapped: whatever reads them, on however many processes, they are in memory once,
     as long as nobody writes to them (who does gets pages of their own). Those that are there are
-    read without a lock: by many at once, and where nothing can be written.
+    read without a lock: by many at once, and where nothing can be written. They are used only if
+    nobody but this user or root can have written them; else they are made anew elsewhere.
 
     Args:
-        path: The folder: `<name>.npy` of each array, and their checksum.
-        make: Gives the arrays if they are not there or damaged.
+        name: Of the folder below a cache directory: it holds `<name>.npy` of each array, and their
+            checksum.
+        make: Gives the arrays if they are not there or damaged; is told where they will be kept.
 
     Raises:
-        HpoBenchError: The folder cannot be written.
+        HpoBenchError: They can be kept nowhere.
     """
+    reasons = []
+    for home in cache_directories():
+        try:
+            return _shared_in(home / name, make)
+        except UntrustedError as error:
+            reasons.append(str(error))
+            warnings.warn(f"{error}; images are decoded again, and kept elsewhere", stacklevel=2)
+    raise HpoBenchError(f"decoded images can be kept nowhere: {'; '.join(reasons)}")
+
+
+def _shared_in(path: Path, make: Callable[[Path], Arrays]) -> Arrays:
     found = _mapped(path)
     if found is not None:
         return found
     with locked(path.parent):
         found = _mapped(path)  # who held the lock may have made it
         if found is None:
-            _keep(path, make())
+            _keep(path, make(path))
             found = _mapped(path)
     assert found is not None
     return found
@@ -80,29 +87,40 @@ def _mapped(path: Path) -> Arrays | None:
     if not path.exists():
         return None
     try:
-        arrays = {file.stem: np.load(file, mmap_mode="c") for file in sorted(path.glob("*.npy"))}
-        if (path / "sha256").read_text() != _digest(arrays):
-            raise ValueError("its checksum is another")
-    except (OSError, EOFError, ValueError) as error:
+        with held(path) as trusted:
+            files = sorted(trusted.glob("*.npy"))
+            arrays = {file.stem: np.load(file, mmap_mode="c") for file in files}
+            if (trusted / "sha256").read_text() != _digest(arrays):
+                raise ValueError("its checksum is another")
+    except (OSError, EOFError, ValueError, UntrustedError) as error:
+        if path.lstat().st_uid != os.geteuid():
+            raise UntrustedError(str(error)) from error
         warnings.warn(f"{path} is damaged ({error}); decoding the images again", stacklevel=4)
         return None
     return arrays
 
 
 def _keep(path: Path, arrays: Arrays) -> None:
-    # Renaming is atomic: a reader finds a whole folder or none.
-    partial = path.with_suffix(".partial")
     try:
-        for folder in (partial, path):
-            shutil.rmtree(folder, ignore_errors=True)
-        partial.mkdir()
-        for name, array in arrays.items():
-            np.save(partial / f"{name}.npy", array, allow_pickle=False)
-        (partial / "sha256").write_text(_digest(arrays))
-        partial.rename(path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as beside:
+            partial = Path(beside) / path.name
+            _write(partial, arrays)
+            if os.path.lexists(path):
+                path.rename(Path(beside) / "damaged")
+            # Renaming is atomic: a reader finds a whole folder or none.
+            partial.rename(path)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise HpoBenchError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _write(folder: Path, arrays: Arrays) -> None:
+    folder.mkdir()
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    (folder / "sha256").write_text(_digest(arrays))
+    for file in folder.iterdir():
+        file.chmod(0o644)  # others may read but not write, whatever the umask
+    folder.chmod(0o755)
 
 
 def _digest(arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
@@ -115,4 +133,4 @@ def _digest(arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
 
 def say(text: str) -> None:
     """Tell the person at the keyboard what takes time or disk space, on standard error."""
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(text)
+    PlainConsole(stderr=True).say(text)

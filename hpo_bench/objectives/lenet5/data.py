@@ -6,6 +6,7 @@ NumPy only: torchvision is imported where CIFAR-10 is read, Pillow where image f
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +18,8 @@ import numpy.typing as npt
 
 from hpo_bench.errors import HpoBenchError, InputError, needing
 from hpo_bench.objectives.lenet5 import imagefolder, shapes
-from hpo_bench.objectives.lenet5.cache import Arrays, data_directory, locked, say, shared
+from hpo_bench.objectives.lenet5.cache import Arrays, locked, say, shared
+from hpo_bench.objectives.lenet5.private import data_directory
 
 Source = Literal["cifar10", "imagefolder", "shapes"]
 SOURCES: tuple[Source, ...] = ("cifar10", "imagefolder", "shapes")
@@ -109,10 +111,13 @@ def _load(request: Request) -> Data:
     if request.source == "shapes":
         train, test, classes = _shapes(request)
     elif request.source == "cifar10":
+        if request.directory is not None and not request.directory.is_dir():
+            expected = "there is no such directory; make it, to download CIFAR-10 there"
+            raise InputError("data_dir", str(request.directory), expected)
         train, test, classes = _cifar10(request.directory or data_directory())
     else:
         assert request.directory is not None
-        train, test, classes = imagefolder.read(request.directory, data_directory())
+        train, test, classes = imagefolder.read(request.directory)
     return _split(request, Images.all_of(*train), Images.all_of(*test), classes)
 
 
@@ -159,13 +164,13 @@ def _cifar10(directory: Path) -> tuple[Any, Any, tuple[str, ...]]:
     if not folder.is_dir():
         _cifar10_part(CIFAR10, directory, train=True)
 
-    def read() -> Arrays:
+    def read(_: Path) -> Arrays:
         parts = {name: _cifar10_part(CIFAR10, directory, name == "train") for name in _PARTS}
         pixels = {f"{name}_pixels": part.data for name, part in parts.items()}
         labels = {f"{n}_labels": np.array(p.targets, np.int64) for n, p in parts.items()}
         return {**pixels, **labels, "classes": np.array(parts["train"].classes)}
 
-    kept: dict[str, Any] = shared(data_directory() / f"cifar10-{_key(folder)}", read)
+    kept: dict[str, Any] = shared(f"cifar10-{_key(folder)}", read)
     train, test = ((kept[f"{name}_pixels"], kept[f"{name}_labels"]) for name in _PARTS)
     return train, test, tuple(kept["classes"].tolist())
 
@@ -199,7 +204,7 @@ def _key(folder: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
         status = file.stat()
-        digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\n"))
     return digest.hexdigest()[:16]
 
 
@@ -213,6 +218,12 @@ def _cifar10_part(dataset: Any, directory: Path, train: bool) -> Any:
             say(f"CIFAR-10 goes to {directory} (170 MB, downloaded once)")
             return dataset(directory, train=train, download=True)
     except (OSError, RuntimeError) as error:
+        if find_cifar10(directory) == "damaged":
+            raise HpoBenchError(
+                f"CIFAR-10 in {directory} is damaged: {dataset.base_folder}/ or {dataset.filename} "
+                f"has another checksum, and it could not be downloaded again: {error}\n"
+                "Delete both, or put a whole one there."
+            ) from error
         raise HpoBenchError(
             f"CIFAR-10 is not in {directory} (looked for {dataset.base_folder}/ and "
             f"{dataset.filename}) and could not be downloaded from {dataset.url}: {error}\n"

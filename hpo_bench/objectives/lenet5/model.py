@@ -13,19 +13,22 @@ weights and a checkpoint are each about one tensor; the layers are views of it.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hpo_bench.objectives.lenet5.pooling import max_pool
 from hpo_bench.spaces import Configuration
 
 Layers = dict[str, Tensor]
 """`<layer>.weight` and `<layer>.bias` of c1, c3, c5, f6 and output."""
+
+Precision = Literal["f32", "bf16"]
 
 KERNEL = 5
 MAP = 5
@@ -38,8 +41,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,
     "silu": functional.silu,
 }
-# max(f(a), f(b)) = f(max(a, b)) only if f never falls; f then works on a quarter of the values.
-MONOTONE = {"relu", "leaky_relu", "tanh"}
 
 
 class Network:
@@ -51,6 +52,7 @@ class Network:
 
     Attributes:
         size: How many weights and biases there are.
+        n_classes: Outputs of the network.
     """
 
     def __init__(self, configuration: Configuration, n_classes: int) -> None:
@@ -68,6 +70,7 @@ class Network:
             self._shapes[f"{layer}.bias"] = shape[:1]
         self._sizes = [torch.Size(shape).numel() for shape in self._shapes.values()]
         self.size = sum(self._sizes)
+        self.n_classes = n_classes
 
     def initial(self, generator: torch.Generator) -> Tensor:
         """Draw the vector of weights that training starts from.
@@ -105,86 +108,72 @@ def _channels_second(weight: Tensor, n_axes: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Dropout:
-    """What is left out in training: a share of the units of C5 and F6, drawn by a generator."""
+    """What is left out of one batch in training: a share of the units of C5 and F6.
+
+    Every draw is a function of its place, so that the kernel draws the same numbers in any order.
+    """
 
     share: float
-    generator: torch.Generator
+    seed: int
+    """64 bits, of the epoch."""
+    batch: int
+    """Number of the batch in its epoch."""
 
-    def __call__(self, hidden: Tensor) -> Tensor:
-        """Leave units out, and scale the others up; `functional.dropout` draws globally."""
+    def __call__(self, hidden: Tensor, layer: int) -> Tensor:
+        """Leave units of (n, units) out, and scale the others up; layer: 0 for C5, 1 for F6."""
         if self.share == 0.0:
             return hidden
-        kept = torch.empty_like(hidden).bernoulli_(1 - self.share, generator=self.generator)
+        n, units = hidden.shape
+        first = (self.batch * 2 + layer) * n * units
+        place = (np.arange(n * units, dtype=np.uint64) + np.uint64(first)).astype(np.uint32)
+        draws = _scrambled(place + np.uint32(self.seed & 0xFFFFFFFF))
+        draws = _scrambled(draws + np.uint32(self.seed >> 32))
+        kept = torch.from_numpy(draws >= np.uint32(self.share * 2**32)).view(n, units)
         return hidden * kept / (1 - self.share)
 
 
+def _scrambled(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """Scramble bits ("lowbias32", C. Wellons, "Prospecting for hash functions", 2018)."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
+    return x ^ (x >> np.uint32(16))
+
+
 def logits(
-    networks: Sequence[Layers],
+    layers: Layers,
     images: Tensor,
     activation: str,
-    dropouts: Sequence[Dropout | None] | None = None,
-) -> list[Tensor]:
-    """Run several networks on the same images.
-
-    Their first convolutions are done as one.
+    dropout: Dropout | None = None,
+    precision: Precision = "f32",
+) -> Tensor:
+    """Run a network, from left to right as in LeCun's figure 2.
 
     Args:
-        networks: Their layers; `columns_at_once` is the same for all.
-        images: Normalised, (n, 3, 32, 32), in channels_last memory.
-        activation: A key of `ACTIVATIONS`, the same for all.
-        dropouts: Each network's; None outside of training.
+        layers: As `Network.layers` gives them.
+        images: Normalised, (n, 3, 32, 32).
+        activation: A key of `ACTIVATIONS`.
+        dropout: None outside of training.
+        precision: `bf16` rounds the inputs and the weights of C3 and C5 to bfloat16; products are
+            summed up in 32 bits.
 
     Returns:
-        Unnormalised log probabilities of each, (n, classes), in 32 bits.
+        Unnormalised log probabilities, (n, classes).
     """
-    widths = [len(layers["c1.bias"]) for layers in networks]
-    maps = _first(networks, images, columns_at_once(widths[0]))
-    parts = torch.split(pooled(maps, activation), widths, dim=1)
-    return [
-        _rest(layers, part, activation, dropout)
-        for layers, part, dropout in zip(
-            networks, parts, dropouts or [None] * len(networks), strict=True
-        )
-    ]
+    act = ACTIVATIONS[activation]
+    drop = dropout or (lambda hidden, layer: hidden)  # noqa: ARG005
+    narrow = _rounded if precision == "bf16" else lambda x: x
+    c1, c3, c5, f6, output = (
+        (layers[f"{name}.weight"], layers[f"{name}.bias"])
+        for name in ("c1", "c3", "c5", "f6", "output")
+    )
+    s2 = functional.max_pool2d(act(functional.conv2d(images, *c1)), 2)
+    s4 = functional.max_pool2d(act(functional.conv2d(narrow(s2), narrow(c3[0]), c3[1])), 2)
+    maps = s4.permute(0, 2, 3, 1).flatten(1)  # C5 reads place by place, every channel of it
+    hidden = drop(act(functional.linear(narrow(maps), narrow(c5[0]), c5[1])), 0)
+    hidden = drop(act(functional.linear(hidden, *f6)), 1)
+    return functional.linear(hidden, *output)
 
 
-def columns_at_once(c1: int) -> int:
-    """Give how many neighbouring columns of C1's maps are computed as if they were channels.
-
-    Processors work on 16 channels at a time, and leave those idle that a narrow layer does not
-    have. k columns as k times the channels, of kernels widened by zeros, use them: 4 + k taps
-    instead of 5, for one k-th of the places.
-    """
-    return min((1, 2, 4), key=lambda k: math.ceil(c1 * k / 16) * (KERNEL - 1 + k) / k)
-
-
-def _first(networks: Sequence[Layers], images: Tensor, columns: int) -> Tensor:
-    weights, biases = ([layers[f"c1.{part}"] for layers in networks] for part in ("weight", "bias"))
-    wide = [functional.pad(torch.cat(weights), (k, columns - 1 - k)) for k in range(columns)]
-    weight = torch.cat(wide).contiguous(memory_format=torch.channels_last)
-    maps = functional.conv2d(images, weight, torch.cat(biases).repeat(columns), stride=(1, columns))
-    # The columns stand in memory as if they had been computed one by one: this is a view.
-    n, _, height, width = maps.shape
-    return maps.permute(0, 2, 3, 1).reshape(n, height, width * columns, -1).permute(0, 3, 1, 2)
-
-
-def _rest(layers: Layers, maps: Tensor, activation: str, dropout: Dropout | None) -> Tensor:
-    maps = maps.contiguous(memory_format=torch.channels_last)
-    maps = pooled(functional.conv2d(maps, layers["c3.weight"], layers["c3.bias"]), activation)
-    # In channels_last memory this order of axes is a view.
-    hidden = maps.permute(0, 2, 3, 1).flatten(1)
-    for layer in ("c5", "f6"):
-        hidden = ACTIVATIONS[activation](_dense(layers, layer, hidden))
-        hidden = hidden if dropout is None else dropout(hidden)
-    return _dense(layers, "output", hidden).float()
-
-
-def pooled(maps: Tensor, activation: str) -> Tensor:
-    """Activate maps and take the largest of each square of 2x2."""
-    if activation in MONOTONE:
-        return ACTIVATIONS[activation](max_pool(maps))
-    return max_pool(ACTIVATIONS[activation](maps))
-
-
-def _dense(layers: Layers, layer: str, inputs: Tensor) -> Tensor:
-    return functional.linear(inputs, layers[f"{layer}.weight"], layers[f"{layer}.bias"])
+def _rounded(x: Tensor) -> Tensor:
+    """Round to bfloat16; the gradient passes as if nothing was rounded."""
+    return x + (x.bfloat16().to(x.dtype) - x).detach()

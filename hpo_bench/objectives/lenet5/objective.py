@@ -75,7 +75,7 @@ class LeNet5(Objective):
     """Validation accuracy of LeNet5 after training for some epochs: to be maximised.
 
     The same configuration under the same seed has the same value in every process, in any order,
-    on machines with the same instruction set and version of torch.
+    on machines with the same kernel: compiler, instruction set, version of the package.
     Nothing is loaded, and torch is not imported, before `prepare` or the first evaluation.
 
     Example:
@@ -119,8 +119,9 @@ class LeNet5(Objective):
             seed: Of training: initial weights, order of images, augmentation, dropout.
             split_seed: Of the validation split (`shapes`: also of the images); what is compared
                 must share it, and with `shapes` the sizes, as other sizes give other images.
-            precision: `"bf16"` computes the layers in bfloat16; `"auto"` does on a GPU and where
-                the CPU has AMX for it, else `"f32"`.
+            precision: `"bf16"` rounds what C3 and C5 multiply to bfloat16 (on a GPU: what all
+                layers do); `"auto"` does so on a GPU and where it is faster on this CPU, which is
+                measured, else `"f32"`.
             device: Where networks are trained; `"cuda"` pays off for many at once
                 (`batch_size` in a suite).
 
@@ -141,6 +142,14 @@ class LeNet5(Objective):
         if train_size is not None:
             _check_whole("train_size", train_size, 1)
             self._check_batches(train_size)
+        if data == "shapes":
+            for field, size in (
+                ("train_size", train_size),
+                ("validation_size", validation_size),
+                ("test_size", test_size),
+            ):
+                if size is not None and size > MAX_SHAPES:
+                    raise InputError(field, size, f"{MAX_SHAPES:,} images at most are generated")
         if not isinstance(data_dir, str | Path | None):
             raise InputError("data_dir", data_dir, "expected a path")
         if data == "imagefolder" and data_dir is None:
@@ -207,9 +216,9 @@ class LeNet5(Objective):
         return training
 
     def advance_many(self, evaluations: Sequence[Evaluation]) -> list[float]:
-        """Train each one epoch further, narrow networks together where they see the same batches.
+        """Train each one epoch further, on a GPU those that are alike in stacks.
 
-        Each comes out as if it had trained alone, up to the rounding of its first convolution.
+        Each comes out as if it had trained alone; in stacks up to rounding.
         """
         from hpo_bench.objectives.lenet5.training import Training, advance_together
 
@@ -219,14 +228,14 @@ class LeNet5(Objective):
         return advance_together(trainings)
 
     def machine(self) -> Mapping[str, Any]:
-        """Say which GPU there is, or whether max pooling is compiled: what time depends on."""
-        from hpo_bench.objectives.lenet5.pooling import is_compiled
-
+        """Say which GPU there is, or how a CPU trains and why: what time depends on."""
         if self._device == "cuda":
             import torch
 
             return {"gpu": torch.cuda.get_device_name()}
-        return {"max_pooling": "compiled" if is_compiled() else "torch"}
+        from hpo_bench.objectives.lenet5.engine import engine
+
+        return {"training": engine().how}
 
     def provide(self) -> None:
         """Download or decode the images, if that is still to be done.
@@ -246,16 +255,15 @@ class LeNet5(Objective):
             HpoBenchError: The images are not there or broken; the text says what to do.
             InputError: There is no such device.
         """
-        from hpo_bench.objectives.lenet5 import pooling, training  # noqa: F401
+        from hpo_bench.objectives.lenet5.training import identity_on
 
         self._check_device()
-        if self._device == "cpu":
-            pooling.is_compiled()
+        identity_on(self._device)  # compiles, the first time
         self._load()
 
     def describe(self) -> Mapping[str, Any]:
         """Say which images were used and how (loads them), and in which precision."""
-        from hpo_bench.objectives.lenet5.training import resolve_precision
+        from hpo_bench.objectives.lenet5.training import identity_on, resolve_precision
 
         data = self._load()
         request = self._request
@@ -275,6 +283,7 @@ class LeNet5(Objective):
             "epochs": self.max_fidelity,
             "fixed": dict(self._fixed),
             "precision": resolve_precision(self._precision, self._device),
+            "kernel": identity_on(self._device),
             "device": "cpu, one thread" if self._device == "cpu" else self._device,
         }
 
@@ -318,6 +327,10 @@ def _given(space: str | Mapping[str, Any] | None) -> Mapping[str, Any]:
 def _check_choice(field: str, value: Any, allowed: Any) -> None:
     if value not in list(allowed):
         raise InputError(field, value, one_of(str(value), allowed))
+
+
+MAX_SHAPES = 1_000_000
+"""Generated images of each kind: 3 GB in memory."""
 
 
 def _check_whole(field: str, value: Any, low: int) -> None:

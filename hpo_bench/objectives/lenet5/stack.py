@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hpo_bench.objectives.lenet5.batches import Plan, cropped, normalised
+from hpo_bench.objectives.lenet5.batches import cropped, flipped, normalised
 from hpo_bench.objectives.lenet5.data import Images
-from hpo_bench.objectives.lenet5.model import ACTIVATIONS, MAP, Layers, Network, pooled
+from hpo_bench.objectives.lenet5.epoch import Epoch
+from hpo_bench.objectives.lenet5.model import ACTIVATIONS, MAP, Layers, Network
 from hpo_bench.objectives.lenet5.optimizer import EPSILON, SQUARE_DECAY
 from hpo_bench.spaces import Configuration
 
@@ -74,11 +75,8 @@ def padded_widths(configuration: Configuration) -> tuple[int, int, int, int]:
 def train_epoch(
     recipe: Recipe,
     members: Sequence[Member],
-    images: Images,
-    plan: Plan,
+    epoch: Epoch,
     *,
-    seed: int,
-    step: int,
     warm_up: int,
     decay: int,
 ) -> None:
@@ -87,16 +85,13 @@ def train_epoch(
     Args:
         recipe: Of the stack.
         members: Its networks.
-        images: To train on.
-        plan: Their order and augmentation.
-        seed: Of dropout.
-        step: Steps that were made before.
+        epoch: Its batches.
         warm_up: Steps over which the learning rate rises.
         decay: Of the averaged weights.
     """
     program = _program(recipe, warm_up, decay)
     with _exact(recipe.device):
-        program.load(members, images, plan, seed, step)
+        program.load(members, epoch)
         program.run()
         program.store(members)
 
@@ -135,7 +130,7 @@ def logits(
         weight = layers[f"{layer}.weight"].flatten(0, 1)
         weight = weight.contiguous(memory_format=torch.channels_last)
         maps = functional.conv2d(maps, weight, layers[f"{layer}.bias"].flatten(), groups=groups)
-        maps = pooled(maps, activation)
+        maps = functional.max_pool2d(ACTIVATIONS[activation](maps), 2)
     hidden = maps.permute(0, 2, 3, 1).reshape(n, MAP * MAP, size, -1)
     hidden = hidden.permute(2, 0, 1, 3).flatten(2)
     for i, layer in enumerate(("c5", "f6")):
@@ -169,11 +164,10 @@ class _Program:
         self._images: tuple[Tensor, Tensor] | None = None
         self._replay: Callable[[], None] | None = None
 
-    def load(
-        self, members: Sequence[Member], images: Images, plan: Plan, seed: int, step: int
-    ) -> None:
+    def load(self, members: Sequence[Member], epoch: Epoch) -> None:
         """Fill the buffers; the first time, or with other images, capture the step."""
-        resident = _resident(images, self._recipe.device)
+        plan = epoch.plan
+        resident = _resident(epoch.images, self._recipe.device)
         if self._images is None or self._images[0] is not resident[0]:
             self._images = resident
             self._replay = self._captured()
@@ -184,12 +178,12 @@ class _Program:
             values = [float(member.configuration[name]) for member in members]
             column.copy_(torch.tensor(values)[:, None])
         self._order.copy_(plan.order)
-        places = torch.arange(self._recipe.batch_size)
-        self._flipped.copy_(places >= self._recipe.batch_size - plan.n_flipped[:, None])
-        self._moves.copy_(plan.moves)
+        self._flipped.copy_(plan.flipped)
+        if plan.moves is not None:
+            self._moves.copy_(plan.moves)
         self._batch.zero_()
-        self._steps.fill_(step)
-        self._generator.manual_seed(seed)
+        self._steps.fill_(epoch.step)
+        self._generator.manual_seed(epoch.dropout_seed)
 
     def run(self) -> None:
         """Make every step of the epoch."""
@@ -247,8 +241,7 @@ class _Program:
         if self._recipe.augmentation == "flip+crop":
             batch = cropped(batch, *self._moves[self._batch][0])
         if self._recipe.augmentation != "none":
-            flipped = self._flipped[self._batch][0][:, None, None, None]
-            batch = torch.where(flipped, batch.flip(2), batch)
+            batch = flipped(batch, self._flipped[self._batch][0])
         self._batch += 1
         return normalised(batch), labels[index]
 

@@ -13,25 +13,23 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives.base import Evaluation
-from hpo_bench.objectives.lenet5.batches import batches, in_order, normalised, planned
+from hpo_bench.objectives.lenet5.batches import planned
 from hpo_bench.objectives.lenet5.data import Data, Images
-from hpo_bench.objectives.lenet5.model import Dropout, Network, columns_at_once, logits
-from hpo_bench.objectives.lenet5.optimizer import initial_state, update
+from hpo_bench.objectives.lenet5.engine import engine
+from hpo_bench.objectives.lenet5.epoch import DECAY, WARM_UP, Epoch
+from hpo_bench.objectives.lenet5.model import Network, Precision
+from hpo_bench.objectives.lenet5.optimizer import initial_state
 from hpo_bench.objectives.lenet5.stack import (
     Member,
     Recipe,
@@ -40,16 +38,6 @@ from hpo_bench.objectives.lenet5.stack import (
     train_epoch,
 )
 from hpo_bench.spaces import Configuration
-
-Precision = Literal["f32", "bf16"]
-
-WARM_UP = 30
-"""Steps over which the learning rate rises to its value."""
-DECAY = 8
-"""Of the average: step t enters with weight (DECAY + 1) / (t + DECAY)."""
-SHARED_CHANNELS = 48
-"""Most channels of first convolutions that are done as one; more do not fit into the cache."""
-_EVALUATION_BATCH = 100  # whose maps fit into the cache
 
 _INITIAL, _ORDER, _DROPOUT = range(3)  # purposes of random draws
 
@@ -150,6 +138,7 @@ class Training(Evaluation):
             "seed": self._seed,
             "precision": self._precision,
             "device": self._device.type,
+            "kernel": identity_on(self._device.type),
             "data": self._data.sha256,
             "train": sha256(self._data.train.rows.tobytes()).hexdigest(),
         }
@@ -159,41 +148,35 @@ class Training(Evaluation):
         sequence = np.random.SeedSequence([self._seed, purpose, epoch])
         return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
 
-    def _dropout(self) -> Dropout:
-        return Dropout(self._configuration["dropout"], self._generator(_DROPOUT, self.fidelity))
-
-    def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        smoothing = self._configuration["label_smoothing"]
-        return functional.cross_entropy(scores, labels, label_smoothing=smoothing)
-
-    def _learn(self, gradient: Tensor) -> None:
-        self._step += 1
-        rate = self._configuration["learning_rate"] * min(1.0, self._step / WARM_UP)
-        update(self._weights, gradient, self._state, self._configuration, rate, self._step)
-        self._average.lerp_(self._weights, (DECAY + 1) / (self._step + DECAY))
-
     def _stream(self) -> tuple[Any, ...]:
-        """What two trainings must share to see the same batches through the same functions."""
+        """What two trainings must share to be trained in one stack."""
         configuration = self._configuration
-        told = (configuration[name] for name in ("batch_size", "augmentation", "activation"))
-        alike: tuple[Any, ...] = (columns_at_once(_channels(self)),)
-        if self._is_stacked:
-            alike = (*padded_widths(configuration)[:2], configuration["optimizer"])
-        return (id(self._data), self._seed, self.fidelity, self._precision, *alike, *told)
+        shared = ("batch_size", "augmentation", "activation", "optimizer")
+        told = (configuration[name] for name in shared)
+        widths = padded_widths(configuration)[:2]
+        return (id(self._data), self._seed, self.fidelity, self._precision, *widths, *told)
 
     @property
     def _is_stacked(self) -> bool:
         return self._device.type != "cpu"
 
+    @property
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        return {"weights": self._weights, "average": self._average, **self._state}
+
     def _member(self) -> Member:
-        tensors = {"weights": self._weights, "average": self._average, **self._state}
-        return Member(self._configuration, self._network, tensors)
+        return Member(self._configuration, self._network, self._tensors)
+
+    def _epoch(self) -> Epoch:
+        configuration, images = self._configuration, self._data.train
+        size, augmentation = configuration["batch_size"], configuration["augmentation"]
+        plan = planned(images, size, augmentation, self._generator(_ORDER, self.fidelity))
+        seed = self._generator(_DROPOUT, self.fidelity).initial_seed()
+        return Epoch(images, plan, seed, self._step)
 
 
 def advance_together(trainings: Sequence[Training]) -> list[float]:
-    """Train each one epoch further, narrow networks together where they see the same batches.
-
-    Each comes out as if it had trained alone, up to the rounding of its first convolution.
+    """Train each one epoch further: on a CPU one after another, on a GPU those alike in stacks.
 
     Returns:
         What `Training.advance` returns, of each.
@@ -204,70 +187,31 @@ def advance_together(trainings: Sequence[Training]) -> list[float]:
             if group[0]._is_stacked:
                 _train_stacked(group)
             else:
-                _train_epoch(group)
+                _train_epoch(group[0])
             found = _accuracies(group, group[0]._data.validation)
             values.update(zip(map(id, group), found, strict=True))
     return [values[id(training)] for training in trainings]
 
 
 def _groups(trainings: Sequence[Training]) -> list[list[Training]]:
-    """Put together those that share their batches: all of a stack, else `SHARED_CHANNELS`."""
-    streams: dict[tuple[Any, ...], list[list[Training]]] = {}
-    for training in sorted(trainings, key=_channels, reverse=True):
-        groups = streams.setdefault(training._stream(), [])
-        room = math.inf if training._is_stacked else SHARED_CHANNELS - _channels(training)
-        fitting = (group for group in groups if sum(map(_channels, group)) <= room)
-        group = next(fitting, None)
-        if group is None:
-            groups.append([training])
-        else:
-            group.append(training)
-    return [group for groups in streams.values() for group in groups]
+    groups: dict[tuple[Any, ...], list[Training]] = {}
+    for training in trainings:
+        key = training._stream() if training._is_stacked else (id(training),)
+        groups.setdefault(key, []).append(training)
+    return list(groups.values())
 
 
-def _channels(training: Training) -> int:
-    return int(training._configuration["c1"])
-
-
-def _train_epoch(group: Sequence[Training]) -> None:
-    one = group[0]
-    configuration = one._configuration
-    generator = one._generator(_ORDER, one.fidelity)
-    dropouts = [training._dropout() for training in group]
-    size, augmentation = configuration["batch_size"], configuration["augmentation"]
-    vectors = [training._weights.requires_grad_() for training in group]
-    for batch, labels in batches(one._data.train, size, augmentation, generator):
-        with _autocast(one._precision):
-            scores = logits(
-                [t._network.layers(v) for t, v in zip(group, vectors, strict=True)],
-                normalised(batch),
-                configuration["activation"],
-                dropouts,
-            )
-        losses = [t._loss(s, labels) for t, s in zip(group, scores, strict=True)]
-        # The networks share no weight: the gradient of the sum is that of each.
-        gradients = torch.autograd.grad(losses, vectors)
-        with torch.no_grad():
-            for training, gradient in zip(group, gradients, strict=True):
-                training._learn(gradient)
-    for training in group:
-        training._weights.requires_grad_(False)
-        training.fidelity += 1
+def _train_epoch(one: Training) -> None:
+    epoch = one._epoch()
+    engine().train(one._network, one._configuration, one._precision, one._tensors, epoch)
+    one.fidelity += 1
+    one._step += len(epoch.plan.order)
 
 
 def _train_stacked(group: Sequence[Training]) -> None:
-    one = group[0]
-    recipe, generator = _recipe(group), one._generator(_ORDER, one.fidelity)
-    train_epoch(
-        recipe,
-        [training._member() for training in group],
-        one._data.train,
-        planned(one._data.train, recipe.batch_size, recipe.augmentation, generator),
-        seed=one._generator(_DROPOUT, one.fidelity).initial_seed(),
-        step=one._step,
-        warm_up=WARM_UP,
-        decay=DECAY,
-    )
+    recipe = _recipe(group)
+    members = [training._member() for training in group]
+    train_epoch(recipe, members, group[0]._epoch(), warm_up=WARM_UP, decay=DECAY)
     for training in group:
         training.fidelity += 1
         training._step += recipe.n_batches
@@ -293,38 +237,28 @@ def _recipe(group: Sequence[Training]) -> Recipe:
     )
 
 
-@torch.inference_mode()
 def _accuracies(group: Sequence[Training], images: Images) -> list[float]:
-    """Measure the averaged weights of networks that may run together."""
+    """Measure the averaged weights of those that were trained together."""
     one = group[0]
     if one._is_stacked:
         return accuracies(_recipe(group), [training._member() for training in group], images)
-    layers = [training._network.layers(training._average) for training in group]
-    correct = [0] * len(group)
-    activation = one._configuration["activation"]
-    with _autocast(one._precision):
-        for batch, labels in in_order(images, _EVALUATION_BATCH):
-            for i, scores in enumerate(logits(layers, normalised(batch), activation)):
-                correct[i] += int((scores.argmax(1) == labels).sum())
-    return [n / len(images) for n in correct]
-
-
-def _autocast(precision: Precision) -> torch.autocast:
-    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+    classes = engine().classify(
+        one._network, one._configuration, one._precision, one._average, images
+    )
+    labels = torch.from_numpy(images.labels)
+    return [int((classes == labels).sum()) / len(images)]
 
 
 def resolve_precision(precision: Literal["auto", "f32", "bf16"], device: str) -> Precision:
-    """Turn `auto` into bf16 on a GPU and where the CPU has AMX for it, else into f32.
-
-    Without AMX bfloat16 is slower than 32 bits, also on CPUs with AVX512_BF16.
-    """
+    """Turn `auto` into bf16 on a GPU, and into what was measured to be faster on a CPU."""
     if precision != "auto":
         return precision
-    if device != "cpu":
-        return "bf16"
-    cpu = Path("/proc/cpuinfo")
-    has_amx = cpu.exists() and "amx_bf16" in cpu.read_text(encoding="utf-8")
-    return "bf16" if has_amx else "f32"
+    return engine().fastest_precision() if device == "cpu" else "bf16"
+
+
+def identity_on(device: str) -> str:
+    """Say what computes on a device: results differ in their last digits between two of them."""
+    return engine().identity if device == "cpu" else f"torch {torch.__version__}"
 
 
 def _unpack(checkpoint: bytes) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpo_bench.errors import HpoBenchError, InputError, needing
+from hpo_bench.files import replace_file
 
 Columns = dict[str, Sequence[Any]]
 """Name -> the values of all rows; texts, where they come from a CSV file."""
@@ -29,6 +30,14 @@ OWN_COLUMNS = ("seed", "epoch", "value", "seconds")
 """Those that every table has, beside its hyperparameters."""
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
+
+MAX_BYTES = 256 * 2**20
+"""Of a table's text, unpacked: a csv.gz of 1 MB may unpack to a thousand times that."""
+
+MAX_CELLS = 20_000_000
+"""Rows times columns: about 1.5 GB in memory."""
+
+MAX_COLUMNS = 1_000
 
 _METADATA_KEY = b"hpo_bench"
 
@@ -79,7 +88,7 @@ def read(path: Path) -> tuple[Card, Columns, str]:
         HpoBenchError: The file cannot be read, or is no such table; the text says why.
     """
     try:
-        content = path.read_bytes()
+        content = _read_at_most(path)
     except OSError as error:
         raise HpoBenchError(f"{path} cannot be read: {error.strerror}") from None
     try:
@@ -101,10 +110,8 @@ def write(path: Path, card: Card, columns: Mapping[str, Sequence[Any]]) -> None:
         HpoBenchError: It cannot be written there.
     """
     content = (_to_parquet if path.suffix == ".parquet" else _to_csv)(path, card, columns)
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        partial.write_bytes(content)
-        partial.replace(path)
+        replace_file(path, content)
     except OSError as error:
         raise HpoBenchError(f"{path} cannot be written: {error.strerror}") from None
 
@@ -119,14 +126,48 @@ def _card(text: str | bytes) -> Card:
 
 
 def _from_csv(path: Path, content: bytes) -> tuple[Card, Columns]:
-    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+    text = (_unpacked(content) if path.suffix == ".gz" else content).decode()
     first, _, table = text.partition("\n")
     if not first.startswith("# "):
         raise ValueError("expected a first line with its card, '# {...}'")
-    names, *rows = csv.reader(io.StringIO(table))
-    if any(len(row) != len(names) for row in rows):
-        raise ValueError("its rows are of different lengths")
+    found = csv.reader(io.StringIO(table))
+    names = next(found, [])
+    _check_size(0, len(names))
+    rows = []
+    for row in found:
+        if len(row) != len(names):
+            raise ValueError("its rows are of different lengths")
+        rows.append(row)
+        _check_size(len(rows), len(names))
     return _card(first[2:]), dict(zip(names, zip(*rows, strict=True), strict=True))
+
+
+def _read_at_most(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise HpoBenchError(f"{path} is too large: a table may have {MAX_BYTES // 2**20} MiB")
+    return content
+
+
+def _unpacked(content: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        text = file.read(MAX_BYTES + 1)
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"it unpacks to more than the {MAX_BYTES // 2**20} MiB that it may have")
+    return text
+
+
+def _check_size(n_rows: int, n_columns: int) -> None:
+    """Refuse a table before it takes the memory.
+
+    Raises:
+        ValueError: It has too many columns or cells.
+    """
+    if n_columns > MAX_COLUMNS:
+        raise ValueError(f"it has {n_columns:,} columns, and may have {MAX_COLUMNS:,}")
+    if n_rows * n_columns > MAX_CELLS:
+        raise ValueError(f"its rows times its columns are more than {MAX_CELLS:,}")
 
 
 def _to_csv(path: Path, card: Card, columns: Mapping[str, Sequence[Any]]) -> bytes:
@@ -141,7 +182,13 @@ def _to_csv(path: Path, card: Card, columns: Mapping[str, Sequence[Any]]) -> byt
 
 def _from_parquet(_path: Path, content: bytes) -> tuple[Card, Columns]:
     arrow, parquet = _pyarrow()
-    table = parquet.read_table(arrow.BufferReader(content))
+    file = parquet.ParquetFile(arrow.BufferReader(content))
+    # Both stand in the file: a column of one value a billion times takes next to no room in it.
+    _check_size(file.metadata.num_rows, file.metadata.num_columns)
+    sizes = [file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups)]
+    if sum(sizes) > MAX_BYTES:
+        raise ValueError(f"it unpacks to more than the {MAX_BYTES // 2**20} MiB that it may have")
+    table = file.read()
     card = (table.schema.metadata or {}).get(_METADATA_KEY)
     if card is None:
         raise ValueError(f"expected a card in its metadata, under {_METADATA_KEY.decode()!r}")

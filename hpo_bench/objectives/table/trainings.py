@@ -19,7 +19,7 @@ from optuna.distributions import (
 )
 
 from hpo_bench.errors import HpoBenchError
-from hpo_bench.objectives.table.files import OWN_COLUMNS, Card, Columns, read
+from hpo_bench.objectives.table.files import MAX_CELLS, OWN_COLUMNS, Card, Columns, read
 from hpo_bench.spaces import Space, distribution
 
 Floats = NDArray[np.float64]
@@ -94,9 +94,7 @@ def _load(path: Path, _version: tuple[int, ...] | None) -> Recording:
 def _gather(columns: Columns, space: Space, max_fidelity: int) -> Trainings:
     parameters = {name: _parsed(name, columns[name], dist) for name, dist in space.items()}
     levels = {name: _levels(values, space[name]) for name, values in parameters.items()}
-    places = [
-        [levels[name].index(value) for value in values] for name, values in parameters.items()
-    ]
+    places = [_places(levels[name], values) for name, values in parameters.items()]
     keys = list(zip(*places, strict=True))
     seeds, epochs = (_whole(name, columns[name]) for name in ("seed", "epoch"))
     rows = {key: row for row, key in enumerate(dict.fromkeys(keys))}
@@ -117,6 +115,9 @@ def _gather(columns: Columns, space: Space, max_fidelity: int) -> Trainings:
     if min(epochs) < 1 or max(epochs) > max_fidelity:
         raise ValueError(f"epoch: expected 1 to {max_fidelity}, the card's max_fidelity")
     shape = (len(rows), int(counts.max()), max_fidelity)
+    if math.prod(shape) * (len(columns) - len(space)) > MAX_CELLS:
+        told = f"{shape[0]:,} configurations x {shape[1]:,} trainings x {max_fidelity:,} epochs"
+        raise ValueError(f"{told} of each measurement are more than {MAX_CELLS:,} numbers")
 
     def array(name: str) -> Floats:
         filled = np.full(shape, math.nan)
@@ -177,6 +178,11 @@ def _whole(name: str, values: Sequence[Any]) -> list[int]:
         return [int(str(value).removesuffix(".0")) for value in values]
     except ValueError as error:
         raise ValueError(f"{name}: expected whole numbers; {error}") from None
+
+
+def _places(levels: Sequence[Any], values: Sequence[Any]) -> list[int]:
+    place_of = {level: place for place, level in enumerate(levels)}
+    return [place_of[value] for value in values]
 
 
 def _levels(values: Sequence[Any], dist: BaseDistribution) -> list[Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from statistics import fmean
-
+from hpo_bench.analysis.means import mean
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.report import figures
 from hpo_bench.report.parts import Part, Section, Table, drawn, seconds
@@ -39,10 +38,11 @@ def _parallelism(summary: Summary) -> list[Part]:
     """Say what several workers within a run were worth."""
     rows = []
     for method in summary.methods:
-        runs = [run for run in summary.finished(method.name) if run.workers > 1]
+        several = [run for run in summary.finished(method.name) if run.workers > 1]
+        runs = [run for run in several if run.wall_seconds > 0]
         if runs:
-            speed_up = fmean(run.train_seconds / run.wall_seconds for run in runs)
-            efficiency = fmean(run.train_seconds / run.wall_seconds / run.workers for run in runs)
+            speed_up = mean([run.train_seconds / run.wall_seconds for run in runs])
+            efficiency = mean([run.train_seconds / run.wall_seconds / run.workers for run in runs])
             workers = " or ".join(map(str, sorted({run.workers for run in runs})))
             rows.append([method.name, workers, f"{speed_up:.2f}", f"{efficiency:.0%}"])
     caption = (

@@ -12,7 +12,10 @@ from hpo_bench.analysis.summary import MethodSummary, Summary
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import figures
 from hpo_bench.report.parts import Part, Section, Table, count, drawn, interval, seconds, several
-from hpo_bench.report.table import data_note, larger_budget
+from hpo_bench.report.table import data_note, larger_budget, left_out_in_short
+
+MAX_LEFT_OUT = 1000
+"""Studies and trials that are listed as left out."""
 
 
 def overview(summary: Summary) -> Section:
@@ -27,6 +30,20 @@ def overview(summary: Summary) -> Section:
     if summary.data:
         parts.append(data_note(summary.data))
     return Section("Results", [*parts, *drawn(figures.finals(summary))])
+
+
+def left_out(summary: Summary) -> Section:
+    """All that is not sound in the storage, one by one."""
+    faults = summary.left_out
+    rows = [
+        [f.study, NOTHING if f.trial is None else str(f.trial), f.field, f.why]
+        for f in faults[:MAX_LEFT_OUT]
+    ]
+    caption = "A study without a trial's number is left out as a whole, a trial from its run."
+    if len(faults) > len(rows):
+        caption += f" {len(faults) - len(rows)} more are not listed."
+    table = Table(["study", "trial", "field", "what is wrong"], rows, caption, is_text=True)
+    return Section("Left out", [table] if rows else [])
 
 
 def results_table(summary: Summary) -> Table:
@@ -92,7 +109,7 @@ def _warnings(summary: Summary) -> list[Part]:
         )
         if state in states
     ]
-    found: list[Part] = []
+    found: list[Part] = [left_out_in_short(summary.left_out)] if summary.left_out else []
     if told:
         finished = states.count("finished")
         found.append(

@@ -7,11 +7,14 @@ from typing import Any
 
 from hpo_bench.analysis.history import History, by_method
 from hpo_bench.analysis.results import RunResult
+from hpo_bench.analysis.space import searched
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import space
+from hpo_bench.report.foreign import file_name
 from hpo_bench.report.parts import Code, Part, Section, Table, drawn, seconds, several
 from hpo_bench.report.repeat import command, needs_directory, suite_file, to_toml
+from hpo_bench.storage.records import DIRECTORY, SUITE
 
 _DEFINITION = (
     "suite",
@@ -29,6 +32,7 @@ _DEFINITION = (
     "budget",
     "direction",
     "fixed",
+    SUITE,
 )
 """Attributes of a study that stand elsewhere in a report than in its manifest."""
 
@@ -41,7 +45,7 @@ def search_space(summary: Summary) -> Section:
         parts.append(Table(["hyperparameter", "importance"], rows, wide=False))
     parts += drawn(space.importances(summary), space.parallel_coordinates(summary))
     slices = space.slices(summary)
-    left_out = len(space.searched(summary)) - len(slices)
+    left_out = len(searched(summary.histories)) - len(slices)
     if slices and left_out:
         parts.append(f"Slices of the {len(slices)} most important; {left_out} more are not drawn.")
     return Section("Search space", [*parts, *slices])
@@ -120,16 +124,15 @@ def _configuration(configuration: dict[str, Any]) -> str:
 
 def manifest(summary: Summary, storage: str) -> Section:
     """What repeats the suite, and what it was made with."""
-    confirm = max((run.confirmations + run.unconfirmed for run in summary.runs), default=0)
-    text = suite_file(summary.suite, summary.histories, confirm=confirm)
+    text = suite_file(summary.suite, summary.histories)
     parts: list[Part] = []
     if text is not None:
-        with_directory = needs_directory(summary.histories)
-        data = ", DIRECTORY being that of its data, which they do not say" if with_directory else ""
+        is_without = needs_directory(summary.histories)
+        data = f", {DIRECTORY} being that of its data, which they do not say" if is_without else ""
         parts += [
             f"To repeat it, save what follows, which is from what the studies say, as "
-            f"{summary.suite}.toml, and run{data}:",
-            Code(command(summary.suite, storage, with_directory=with_directory), "sh"),
+            f"{file_name(summary.suite)}.toml, and run{data}:",
+            Code(command(summary.suite, storage), "sh"),
             Code(text, "toml"),
         ]
     rows = [[name, value] for name, value in _made_with(summary.histories).items()]

@@ -1,0 +1,23 @@
+"""Which engine trains on this machine: the compiled kernel, else torch."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+
+from hpo_bench.errors import HpoBenchError
+from hpo_bench.objectives.lenet5.epoch import Engine
+from hpo_bench.objectives.lenet5.kernel import Kernel
+from hpo_bench.objectives.lenet5.plain import Plain
+
+logger = logging.getLogger(__name__)
+
+
+@cache
+def engine() -> Engine:
+    """Give the compiled kernel, or torch where no compiler works; tells why, once."""
+    try:
+        return Kernel.compiled(Plain())
+    except HpoBenchError as error:
+        logger.warning("training runs on torch, which takes several times as long: %s", error)
+        return Plain(str(error))

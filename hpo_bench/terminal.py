@@ -1,0 +1,64 @@
+"""What is printed with: whatever others have written shows as it stands, and does nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from typing import Any
+
+import optuna
+from rich.console import Console
+from rich.text import Text
+
+from hpo_bench.text import printable, without_passwords
+
+
+class PlainConsole(Console):
+    """A console for which every string is text: no markup, no emoji codes, no control characters.
+
+    Args:
+        stderr: Whether it prints on the standard error instead of the standard output.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        # A pipe has no width: leave the table room instead of folding it to 80 columns.
+        stream = sys.stderr if stderr else sys.stdout
+        is_terminal = stream is not None and stream.isatty()
+        is_bounded = is_terminal or os.environ.get("COLUMNS", "").isdigit()
+        width = None if is_bounded else 120
+        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make text of a string; also of a table's cells, its headings and its title."""
+        plain = {"markup": False, "emoji": False, "highlight": False}
+        return super().render_str(printable(text, None, lines=True), **{**options, **plain})
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """Print a message; folded on a terminal alone, so that a file can be searched."""
+        self.print(text, style=style, soft_wrap=not self.is_terminal)
+
+
+class _PlainFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(without_passwords(super().format(record)), lines=True)
+
+
+_format_warning = warnings.formatwarning
+
+
+def _plain_warning(*arguments: Any, **options: Any) -> str:
+    return printable(without_passwords(_format_warning(*arguments, **options)), lines=True)
+
+
+def log_plainly() -> None:
+    """Let log records and warnings show the text of others as it stands, Optuna's included.
+
+    Who has set up logging before is left with that.
+    """
+    optuna.logging.disable_default_handler()
+    optuna.logging.enable_propagation()
+    warnings.formatwarning = _plain_warning
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_PlainFormatter())
