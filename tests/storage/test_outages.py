@@ -35,7 +35,9 @@ def lossy(monkeypatch):
             if lost != "before":
                 commit(dialect, connection)
             if lost:
-                raise dialect.dbapi.OperationalError("the answer is lost")
+                error = dialect.dbapi.OperationalError("the answer is lost")
+                error.sqlite_errorname = "SQLITE_IOERR"
+                raise error
 
         monkeypatch.setattr(DefaultDialect, "do_commit", do_commit)
 
