@@ -8,7 +8,8 @@ import pytest
 
 from hpo_bench import doctor
 from hpo_bench.doctor import State
-from hpo_bench.objectives.lenet5 import data
+from hpo_bench.objectives.lenet5 import data, engine
+from hpo_bench.objectives.lenet5.plain import Plain
 from hpo_bench.storage.opening import open_storage
 
 
@@ -78,6 +79,17 @@ def test_images_that_are_absent_or_damaged_are_told(looked, tmp_path):
     archive.unlink()
     (tmp_path / "cifar-10-batches-py").mkdir()
     assert data.find_cifar10(tmp_path) == "damaged"
+
+
+def test_how_lenet5_is_trained_is_told_and_why(looked, monkeypatch):
+    found = looked()["training"]
+    assert found.state is State.OK
+    assert found.text.startswith("compiled")
+    monkeypatch.setattr(engine, "engine", lambda: Plain("there is no C compiler"))
+    found = looked()["training"]
+    assert found.state is State.WARNING
+    assert found.text.endswith("there is no C compiler")
+    assert "install" in found.advice
 
 
 def test_a_plugin_that_cannot_be_imported_is_told(looked, monkeypatch):

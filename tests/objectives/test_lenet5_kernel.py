@@ -278,7 +278,7 @@ def test_a_run_begun_with_one_kernel_is_not_continued_with_another(
     assert execute(run).finished
     assert execute(run).finished  # with the same one it is known to be done
     monkeypatch.setattr(training, "engine", Other)
-    with pytest.raises(HpoBenchError, match="kernel: '.*' there, 'another kernel' here"):
+    with pytest.raises(HpoBenchError, match=r"kernel: '.*' there, 'another kernel' here"):
         execute(run)
 
 
