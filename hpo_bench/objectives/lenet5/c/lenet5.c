@@ -181,22 +181,26 @@ static void turn_places(const float *x, long places, long channels, float *turne
         from_lanes(x + c, channels, places, turned + c * row, row);
 }
 
-static void c3_backward(network *net, long image) {
+/* C3's gradient of its input, which is C1's output: c1_error, of one image. */
+static void c3_backward_data(network *net, long image) {
     const space *at = &net->at;
     const matrix *m = &net->m[C3];
-    long channels = net->is.c3;
-    const float *x = at->c1 + image * padded(C1_MAP * net->is.c1);
-    float *error = at->c3_error + image * net->hidden_row;
-    float *trace = at->c3_trace + image * net->hidden_row;
-    memset(at->c1_error, 0, C1_MAP * net->is.c1 * sizeof(float));
     list winners = at->winners;
-    convolution_backward_data(&net->second, error, trace, at->weights + m->at, m->stride,
-                              at->c1_error, &winners);
-    turn_places(error, C3_MAP, channels, at->c3_error_turned);
-    turn_places(trace, C3_MAP, channels, at->c3_trace_turned);
+    memset(at->c1_error, 0, C1_MAP * net->is.c1 * sizeof(float));
+    convolution_backward_data(&net->second, at->c3_error + image * net->hidden_row,
+                              at->c3_trace + image * net->hidden_row, at->weights + m->at,
+                              m->stride, at->c1_error, &winners);
+}
+
+static void c3_backward_weights(network *net, long image) {
+    const space *at = &net->at;
+    const matrix *m = &net->m[C3];
+    list winners = at->winners;
+    turn_places(at->c3_error + image * net->hidden_row, C3_MAP, net->is.c3, at->c3_error_turned);
+    turn_places(at->c3_trace + image * net->hidden_row, C3_MAP, net->is.c3, at->c3_trace_turned);
     convolution_backward_weights(&net->second, at->c3_error_turned, at->c3_trace_turned,
-                                 at->c3_corners, x, at->gradient + m->at, m->stride,
-                                 at->c3_bias_lanes, &winners);
+                                 at->c3_corners, at->c1 + image * padded(C1_MAP * net->is.c1),
+                                 at->gradient + m->at, m->stride, at->c3_bias_lanes, &winners);
 }
 
 static void c1_backward_weights(network *net, long image) {
@@ -223,7 +227,8 @@ static void backward(network *net, long n) {
     dense_backward(&m[C5], &m[C5_BIAS], at->weights, n, at->c5_error, at->c3, at->c3_error,
                    at->gradient);
     for (long image = 0; image < n; image++) {
-        c3_backward(net, image);
+        c3_backward_data(net, image);
+        c3_backward_weights(net, image);
         c1_backward_weights(net, image);
     }
 }
