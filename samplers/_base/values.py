@@ -6,8 +6,6 @@ coarse for that, and Optuna refuses some levels of its own range: from 1.7e9 to 
 accepts every fifth. Here such a range has the levels that Optuna accepts, and no others. A range
 with more levels than can be tried one by one is a continuum: its values are moved to the nearest
 value that Optuna accepts.
-
-Each sampler's folder is a package of its own and holds the same copy of this file.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from ._storage import contains
+from .private import contains
 
 Array = NDArray[np.float64]
 Range = IntDistribution | FloatDistribution
@@ -267,3 +265,22 @@ def _log_ends(distribution: Range) -> tuple[float, float]:
 def _external(distribution: Range, value: float) -> int | float:
     """Give a double as Optuna gives it to the objective."""
     return int(value) if isinstance(distribution, IntDistribution) else float(value)
+
+
+def legal(name: str, value: Any, distribution: BaseDistribution) -> Any:
+    """Give a value as a distribution has it.
+
+    Raises:
+        ValueError: The distribution does not have it, or a storage would make it another one.
+    """
+    if not contains(distribution, value):
+        raise ValueError(
+            f"search_space[{name!r}]: {value!r} cannot be used; the objective allows {distribution}"
+        )
+    kept = distribution.to_external_repr(distribution.to_internal_repr(value))
+    if isinstance(distribution, IntDistribution) and kept != value:
+        raise ValueError(
+            f"search_space[{name!r}]: {value!r} cannot be used; Optuna keeps numbers as doubles, "
+            f"and would make it {kept!r}"
+        )
+    return kept

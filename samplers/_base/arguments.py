@@ -1,7 +1,4 @@
-"""What users give to a sampler, checked, with NumPy's scalars and arrays as Python values.
-
-Each sampler's folder is a package of its own and holds the same copy of this file.
-"""
+"""The arguments of samplers: checked, and with NumPy's scalars and arrays as Python values."""
 
 from __future__ import annotations
 
