@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLERS = ROOT / "samplers"
 SHARED = "_base"
-IMPORT = re.compile(r"^from samplers import (\w+)$", re.MULTILINE)
+IMPORT = re.compile(r"^( *>>> |)from samplers(?:\.\w+)? import (\w+)$", re.MULTILINE)
 IMPORT_SHARED = re.compile(rf"^( *from )samplers(\.{SHARED}\b)", re.MULTILINE)
 # The hub has a `samplers/pso` of another author, whose class has the same name. Who loaded ours by
 # that name would search with another algorithm, and nothing would say so.
@@ -28,10 +28,9 @@ def export(destination: Path) -> list[Path]:
             raise SystemExit(f"{package} exists; give another destination, or remove it")
         copy(source, package)
         copy(SAMPLERS / SHARED, package / SHARED)
-        for path in package.glob("*.py"):
-            path.write_text(IMPORT_SHARED.sub(r"\1\2", path.read_text()))
-        for name in ("example.py", "README.md"):
-            load_from_hub(package / name, hub_name)
+        for path in [*package.glob("*.py"), package / "README.md"]:
+            text = IMPORT_SHARED.sub(r"\1\2", path.read_text())
+            path.write_text(load_from_hub(text, hub_name))
         packages.append(package)
     return packages
 
@@ -41,11 +40,13 @@ def copy(source: Path, destination: Path) -> None:
     shutil.copytree(source, destination, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def load_from_hub(path: Path, hub_name: str) -> None:
-    """Let a text load a sampler from the hub where it imports the sampler from `samplers`."""
-    load = f'\\1 = optunahub.load_module("samplers/{hub_name}").\\1'
-    text = IMPORT.sub(f"import optunahub\n\n{load}", path.read_text())
-    path.write_text(text.replace("import optuna\n\nimport", "import optuna\nimport"))
+def load_from_hub(text: str, hub_name: str) -> str:
+    """Load a sampler from the hub where an example imports it from `samplers`."""
+    load = f'\\1\\2 = optunahub.load_module("samplers/{hub_name}").\\2'
+    text = IMPORT.sub(f"\\1import optunahub\n{load}", text)
+    # Outside of docstrings, a blank line stands between the imports and the rest.
+    text = text.replace("import optuna\n\nimport optunahub\n", "import optuna\nimport optunahub\n")
+    return re.sub(r"^import optunahub\n", r"\g<0>\n", text, flags=re.MULTILINE)
 
 
 if __name__ == "__main__":

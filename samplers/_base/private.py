@@ -43,19 +43,20 @@ def is_same(known: FrozenTrial, trial: FrozenTrial) -> bool:
     if known._trial_id != trial._trial_id:
         return False
     before, now = known.datetime_start, trial.datetime_start
-    if before is None or before == now:  # it was waiting, and has begun
+    if before is None or before == now:  # it was waiting, and has started since
         return True
     if now is None:
         return False
-    # MySQL keeps whole seconds, while a new trial tells the fraction, too.
+    # MySQL keeps whole seconds, while a trial that was just created has the fraction, too.
     keeps_seconds = 0 in (before.microsecond, now.microsecond)
     return keeps_seconds and abs(before - now) < timedelta(seconds=1)
 
 
 def identity(study: Study) -> StudyIdentity:
-    """Give what tells a study from all others at one time; in-memory storages number from 0.
+    """Give what identifies a study among all that exist at one time.
 
-    A reference to a storage that is gone equals none to another, while an `id` may come again.
+    The storage is part of it, because each in-memory storage numbers its studies from 0. It is a
+    weak reference, which never equals one to another storage; Python may use an `id` again.
     """
     return weakref.ref(study._storage), study._study_id, study.study_name
 
@@ -66,12 +67,12 @@ def write_trial(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
 
 
 def fail_trial(study: Study, trial: FrozenTrial) -> None:
-    """End a trial that must not be evaluated."""
+    """Let a trial fail that must not be evaluated."""
     study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
 
 def agree_on(study: Study, key: str, value: Any) -> Any:
-    """Give what the study keeps under a key; where there is nothing yet, let it keep `value`."""
+    """Give the value that the study keeps under a key; without one, store `value` first."""
     storage, study_id = study._storage, study._study_id
     if key not in storage.get_study_system_attrs(study_id):
         storage.set_study_system_attr(study_id, key, value)
@@ -79,13 +80,13 @@ def agree_on(study: Study, key: str, value: Any) -> Any:
 
 
 def retries_stale_trials(study: Study) -> bool:
-    """Say whether the storage puts trials whose worker is gone into the study again."""
+    """Say whether the storage enqueues a trial again when its worker is gone."""
     callback = getattr(study._storage, "get_heartbeat_stale_trial_callback", lambda: None)
     return callback() is not None
 
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:
-    """Say whether a distribution has a value."""
+    """Say whether a distribution contains a value."""
     try:
         return bool(distribution._contains(distribution.to_internal_repr(value)))
     except (TypeError, ValueError, OverflowError):

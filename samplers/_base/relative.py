@@ -36,7 +36,7 @@ class KnownInSpace(Known, Generic[M]):
     """What a relative sampler knows of one study.
 
     Args:
-        counts: Whether the parameters of a trial count for the common space.
+        counts: Whether a trial is one of those that the common space is made of.
     """
 
     def __init__(self, counts: Callable[[FrozenTrial], bool]) -> None:
@@ -57,7 +57,7 @@ class RelativeSampler(SeededSampler[KnownInSpace[M]], Generic[M]):
     _LOGGER: ClassVar[logging.Logger]
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Take note of the trial, which asks next."""
+        """Take note of the trial, which will ask for parameters next."""
         self._studies.born(study, trial)
 
     def infer_relative_search_space(

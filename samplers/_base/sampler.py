@@ -25,7 +25,7 @@ class StudySampler(BaseSampler, Generic[K]):
     """
 
     state_in_storage = True
-    """Whoever builds it anew on the same study goes on as if nothing had happened."""
+    """A new sampler object for the same study continues as the old one would have."""
 
     @staticmethod
     @abstractmethod

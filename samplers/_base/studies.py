@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Known:
-    """What a sampler knows of one study: nothing that the storage does not tell again."""
+    """What a sampler knows of one study; all of it can be read from the storage again."""
 
     def __init__(self) -> None:
         self.trials = Trials()
@@ -24,7 +24,7 @@ class Known:
         self._warned_of: set[str] = set()
 
     def is_news(self, subject: str) -> bool:
-        """Say whether nobody has been warned of a subject in this study; from now on it is old."""
+        """Say whether a subject comes up for the first time in this study, and note that it did."""
         is_new = subject not in self._warned_of
         self._warned_of.add(subject)
         return is_new
@@ -36,17 +36,17 @@ _K = TypeVar("_K", bound=Known)
 class Studies(Generic[_K]):
     """What a sampler knows of each study.
 
-    A study that is deleted and made again has the same name and, from SQLite, the same id. What
-    was known of the former one is forgotten as soon as a trial shows that it is gone.
+    A study that is deleted and created again has the same name and, in SQLite, the same id. The
+    sampler forgets the deleted study as soon as a trial shows that the study is another one.
 
     Args:
-        make: Gives what is known of a study at the beginning.
+        make: Gives what is known of a study before it is read.
     """
 
     def __init__(self, make: Callable[[], _K]) -> None:
         self._make = make
         self._known: dict[StudyIdentity, _K] = {}
-        self._last: tuple[weakref.ref[Study], _K] | None = None  # asked for ten times a trial
+        self._last: tuple[weakref.ref[Study], _K] | None = None  # needed ten times a trial
 
     def of(self, study: Study) -> _K:
         """Give what is known of a study."""
@@ -59,11 +59,11 @@ class Studies(Generic[_K]):
         return known
 
     def born(self, study: Study, trial: FrozenTrial) -> _K:
-        """Take the trial that asks next as it was born, see `Trials.announce`."""
+        """Take the trial that was just created, see `Trials.announce`."""
         return self._knowing(study, lambda trials: trials.announce(trial))
 
     def up_to(self, study: Study, number: int) -> _K:
-        """Know the trials up to a number at least, see `Trials.up_to`."""
+        """Know at least the trials up to a number, see `Trials.up_to`."""
         return self._knowing(study, lambda trials: trials.up_to(study, number))
 
     def all(self, study: Study) -> _K:
@@ -82,7 +82,7 @@ class Studies(Generic[_K]):
 
 
 def stop(study: Study) -> bool:
-    """End the optimisation loop; say whether there is one."""
+    """End the loop of `Study.optimize`; say whether there is one."""
     try:
         study.stop()
     except RuntimeError:

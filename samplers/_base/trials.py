@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 _FEW = 2  # trials that are read one by one: that many cost as much as a query for all
 
 
-class AnotherStudy(Exception):  # noqa: N818 - it is a finding, not a fault
-    """What is known of a study does not fit its storage: it was deleted, and is another one now."""
+class AnotherStudy(Exception):  # noqa: N818 - a finding, not a fault
+    """The study that was known has been deleted, and another one has taken its place."""
 
 
 class Trials:
-    """A study's trials by number, of which only those that can have changed are read again.
+    """A study's trials by number. Only those that can have changed are read again.
 
-    Whatever asks the storage for all trials pays for each of them, at every trial.
+    To read all trials whenever one asks would cost more and more as the study grows.
 
     Raises:
-        AnotherStudy: By every method, where a trial is not the one that was known by its number.
+        AnotherStudy: By every method that finds another trial under a number than before.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Trials:
         return self._trials
 
     def announce(self, trial: FrozenTrial) -> None:
-        """Take the next trial as it was born, so that it need not be read."""
+        """Take a trial that was just created from its caller, so that it need not be read."""
         if trial.number < len(self._trials):
             known = self._trials[trial.number]
             if known.state.is_finished() or not is_same(known, trial):
@@ -49,7 +49,7 @@ class Trials:
         self._announced = trial
 
     def up_to(self, study: Study, number: int) -> Sequence[FrozenTrial]:
-        """Give the trials up to a number at least, as they were when it was first asked for."""
+        """Give at least the trials up to a number, as they were when it was first asked for."""
         if number != self._read_for:
             stale = [*sorted(self._unfinished), *range(len(self._trials), number + 1)]
             if len([n for n in stale if n != number]) > _FEW:
