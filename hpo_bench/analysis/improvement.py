@@ -17,6 +17,5 @@ def improvement(ours: ArrayLike, theirs: ArrayLike) -> float:
 
 def wins(ours: ArrayLike, theirs: ArrayLike) -> NDArray[np.float64]:
     """Give 1 for each pair of our run and theirs in which ours has more, 0.5 for a tie, else 0."""
-    apart = np.subtract.outer(np.asarray(ours), np.asarray(theirs))
-    found: NDArray[np.float64] = (apart > 0) + 0.5 * (apart == 0)
-    return found
+    level: NDArray[np.float64] = 0.5 * np.equal.outer(ours, theirs)
+    return np.greater.outer(ours, theirs) + level

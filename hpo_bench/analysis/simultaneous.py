@@ -91,8 +91,9 @@ def differences(
     level = min(ALPHA, smallest[floor(ALPHA * (draws + 1)) - 1])
     reach = special.stdtrit(freedom, 1 - level / 2) * error
     adjusted = (1 + np.searchsorted(smallest, p, side="right")) / (draws + 1)
-    scaled = (np.ldexp(column, scale) for column in (means, means - reach, means + reach))
-    columns = (*scaled, p, np.maximum(p, adjusted))
+    with np.errstate(over="ignore"):  # the difference of two huge values may be infinite
+        ends = np.ldexp([means, means - reach, means + reach], scale)
+    columns = (*ends, p, np.maximum(p, adjusted))
     return [Difference(*row) for row in np.transpose(columns).tolist()]
 
 

@@ -96,6 +96,17 @@ def test_paired_advantages_are_judged_together():
     assert [c.runs for c in made] == [(10, 10), (10, 10), (2, 2)]
 
 
+def test_a_difference_beyond_a_float_decides_nothing_and_costs_the_others_nothing():
+    rng = np.random.default_rng(0)
+    samples = [rng.normal(5, 1, 8), [np.inf, 1.0, 2.0, 3.0]]
+    names = ("new", "old")
+    alone = comparisons.judge(samples[:1], [(names, (0, None))])
+    beside = comparisons.judge(samples, [(names, (place, None)) for place in range(2)])
+    assert beside[0] == alone[0]
+    assert beside[1].verdict == NO_DIFFERENCE
+    assert np.isnan(beside[1].gain.low)
+
+
 def test_the_probability_of_improvement_counts_pairs_of_runs():
     assert improvement([1, 2, 3], [2, 2]) == pytest.approx((2 + 2 * 0.5) / 6)
     assert improvement([1.0], [1.0]) == 0.5

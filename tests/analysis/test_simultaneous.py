@@ -106,6 +106,15 @@ def test_rounding_is_no_difference():
     assert (found.mean, found.adjusted_p) == (0, 1)
 
 
+@pytest.mark.parametrize("factor", [2.0**1000, 2.0**-1000])
+def test_huge_and_tiny_values_give_the_same_verdict(factor):
+    samples = np.random.default_rng(8).normal(np.array([[0.0], [0.0], [5.0]]), 1.0, (3, 6))
+    plain, scaled = differences(samples, pairs_of(3)), differences(samples * factor, pairs_of(3))
+    for one, other in zip(plain, scaled, strict=True):
+        assert (other.p, other.adjusted_p) == (one.p, one.adjusted_p)
+        assert other.low == pytest.approx(one.low * factor)
+
+
 def test_a_constant_beside_values_that_vary_costs_nothing():
     """The default of a deterministic objective: one sample's t test against a number."""
     values = np.random.default_rng(6).normal(1, 1, 12)
