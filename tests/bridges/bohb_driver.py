@@ -58,9 +58,10 @@ def evaluate(job: Job, function: Function = valley) -> Outcome:
 def _recorded(job: Job, fidelity: int, value: float | None) -> Outcome:
     before = jobs_of(recorded(job.trial))
     epochs = fidelity - max((done.fidelity for done in before), default=0)
-    done = JobRecord(fidelity, value, False, epochs, 0.0, 0.0, 0.0, 0.0, ended=0.0)
+    kept = None if value is None or not math.isfinite(value) else value  # as the harness keeps it
+    done = JobRecord(fidelity, kept, False, epochs, 0.0, 0.0, 0.0, 0.0, ended=0.0)
     write(job.trial, [*before, done], {})
-    return done.outcome
+    return Outcome(fidelity, value)
 
 
 def spent(study: optuna.Study) -> int:
