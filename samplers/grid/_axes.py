@@ -143,4 +143,5 @@ def _even(low: float, high: float, levels: int) -> list[float]:
     if not math.isfinite(high - low):
         # The width of the widest ranges overflows.
         return [float(low * (1 - share) + high * share) for share in np.linspace(0, 1, levels)]
-    return [float(v) for v in np.linspace(low, high, levels)]
+    with np.errstate(over="ignore"):  # only the last value can overflow; linspace sets it to high
+        return [float(v) for v in np.linspace(low, high, levels)]

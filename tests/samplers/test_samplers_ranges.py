@@ -43,6 +43,7 @@ HARD = [
     FloatDistribution(-1e9, 1e9, step=0.1),
     FloatDistribution(1000, 1000.001, step=1e-10),
     FloatDistribution(-MAX, MAX),
+    FloatDistribution(0, MAX),
     FloatDistribution(5e-324, MAX, log=True),
     FloatDistribution(0, 1.5e-323, step=5e-324),
     FloatDistribution(0, 5e-324),
