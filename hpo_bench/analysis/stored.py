@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, create_model
 
 from hpo_bench.storage.opening import MeteredStorage, backend_of
 from hpo_bench.storage.records import (
@@ -45,37 +45,35 @@ Whole = Annotated[int, Field(strict=True, ge=0, lt=_MAX_NUMBER)]
 Table = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class _Objective:
-    options: Table = field(default_factory=dict)
+_DIRECTION: Any = Literal["minimize", "maximize"] | None
 
+_RESOLVED: Any = create_model(
+    "_RESOLVED",
+    objective=create_model("_OBJECTIVE", options=(Table, {})),
+    methods=dict[str, Table],
+)
+"""What a study says of its suite's file, as far as it is looked into."""
 
-@dataclass(frozen=True)
-class _Resolved:
-    """What a study says of its suite's file, as far as it is looked into."""
-
-    objective: _Objective
-    methods: dict[str, Table]
-
-
-@dataclass(frozen=True)
-class _StudyAttributes:
-    """Those of a study that are looked into; all others are text to be shown."""
-
-    created: Text | None = None
-    finished: Text | None = None
-    run_id: Text | None = None
-    suite: Text | None = None
-    method: Text | None = None
-    method_options: Table | None = None
-    pruner: Text | None = None
-    pruner_options: Table | None = None
-    seed: Whole | None = None
-    max_fidelity: Annotated[int, Field(strict=True, ge=1, lt=_MAX_NUMBER)] = 1
-    workers_per_run: Few = 1
-    budget_factor: Few = 1
-    direction: Literal["minimize", "maximize"] | None = None
-    resolved_suite: _Resolved | None = None
+_STUDY = TypeAdapter(
+    create_model(
+        "_STUDY",
+        created=(Text | None, None),
+        finished=(Text | None, None),
+        run_id=(Text | None, None),
+        suite=(Text | None, None),
+        method=(Text | None, None),
+        method_options=(Table | None, None),
+        pruner=(Text | None, None),
+        pruner_options=(Table | None, None),
+        seed=(Whole | None, None),
+        max_fidelity=(Annotated[int, Field(strict=True, ge=1, lt=_MAX_NUMBER)], 1),
+        workers_per_run=(Few, 1),
+        budget_factor=(Few, 1),
+        direction=(_DIRECTION, None),
+        resolved_suite=(_RESOLVED | None, None),
+    )
+)
+"""Attributes of a study that are looked into; all others are text to be shown."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,6 @@ class _TrialAttributes:
     traceback: Text = ""
 
 
-_STUDY = TypeAdapter(_StudyAttributes)
 _TRIALS = TypeAdapter(list[_TrialAttributes])  # at once: one by one takes several times as long
 _NAMES = TypeAdapter(Annotated[list[Text], Field(min_length=1, max_length=1)] | None)
 

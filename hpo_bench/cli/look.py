@@ -157,7 +157,7 @@ def report(
     ] = None,
     rope: Annotated[
         float | None,
-        typer.Option(help="Difference that does not matter; by default 1% of an accuracy."),
+        typer.Option(help="Difference that does not matter; by default 10% of default to best."),
     ] = None,
     figures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the pictures for papers, too.")

@@ -298,6 +298,8 @@ class _Trials:
         return found
 
     def _param(self, value: float, text: str) -> tuple[Any, BaseDistribution]:
+        if not isinstance(value, int | float):
+            raise TypeError(f"{value!r} is no number")
         dist = self._known.get(text)
         if dist is None:
             dist = self._known[text] = json_to_distribution(text)

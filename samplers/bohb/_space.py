@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from samplers._base.arguments import with_python_choices
+from samplers._base.private import contains
+from samplers._base.values import Range, at_share, level_of, n_levels, share_of, value_at
 
 from ._model import Array
-from ._storage import contains
 
 
 class Space:
@@ -23,14 +21,15 @@ class Space:
 
     A number lies in [0, 1], logarithmic ranges even on the logarithm; a choice is its index. Every
     whole or stepped number owns a bin, the ends' as wide as the others', so that all are drawn
-    alike; what was evaluated is told to the model as the middle of its bin.
+    alike; what was evaluated is told to the model as the middle of its bin. A range of more values
+    than a double can tell apart has no bins.
 
     Args:
         distributions: Name to distribution, at least one.
     """
 
     def __init__(self, distributions: Mapping[str, BaseDistribution]) -> None:
-        self.distributions = dict(sorted(distributions.items()))
+        self.distributions = {n: with_python_choices(d) for n, d in sorted(distributions.items())}
         self.levels = np.array(
             [
                 len(d.choices) if isinstance(d, CategoricalDistribution) else 0
@@ -69,46 +68,23 @@ class Space:
 def _value(distribution: BaseDistribution, x: float) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(x)]
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    low, high = distribution.low, distribution.high
+    assert isinstance(distribution, Range)
     if n := _n_bins(distribution):
-        return min(low + min(int(x * n), n - 1) * (distribution.step or 0), high)
-    if distribution.log:
-        bottom, top = _log_range(distribution)
-        value = math.exp(bottom + x * (top - bottom))
-        value = round(value) if isinstance(distribution, IntDistribution) else value
-    else:
-        # Not low + x * (high - low), whose width overflows for the widest ranges.
-        value = low * (1 - x) + high * x
-    return min(max(value, low), high)
+        return value_at(distribution, min(int(x * n), n - 1))
+    return at_share(distribution, x)
 
 
 def _coordinate(distribution: BaseDistribution, value: Any) -> float:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.to_internal_repr(value)
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    low, high = distribution.low, distribution.high
-    if n := _n_bins(distribution):
-        return (float(round((value - low) / (distribution.step or 1))) + 0.5) / n
-    if distribution.log:
-        bottom, top = _log_range(distribution)
-        x = (math.log(value) - bottom) / (top - bottom)
-    else:
-        # Halved, since the width of the widest ranges overflows.
-        x = (value / 2 - low / 2) / (high / 2 - low / 2)
-    return min(max(float(x), 0.0), 1.0)
+    assert isinstance(distribution, Range)
+    n = _n_bins(distribution)
+    level = level_of(distribution, value) if n else None
+    return share_of(distribution, value) if level is None else (level + 0.5) / n
 
 
-def _n_bins(distribution: IntDistribution | FloatDistribution) -> int:
+def _n_bins(distribution: Range) -> int:
     """Count the bins of equal width; 0 for a continuum, or for bins that a logarithm bends."""
     if distribution.single():
         return 1
-    if distribution.log or distribution.step is None:
-        return 0
-    return round((distribution.high - distribution.low) / distribution.step) + 1
-
-
-def _log_range(distribution: IntDistribution | FloatDistribution) -> tuple[float, float]:
-    """Give the logarithms of a range's ends; a whole number owns half a unit to either side."""
-    margin = 0.5 if isinstance(distribution, IntDistribution) else 0.0
-    return math.log(distribution.low - margin), math.log(distribution.high + margin)
+    return 0 if distribution.log else n_levels(distribution)

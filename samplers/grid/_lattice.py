@@ -1,38 +1,79 @@
 """A grid as arithmetic: which point stands at which place, without ever listing the points.
 
 Nothing here knows Optuna. A `Lattice` numbers the points of a product of axes by mixed-radix
-digits; a `Permutation` shuffles those numbers by a key. Both work in memory proportional to the
-axes, so a grid of 8**70 points costs no more than one of 8.
+digits. Its memory is proportional to the axes, so a grid of 8**70 points costs no more than one
+of 8 points with 70 axes.
 """
 
 from __future__ import annotations
 
+import bisect
+import math
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from math import prod
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 Value = None | bool | int | float | str
 
+_TOLERANCE = 1e-8  # Optuna's, in steps: values that are nearer to each other are one
 
-class Axis:
-    """The values of one parameter, and where each of them stands.
+
+@runtime_checkable
+class Axis(Protocol):
+    """The values of one parameter, and where each of them stands."""
+
+    def __len__(self) -> int:
+        """Say how many values there are."""
+
+    def __getitem__(self, place: int) -> Value:
+        """Give the value at a place."""
+
+    def place(self, value: object) -> int | None:
+        """Say at which place a value stands, or None for a value that is not on the axis."""
+
+
+class Run:
+    """An axis of evenly spaced integers, however many: a `range` that has at least one."""
+
+    def __init__(self, name: str, values: range) -> None:
+        if not values:
+            raise ValueError(f"search_space[{name!r}]: [] cannot be used; give at least one value")
+        self._values = values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, place: int) -> Value:
+        return self._values[place]
+
+    def place(self, value: object) -> int | None:
+        """Say at which place a value stands, or None for a value that is not on the axis."""
+        if isinstance(value, bool | np.bool_) or not isinstance(
+            value, int | float | np.integer | np.floating
+        ):
+            return None
+        return self._values.index(int(value)) if value in self._values else None
+
+
+class Listed:
+    """An axis of values that are given one by one.
 
     Args:
         name: The parameter's name, for the messages of errors.
-        values: At least one value; a `range` stays a `range`, however long.
+        values: At least one value.
 
     Raises:
         ValueError: No value, a value twice, or one that a storage cannot keep.
     """
 
     def __init__(self, name: str, values: Sequence[Value]) -> None:
-        self.values: Sequence[Value] = values if isinstance(values, range) else list(values)
-        if not self.values:
+        self._values = list(values)
+        if not self._values:
             raise ValueError(f"search_space[{name!r}]: [] cannot be used; give at least one value")
         self._places: dict[tuple[bool, Value], int] = {}
-        if isinstance(self.values, range):
-            return
-        for place, value in enumerate(self.values):
+        for place, value in enumerate(self._values):
             if not (value is None or isinstance(value, bool | int | float | str)) or (
                 value != value
             ):
@@ -44,19 +85,47 @@ class Axis:
                 raise ValueError(
                     f"search_space[{name!r}]: {value!r} stands twice; give every value once"
                 )
+        doubles = [(_double(value), place) for place, value in enumerate(self._values)]
+        self._doubles = sorted((v, place) for v, place in doubles if math.isfinite(v))
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self._values)
+
+    def __getitem__(self, place: int) -> Value:
+        return self._values[place]
 
     def place(self, value: object) -> int | None:
-        """Say at which place a value stands, or None for a value that is not on the axis."""
-        if isinstance(self.values, range):
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                return None
-            return self.values.index(int(value)) if value in self.values else None
-        if value is None or isinstance(value, bool | int | float | str):
-            return self._places.get(_identity(value))
-        return None
+        """Say at which place a value stands, or None for a value that is not on the axis.
+
+        Of two numbers, one may be the other but for the last digits, as 0.3 and 3 * 0.1 are.
+        """
+        plain: Any = value.item() if isinstance(value, np.generic) else value
+        if not (plain is None or isinstance(plain, bool | int | float | str)):
+            return None
+        found = self._places.get(_identity(plain))
+        return self._near(_double(plain)) if found is None else found
+
+    def _near(self, value: float) -> int | None:
+        """Give the place of the nearest number, if it is a 1e-8 of the gap beside it away."""
+        if not self._doubles or not math.isfinite(value):
+            return None
+        i = bisect.bisect(self._doubles, (value, 0))
+        around = range(max(i - 1, 0), min(i + 1, len(self._doubles)))
+        at = min(around, key=lambda j: abs(self._doubles[j][0] - value))
+        number, place = self._doubles[at]
+        beside = [self._doubles[j][0] for j in (at - 1, at + 1) if 0 <= j < len(self._doubles)]
+        gap = min((abs(number - other) for other in beside), default=abs(number))
+        return place if abs(number - value) < _TOLERANCE * gap else None
+
+
+def _double(value: Value) -> float:
+    """Give a number as a double, nan for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
 
 
 def _identity(value: Value) -> tuple[bool, Value]:
@@ -68,7 +137,7 @@ class Lattice:
     """The points of a product of axes, numbered lexicographically: the last axis runs fastest.
 
     Args:
-        axes: Name to values, at least one axis.
+        axes: Name to values or axis, at least one.
 
     Example:
         >>> grid = Lattice({"x": [1, 2], "y": ["a", "b", "c"]})
@@ -76,10 +145,10 @@ class Lattice:
         (6, {'x': 2, 'y': 'b'}, 4)
     """
 
-    def __init__(self, axes: Mapping[str, Sequence[Value]]) -> None:
+    def __init__(self, axes: Mapping[str, Sequence[Value] | Axis]) -> None:
         if not axes:
             raise ValueError("search_space: {} cannot be used; give at least one parameter")
-        self.axes = {name: Axis(name, values) for name, values in axes.items()}
+        self.axes = {name: _axis(name, values) for name, values in axes.items()}
         self.size = prod(len(axis) for axis in self.axes.values())
 
     def __len__(self) -> int:
@@ -90,7 +159,7 @@ class Lattice:
         digits: dict[str, Value] = {}
         for name, axis in reversed(self.axes.items()):
             index, digit = divmod(index, len(axis))
-            digits[name] = axis.values[digit]
+            digits[name] = axis[digit]
         return {name: digits[name] for name in self.axes}
 
     def index(self, point: Mapping[str, object]) -> int | None:
@@ -107,60 +176,7 @@ class Lattice:
         return index
 
 
-class Permutation:
-    """A shuffle of range(size) by a key, computed element by element and invertible.
-
-    A balanced Feistel network over the next power of four, with cycle walking for what lies
-    outside the range (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002,
-    sections 4 and 5). The walk takes four steps on average at the worst.
-
-    Args:
-        size: At least 1.
-        key: Another key gives another order.
-
-    Example:
-        >>> shuffle = Permutation(5, key=1)
-        >>> sorted(shuffle(i) for i in range(5)), shuffle.inverse(shuffle(3))
-        ([0, 1, 2, 3, 4], 3)
-    """
-
-    _ROUNDS = 6
-
-    def __init__(self, size: int, key: int) -> None:
-        self._size = size
-        self._half = max(1, ((size - 1).bit_length() + 1) // 2)
-        self._mask = (1 << self._half) - 1
-        self._bytes = (self._half + 7) // 8
-        self._key = str(key).encode()
-
-    def __call__(self, place: int) -> int:
-        """Give the element at a place of the shuffled order."""
-        place = self._forward(place)
-        while place >= self._size:
-            place = self._forward(place)
-        return place
-
-    def inverse(self, element: int) -> int:
-        """Give the place at which an element stands."""
-        element = self._backward(element)
-        while element >= self._size:
-            element = self._backward(element)
-        return element
-
-    def _forward(self, x: int) -> int:
-        left, right = x >> self._half, x & self._mask
-        for turn in range(self._ROUNDS):
-            left, right = right, left ^ self._noise(turn, right)
-        return left << self._half | right
-
-    def _backward(self, x: int) -> int:
-        left, right = x >> self._half, x & self._mask
-        for turn in reversed(range(self._ROUNDS)):
-            left, right = right ^ self._noise(turn, left), left
-        return left << self._half | right
-
-    def _noise(self, turn: int, half: int) -> int:
-        message = b"%d:%d:" % (turn, half) + self._key
-        # 64 bytes is what blake2b gives: enough for grids of up to 2**1024 points.
-        digest = blake2b(message, digest_size=min(self._bytes, 64)).digest()
-        return int.from_bytes(digest, "big") & self._mask
+def _axis(name: str, values: Sequence[Value] | Axis) -> Axis:
+    if isinstance(values, Axis):
+        return values
+    return Run(name, values) if isinstance(values, range) else Listed(name, values)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
 from itertools import islice
 from typing import NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
-from ._lattice import Lattice, Permutation, Value
-from ._storage import FOREIGN
+from samplers._base.arguments import as_python
+from samplers._base.permutation import Permutation
+from samplers._base.trials import fixed_params, has_no_turn, is_enqueued
+
+from ._lattice import Lattice, Value
 
 VERSION = 1
 CLAIM = "grid:claim"  # of a trial: {"v": 1, "point": {name: value}}, or None when withdrawn
@@ -31,6 +36,7 @@ class Order:
 
     def __init__(self, lattice: Lattice, *, shuffle: bool, seed: int) -> None:
         self._lattice = lattice
+        self._seed = seed
         self._shuffle = Permutation(lattice.size, seed) if shuffle else None
         self.size = lattice.size
 
@@ -42,6 +48,29 @@ class Order:
         """Give the place of a point, or None where it is not on the grid."""
         index = self._lattice.index(point)
         return index if index is None or self._shuffle is None else self._shuffle.inverse(index)
+
+    def completions(
+        self, fixed: Mapping[str, object], first: int
+    ) -> Iterator[tuple[dict[str, Value], int | None]]:
+        """Give all points that have some values fixed, and their places, in a shuffled order.
+
+        Args:
+            fixed: Name to value for some axes; a point with a value off its axis has no place.
+            first: Where in the order to begin.
+        """
+        axes = self._lattice.axes
+        free = Lattice({name: axis for name, axis in axes.items() if name not in fixed})
+        key = blake2b(repr((self._seed, alike(fixed))).encode(), digest_size=8).digest()
+        shuffle = Permutation(free.size, int.from_bytes(key, "big"))
+        for step in range(free.size):
+            rest = free.point(shuffle((first + step) % free.size))
+            point = {name: rest[name] if name in rest else as_python(fixed[name]) for name in axes}
+            yield point, self.place(point)
+
+
+def alike(fixed: Mapping[str, object]) -> str:
+    """Give what is equal for trials that were enqueued with the same values."""
+    return repr(sorted((name, as_python(value)) for name, value in fixed.items()))
 
 
 class _Pending(NamedTuple):
@@ -77,6 +106,8 @@ class Ledger:
         self._failures: dict[int, int] = {}
         self._stale_since: dict[int, float] = {}
         self._pending: dict[int, _Pending] = {}
+        self._enqueued: Counter[str] = Counter()  # by the values that were fixed
+        self._alike_before: dict[int, int] = {}  # number -> trials enqueued so before it
         self._n_trials = 0
         self._scanned = 0  # all places from the frontier to here are done
         self._n_ranks = 0  # the frontier: places from here on await trials that do not exist yet
@@ -87,6 +118,10 @@ class Ledger:
             self._enter(trials[number], known.rank)
         for trial in trials[self._n_trials :]:
             self._enter(trial, self._next_rank(trial))
+            if is_enqueued(trial):
+                key = alike(fixed_params(trial))
+                self._alike_before[trial.number] = self._enqueued[key]
+                self._enqueued[key] += 1
         self._n_trials = len(trials)
 
     @property
@@ -128,6 +163,19 @@ class Ledger:
         offers = self._offers(number) or self._offers_ahead(before_me + 1)
         return (offers[before_me % len(offers)], False) if offers else (None, False)
 
+    def complete(self, number: int, fixed: Mapping[str, object]) -> tuple[dict[str, Value], bool]:
+        """Give a point for a trial that was enqueued with some values fixed.
+
+        Returns:
+            The point, and whether it is one that no other trial is known to have had.
+        """
+        first = self._alike_before[number]
+        held = {place for place, numbers in self._holders().items() if numbers != [number]}
+        for point, place in self.order.completions(fixed, first):
+            if place is None or (self._is_wanted(place) and place not in held):
+                return point, True
+        return next(self.order.completions(fixed, first))[0], False
+
     def seconds_to_wait(self, number: int) -> float:
         """Say how long until the place of a stale trial is offered, 0 where there is none."""
         young = [self._age(p) for p in self._offers(number, mature=False)]
@@ -162,7 +210,7 @@ class Ledger:
         return len(taken | self.given_up) >= self.order.size
 
     def _next_rank(self, trial: FrozenTrial) -> int | None:
-        if not FOREIGN.isdisjoint(trial.system_attrs):
+        if has_no_turn(trial):
             return None
         rank = self._n_ranks
         self._n_ranks += 1
@@ -172,7 +220,7 @@ class Ledger:
 
     def _enter(self, trial: FrozenTrial, rank: int | None) -> None:
         claim = claimed(trial)
-        params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        params = {**fixed_params(trial), **trial.params}
         place = self.order.place(params if claim is None else claim)
         if not trial.state.is_finished():
             waiting = trial.state == TrialState.WAITING

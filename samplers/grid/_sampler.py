@@ -12,42 +12,33 @@ Who evaluates which point is decided without locks, from what the storage makes 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.samplers import BaseSampler
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from samplers._base.arguments import checked_integer
+from samplers._base.logs import logger_of
+from samplers._base.private import agree_on, fail_trial, retries_stale_trials, write_trial
+from samplers._base.sampler import StudySampler
+from samplers._base.studies import Known, stop
+from samplers._base.trials import fixed_params, is_enqueued
+from samplers._base.values import legal
+
+from ._axes import axes_of
 from ._lattice import Lattice, Value
 from ._ledger import CLAIM, SURPLUS, TOLD, VERSION, Ledger, Order, claimed
-from ._storage import (
-    StudyIdentity,
-    Trials,
-    agree_on,
-    fail_trial,
-    identity,
-    legal,
-    retries_stale_trials,
-    stop,
-    write_trial,
-)
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
 _T = TypeVar("_T")
 
-_logger = optuna.logging.get_logger(__name__)
+_logger = logger_of("grid")
 
 _ORDER = "grid:order"  # of a study: {"v": 1, "shuffle": bool, "seed": int}; the first one wins
 
@@ -73,7 +64,16 @@ class GridExhausted(RuntimeError):  # noqa: N818 - it is an end, not a fault
         return f"no point of the grid of {n_points} is left to offer; {what}"
 
 
-class GridSampler(BaseSampler):
+class _Known(Known):
+    """What the sampler knows of one study."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger: Ledger | None = None
+        self.offers: dict[int, dict[str, Value]] = {}  # of running trials, by number
+
+
+class GridSampler(StudySampler[_Known]):
     """Evaluates every point of a grid exactly once.
 
     Any number of workers may share one storage: each point becomes COMPLETE (or PRUNED, which
@@ -85,15 +85,16 @@ class GridSampler(BaseSampler):
     then gets a PRUNED trial without evaluation. Under ask-and-tell `is_exhausted` tells, and
     asking on fails the trial and raises `GridExhausted`.
 
-    A point is known by its values: with values added to an axis, or an axis given in another
-    order, only the points that no trial of the study has evaluated are evaluated. Enqueued trials
-    that lie on the grid count as its points. A new sampler object for the same study takes the
-    order that the study began with.
+    A point is known by its values, each to 1e-8 of the gap to the next one on its axis. With values
+    added to an axis, or an axis given in another order, only the points that no trial of the study
+    has evaluated are evaluated. Enqueued trials that lie on the grid count as its points; one with
+    some parameters fixed gets a point with these values that no other trial has, while there is
+    one. A new sampler object for the same study takes the order that the study began with.
 
     Args:
         search_space: Name to values, or to an Optuna distribution: an integer range, a float range
-            with a step, or a categorical stands for all its values; any range for `levels` of
-            them. Values are None, bool, int, float or str.
+            with a step, or a categorical stands for all its values that Optuna accepts; any range
+            for `levels` of them. Values are None, bool, int, float or str, or NumPy's.
         levels: How many values a range is given, at least 1: for all ranges, or by name. Evenly
             spaced from end to end, geometrically where the range is log; rounded to the integers
             or steps of the range, duplicates dropped.
@@ -118,29 +119,19 @@ class GridSampler(BaseSampler):
         (12, 12, {'x': 0, 'y': 0})
     """
 
-    state_in_storage = True
-    """Whoever builds it anew on the same study goes on as if nothing had happened."""
-
     def __init__(
         self,
-        search_space: Mapping[str, Sequence[Value] | BaseDistribution],
+        search_space: Mapping[str, Sequence[Value] | NDArray[Any] | BaseDistribution],
         *,
         levels: int | Mapping[str, int] | None = None,
         shuffle: bool = True,
         seed: int = 0,
         max_retries: int = 3,
     ) -> None:
-        if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
-            raise ValueError(f"max_retries: {max_retries!r} cannot be used; give an integer >= 0")
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-            raise ValueError(f"seed: {seed!r} cannot be used; give an integer")
-        _check_levels(levels, search_space)
-        axes = {
-            name: _axis(name, axis, levels.get(name) if isinstance(levels, Mapping) else levels)
-            for name, axis in search_space.items()
-        }
-        self._lattice = Lattice(axes)
-        self._shuffle, self._seed, self._max_retries = shuffle, int(seed), max_retries
+        self._max_retries = checked_integer("max_retries", max_retries, ">= 0", lambda n: n >= 0)
+        self._seed = checked_integer("seed", seed)
+        self._shuffle = bool(shuffle)
+        self._lattice = Lattice(axes_of(search_space, levels))
         self._forget()
 
     @property
@@ -185,12 +176,14 @@ class GridSampler(BaseSampler):
         Raises:
             GridExhausted: There is none, and this is not inside `Study.optimize`.
         """
-        if len(study.directions) > 1 or "fixed_params" in trial.system_attrs:
+        known = self._studies.born(study, trial)
+        if len(study.directions) > 1:
             return
-        self._trials_of(study).announce(trial)
+        if is_enqueued(trial) and fixed_params(trial).keys() >= self._lattice.axes.keys():
+            return
         claim = claimed(trial)
         if claim is not None and (trial.params or self._keeps(study, trial.number, claim)):
-            self._offers[identity(study), trial.number] = claim
+            known.offers[trial.number] = claim
             return
         self._find(study, trial)
 
@@ -223,67 +216,44 @@ class GridSampler(BaseSampler):
         values: Sequence[float] | None,  # noqa: ARG002 - Optuna's signature
     ) -> None:
         """End the study once nothing is left to offer after this trial."""
-        self._offers.pop((identity(study), trial.number), None)
+        known = self._studies.of(study)
+        known.offers.pop(trial.number, None)
         if state == TrialState.FAIL and claimed(trial) is not None:
             write_trial(study, trial, TOLD, True)
-        known = self._ledgers.get(identity(study))
-        if known is not None and known.n_ahead > _FAR_FROM_THE_END:
+        if known.ledger is not None and known.ledger.n_ahead > _FAR_FROM_THE_END:
             return
         if self._look(study, lambda ledger: ledger.is_over_after(trial.number, state)):
             stop(study)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle the configuration; the caches are built again from the storage."""
-        caches = ("_offers", "_ledgers", "_trials", "_lock")
-        return {k: v for k, v in self.__dict__.items() if k not in caches}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._offers: dict[tuple[StudyIdentity, int], dict[str, Value]] = {}
-        self._ledgers: dict[StudyIdentity, Ledger] = {}
-        self._trials: dict[StudyIdentity, Trials] = {}
-        self._lock = threading.RLock()
+    @staticmethod
+    def _know_nothing() -> _Known:
+        return _Known()
 
     def _offer(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
-        key = identity(study), trial.number
-        if key not in self._offers:
-            self._offers[key] = self._offer_from_storage(study, trial)
-        return self._offers[key]
-
-    def _offer_from_storage(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
-        attributes = trial.system_attrs
-        claim = claimed(trial)
-        if claim is not None:
-            return claim
-        if SURPLUS in attributes:
+        known = self._studies.of(study).offers.get(trial.number) or claimed(trial)
+        if known is not None:
+            return known
+        if SURPLUS in trial.system_attrs:
             raise optuna.TrialPruned("no point of the grid was left for this trial")
-        if "fixed_params" in attributes:
-            # Somebody fixed some parameters only: the others are drawn from their axes.
-            rng = np.random.default_rng([self._seed & (2**64 - 1), trial.number])
-            drawn = {n: a.values[int(rng.integers(len(a)))] for n, a in self._lattice.axes.items()}
-            return {**drawn, **attributes["fixed_params"]}
         return self._find(study, trial)
 
     def _find(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
         """Settle on a point for a trial that has none, and write it down."""
         number = trial.number
-        choice = self._look(study, lambda ledger: _choose(ledger, number), number)
+        choice = self._look(study, lambda ledger: _choose(ledger, trial), number)
         while True:
             point, at_home, wait = choice
             if point is not None:
                 write_trial(study, trial, CLAIM, {"v": VERSION, "point": point})
                 if at_home or self._keeps(study, number, point):
-                    self._offers[identity(study), number] = point
+                    self._studies.of(study).offers[number] = point
                     return point
                 write_trial(study, trial, CLAIM, None)
             elif wait > 0:
                 time.sleep(wait)
             else:
                 return self._refuse(study, trial)
-            choice = self._look(study, lambda ledger: _choose(ledger, number))
+            choice = self._look(study, lambda ledger: _choose(ledger, trial))
 
     def _keeps(self, study: Study, number: int, point: dict[str, Value]) -> bool:
         """Say, after the claim is written, whether the point is this trial's alone."""
@@ -303,9 +273,6 @@ class GridSampler(BaseSampler):
         fail_trial(study, trial)
         raise GridExhausted(self.n_points, self._look(study, lambda ledger: ledger.n_running))
 
-    def _trials_of(self, study: Study) -> Trials:
-        return self._trials.setdefault(identity(study), Trials())
-
     def _look(
         self, study: Study, question: Callable[[Ledger], _T], number: int | None = None
     ) -> _T:
@@ -314,19 +281,18 @@ class GridSampler(BaseSampler):
         It knows all trials, or with a number those up to it as they were when that trial was born:
         enough to tell whether its home is free, since only trials before it can have claimed that.
         """
-        key = identity(study)
         with self._lock:
-            if key not in self._ledgers:
+            studies = self._studies
+            known = studies.all(study) if number is None else studies.up_to(study, number)
+            if known.ledger is None:
                 shuffle, seed = _agree_on_order(study, self._shuffle, self._seed)
-                self._ledgers[key] = Ledger(
+                known.ledger = Ledger(
                     Order(self._lattice, shuffle=shuffle, seed=seed),
                     max_retries=self._max_retries,
                     grace=_PATIENCE if retries_stale_trials(study) else 0.0,
                 )
-            known = self._trials_of(study)
-            trials = known.all(study) if number is None else known.up_to(study, number)
-            self._ledgers[key].update(trials)
-            return question(self._ledgers[key])
+            known.ledger.update(known.trials.known)
+            return question(known.ledger)
 
 
 def _agree_on_order(study: Study, shuffle: bool, seed: int) -> tuple[bool, int]:
@@ -340,74 +306,13 @@ def _agree_on_order(study: Study, shuffle: bool, seed: int) -> tuple[bool, int]:
     return order["shuffle"], order["seed"]
 
 
-def _choose(ledger: Ledger, number: int) -> tuple[dict[str, Value] | None, bool, float]:
+def _choose(ledger: Ledger, trial: FrozenTrial) -> tuple[dict[str, Value] | None, bool, float]:
+    """Give a point for a trial or None, whether no rival can have it, and how long to wait."""
+    number = trial.number
+    if is_enqueued(trial):
+        point, is_new = ledger.complete(number, fixed_params(trial))
+        return point, not is_new, 0.0
     place, at_home = ledger.choose(number)
     if place is None:
         return None, False, ledger.seconds_to_wait(number)
     return ledger.order.point(place), at_home, 0.0
-
-
-def _check_levels(levels: object, search_space: Mapping[str, object]) -> None:
-    named = levels.items() if isinstance(levels, Mapping) else [(None, levels)]
-    for name, n in named:
-        field = "levels" if name is None else f"levels[{name!r}]"
-        if name is not None and name not in search_space:
-            raise ValueError(f"{field}: there is no such parameter; give {sorted(search_space)}")
-        if n is None:
-            continue
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ValueError(f"{field}: {n!r} cannot be used; give an integer >= 1")
-        axis = None if name is None else search_space[name]
-        if axis is not None and not isinstance(axis, IntDistribution | FloatDistribution):
-            raise ValueError(f"{field}: {n!r} cannot be used; {axis!r} is no range")
-
-
-def _axis(
-    name: str, axis: Sequence[Value] | BaseDistribution, levels: int | None
-) -> Sequence[Value]:
-    """Give the values of one parameter."""
-    if isinstance(axis, CategoricalDistribution):
-        return axis.choices
-    if isinstance(axis, IntDistribution):
-        every = range(axis.low, axis.high + 1, axis.step)
-        if levels is None or levels >= len(every):
-            return every
-        places = {round((v - axis.low) / axis.step) for v in _spread(axis, levels)}
-        return [every[place] for place in sorted(places)]
-    if isinstance(axis, FloatDistribution):
-        return _float_axis(name, axis, levels)
-    if isinstance(axis, str | bytes) or not isinstance(axis, Sequence):
-        raise ValueError(
-            f"search_space[{name!r}]: {axis!r} cannot be used; "
-            "give a sequence of values or an Optuna distribution"
-        )
-    return axis
-
-
-def _float_axis(name: str, axis: FloatDistribution, levels: int | None) -> Sequence[Value]:
-    if axis.step is not None:
-        # As Optuna rounds a suggestion to its step, so that the values come out the same.
-        n_steps = round((axis.high - axis.low) / axis.step)
-        every = [min(axis.low + i * axis.step, axis.high) for i in range(n_steps + 1)]
-        if levels is None or levels >= len(every):
-            return every
-        return [every[i] for i in sorted({round(float(p)) for p in _even(0, n_steps, levels)})]
-    if axis.single():
-        return [axis.low]
-    if levels is None:
-        raise ValueError(
-            f"search_space[{name!r}]: {axis} has no end of values; "
-            f"give it a step, explicit values, or levels={{{name!r}: 5}}"
-        )
-    return _spread(axis, levels)
-
-
-def _spread(axis: FloatDistribution | IntDistribution, levels: int) -> list[float]:
-    if not axis.log:
-        return _even(axis.low, axis.high, levels)
-    spread = np.exp(_even(np.log(axis.low), np.log(axis.high), levels))
-    return [float(v) for v in np.clip(spread, axis.low, axis.high)]
-
-
-def _even(low: float, high: float, levels: int) -> list[float]:
-    return [(low + high) / 2] if levels == 1 else [float(v) for v in np.linspace(low, high, levels)]

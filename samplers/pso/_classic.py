@@ -6,12 +6,12 @@ Knows NumPy only.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from ._swarm import Array, Cube, Evaluation, Move
+from ._swarm import Array, Cube, Evaluation, Move, put
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,20 @@ class ClassicSwarm:
         known = self._bests.get(generation, entry)
         self._bests[generation] = min(known, entry, key=lambda best: best[:2])
 
-    def ask(self, number: int, turn: int, running: Iterable[Array] = ()) -> Move:  # noqa: ARG002
-        """Say where to look next."""
+    def ask(
+        self,
+        number: int,
+        turn: int,
+        running: Iterable[Array] = (),  # noqa: ARG002
+        fixed: Mapping[int, float] | None = None,
+    ) -> Move:
+        """Say where to look next; `Swarm.ask` tells the arguments.
+
+        A trial with fixed coordinates is no particle: the other coordinates are uniform draws.
+        """
+        if fixed is not None:
+            rng = np.random.default_rng([self._seed, number, 0xF1])
+            return Move(put(rng.random(len(self._cube)), fixed))
         generation, particle = divmod(turn, self._set.swarm_size)
         before = self._moves.get(turn - self._set.swarm_size)
         if generation == 0 or before is None or self._best_before(generation) is None:

@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-import bisect
 import copy
 import math
-import secrets
-import threading
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.samplers import BaseSampler
-from optuna.study import StudyDirection
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from samplers._base.arguments import checked_integer, checked_number
+from samplers._base.logs import logger_of
+from samplers._base.private import write_trial
+from samplers._base.relative import KnownInSpace, RelativeSampler
+from samplers._base.studies import stop
+from samplers._base.trials import is_enqueued
+
 from ._classic import ClassicSettings, ClassicSwarm
+from ._memory import MOVE, Engine, Memory
 from ._space import Space, middle
-from ._storage import FOREIGN, StudyIdentity, Trials, agree_on, identity, stop, write_trial
-from ._swarm import Array, Cube, Evaluation, Move, Settings, Swarm
+from ._swarm import Cube, Settings, Swarm
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-_logger = optuna.logging.get_logger(__name__)
 
-_VERSION = 1
-_MOVE = "pso:move"  # of a trial: its position and what the next moves must know of it
-_SEED = "pso:seed"  # of a study whose sampler was given none: the seed that was drawn
-
-_DIGITS = 12  # of a stored coordinate: what is stored is what is used, so none is lost
-
-
-class _Engine(Protocol):
-    """What the sampler needs of a swarm."""
-
-    def see(self, turn: int, move: Move) -> None: ...
-    def tell(self, evaluation: Evaluation, turn: int | None) -> None: ...
-    def ask(self, number: int, turn: int, running: Iterable[Array] = ()) -> Move: ...
-    def has_converged(self, turns: int) -> bool: ...
-
-
-class PSOSampler(BaseSampler):
+class PSOSampler(RelativeSampler[Memory]):
     """Particle swarm optimisation, asynchronous, for budgets of tens to hundreds of trials.
 
     A particle moves as soon as somebody asks on its turn, from where its own last finished trial
@@ -72,7 +53,10 @@ class PSOSampler(BaseSampler):
     Categorical parameters adopt, one by one, the choice of the particle, of its personal best or
     of the best, with the weights of the velocity's terms: no order of the choices is made up, and
     a choice spreads as fast as a number would. Parameters outside the common space of all COMPLETE
-    trials (conditional ones) are drawn at random, with Optuna's usual warning.
+    trials (conditional ones) are drawn at random, with one warning for each of them.
+
+    An enqueued trial with some parameters fixed takes no particle's turn, and draws the others for
+    itself: no two such trials are one point.
 
     Args:
         seed: Any integer; None draws one and keeps it with the study.
@@ -99,8 +83,9 @@ class PSOSampler(BaseSampler):
         True
     """
 
-    state_in_storage = True
-    """Whoever builds it anew on the same study goes on as if nothing had happened."""
+    _NAME = "pso"
+    _WHAT = "swarm"
+    _LOGGER = logger_of("pso")
 
     def __init__(
         self,
@@ -116,19 +101,16 @@ class PSOSampler(BaseSampler):
         warn_independent_sampling: bool = True,
     ) -> None:
         if swarm_size is not None:
-            _check_integer("swarm_size", swarm_size, 2)
-        _check_number("inertia", inertia, "in [0, 1)", lambda w: 0 <= w < 1)
-        _check_number("cognitive", cognitive, ">= 0", lambda c: c >= 0)
-        _check_number("social", social, ">= 0", lambda c: c >= 0)
-        _check_number("max_velocity", max_velocity, "in (0, 1]", lambda v: 0 < v <= 1)
-        _check_integer("n_candidates", n_candidates, 1)
-
-        self._configure(
-            seed,
-            search_space,
-            warn_independent_sampling,
-            _Modern(swarm_size, inertia, cognitive, social, max_velocity, n_candidates),
+            swarm_size = checked_integer("swarm_size", swarm_size, ">= 2", lambda s: s >= 2)
+        self._variant: _Modern | _Classic = _Modern(
+            swarm_size,
+            checked_number("inertia", inertia, "in [0, 1)", lambda w: 0 <= w < 1),
+            checked_number("cognitive", cognitive, ">= 0", lambda c: 0 <= c < math.inf),
+            checked_number("social", social, ">= 0", lambda c: 0 <= c < math.inf),
+            checked_number("max_velocity", max_velocity, "in (0, 1]", lambda v: 0 < v <= 1),
+            checked_integer("n_candidates", n_candidates, ">= 1", lambda n: n >= 1),
         )
+        self._configure(seed, search_space, warn_independent_sampling)
 
     @classmethod
     def classic(
@@ -164,13 +146,16 @@ class PSOSampler(BaseSampler):
         Raises:
             ValueError: An argument that cannot be used; the text names it and says what is right.
         """
-        _check_integer("swarm_size", swarm_size, 2)
-        _check_number("inertia", inertia, "in [0, 1)", lambda w: 0 <= w < 1)
-        for name, value in (("phi_l", phi_l), ("phi_g", phi_g), ("epsilon", epsilon)):
-            _check_number(name, value, ">= 0", lambda v: v >= 0)
+        settings = ClassicSettings(
+            checked_integer("swarm_size", swarm_size, ">= 2", lambda s: s >= 2),
+            checked_number("inertia", inertia, "in [0, 1)", lambda w: 0 <= w < 1),
+            checked_number("phi_l", phi_l, ">= 0", lambda u: 0 <= u < math.inf),
+            checked_number("phi_g", phi_g, ">= 0", lambda u: 0 <= u < math.inf),
+            checked_number("epsilon", epsilon, ">= 0", lambda e: 0 <= e < math.inf),
+        )
         sampler = cls.__new__(cls)
-        settings = ClassicSettings(swarm_size, inertia, phi_l, phi_g, epsilon)
-        sampler._configure(seed, search_space, warn_independent_sampling, _Classic(settings))
+        sampler._variant = _Classic(settings)
+        sampler._configure(seed, search_space, warn_independent_sampling)
         return sampler
 
     def n_startup_trials(self, search_space: Mapping[str, BaseDistribution]) -> int:
@@ -189,19 +174,8 @@ class PSOSampler(BaseSampler):
         if not space:
             return False
         with self._lock:
-            memory = self._memory_of(study, space, self._trials_of(study).all(study))
+            memory = self._memory_of(study, space, self._studies.all(study))
             return memory.engine.has_converged(memory.turns_over())
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Take note of the trial, which asks next."""
-        self._trials_of(study).announce(trial)
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Give the space in which particles move."""
-        self._raise_error_if_multi_objective(study)
-        return self._space_of(study, trial.number)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -211,14 +185,14 @@ class PSOSampler(BaseSampler):
         if not search_space:
             return {}
         with self._lock:
-            trials = self._trials_of(study).up_to(study, trial.number)
-            memory = self._memory_of(study, search_space, trials)
-            born = trials[trial.number]
+            known = self._studies.up_to(study, trial.number)
+            memory = self._memory_of(study, search_space, known)
+            born = known.trials.known[trial.number]
             stored = memory.stored(born)
             if stored is not None:
                 return memory.space.decode(stored[1].x)
             turn, move = memory.ask(born)
-        write_trial(study, trial, _MOVE, memory.to_json(turn, move))
+        write_trial(study, trial, MOVE, memory.to_json(turn, move))
         return memory.space.decode(move.x)
 
     def sample_independent(
@@ -230,19 +204,11 @@ class PSOSampler(BaseSampler):
     ) -> Any:
         """Draw a parameter that the swarm does not know; the first trial takes the middle."""
         self._raise_error_if_multi_objective(study)
-        if trial.number == 0 and isinstance(self._variant, _Modern):
+        is_first = trial.number == 0 and not is_enqueued(trial)
+        if is_first and isinstance(self._variant, _Modern):
             return middle(param_distribution)
-        if self._warn and trial.number > 0 and self._space_of(study, trial.number):
-            _logger.warning(
-                f"The parameter `{param_name}` in Trial#{trial.number} is sampled independently "
-                f"by random sampling instead of `{type(self).__name__}`, potentially degrading the "
-                "optimization performance. This fallback happened because the parameter is not in "
-                "the search space of the swarm. You can suppress this warning by setting "
-                "`warn_independent_sampling` to `False` in the constructor of "
-                f"`{type(self).__name__}` if this independent sampling is intended behavior."
-            )
-        label = int.from_bytes(blake2b(param_name.encode(), digest_size=8).digest(), "big")
-        rng = np.random.default_rng([self._seed_of(study), trial.number, label])
+        self._warn_of_parameter(study, trial, param_name)
+        rng = self._generator(study, trial.number, param_name)
         return Space({param_name: param_distribution}).decode(rng.random(1))[param_name]
 
     def after_trial(
@@ -253,24 +219,20 @@ class PSOSampler(BaseSampler):
         values: Sequence[float] | None,
     ) -> None:
         """End the study when a classic swarm has converged."""
-        if trial.constraints:
-            warnings.warn(
-                f"Constraints have been set, but {type(self).__name__} does not use them.",
-                stacklevel=2,
-            )
+        self._warn_of_constraints(trial)
         if not isinstance(self._variant, _Classic):
             return
         space = self._space_of(study, trial.number)
         if not space:
             return
         with self._lock:
-            trials = list(self._trials_of(study).all(study))
-            known = self._memory_of(study, space, trials)
+            known = self._studies.all(study)
+            trials, memory = list(known.trials.known), self._memory_of(study, space, known)
             size = self._variant.settings.swarm_size
-            if known.turns_over(trial.number) // size == known.turns_over() // size:
+            if memory.turns_over(trial.number) // size == memory.turns_over() // size:
                 return  # no further generation is whole
             # The trial is not finished in the storage yet, so a memory of its own is asked.
-            memory = self._fresh_memory(study, space)
+            memory = self._new_memory(study, space)
             finished = copy.copy(trial)
             finished.state = state
             finished.values = values if state == TrialState.COMPLETE else None
@@ -279,83 +241,14 @@ class PSOSampler(BaseSampler):
             if memory.engine.has_converged(memory.turns_over()):
                 stop(study)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle the configuration; the caches are built again from the storage."""
-        caches = ("_memories", "_spaces", "_seeds", "_trials", "_lock")
-        return {k: v for k, v in self.__dict__.items() if k not in caches}
+    @staticmethod
+    def _know_nothing() -> KnownInSpace[Memory]:
+        return KnownInSpace(lambda trial: trial.state == TrialState.COMPLETE)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._forget()
-
-    def _configure(
-        self,
-        seed: int | None,
-        search_space: Mapping[str, BaseDistribution] | None,
-        warn: bool,
-        variant: _Modern | _Classic,
-    ) -> None:
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
-            raise ValueError(f"seed: {seed!r} cannot be used; give an integer or None")
-        for name, distribution in (search_space or {}).items():
-            if not isinstance(distribution, BaseDistribution):
-                raise ValueError(
-                    f"search_space[{name!r}]: {distribution!r} cannot be used; "
-                    "give an Optuna distribution"
-                )
-        self._seed = None if seed is None else int(seed)
-        self._space = None if search_space is None else dict(search_space)
-        self._warn = warn
-        self._variant = variant
-        self._forget()
-
-    def _forget(self) -> None:
-        self._memories: dict[StudyIdentity, _Memory] = {}
-        self._spaces: dict[StudyIdentity, _CommonSpace] = {}
-        self._seeds: dict[StudyIdentity, int] = {}
-        self._trials: dict[StudyIdentity, Trials] = {}
-        self._lock = threading.RLock()
-
-    def _trials_of(self, study: Study) -> Trials:
-        return self._trials.setdefault(identity(study), Trials())
-
-    def _space_of(self, study: Study, number: int | None = None) -> dict[str, BaseDistribution]:
-        """Give the space as it is now, or as it was when the trial of a number first asked."""
-        space = self._space
-        if space is None:
-            with self._lock:
-                known = self._trials_of(study)
-                trials = known.all(study) if number is None else known.up_to(study, number)
-                common = self._spaces.setdefault(identity(study), _CommonSpace())
-                common.update(trials)
-                space = common.space or {}
-        return {name: d for name, d in sorted(space.items()) if not d.single()}
-
-    def _memory_of(
-        self,
-        study: Study,
-        search_space: Mapping[str, BaseDistribution],
-        trials: Sequence[FrozenTrial],
-    ) -> _Memory:
-        memory = self._memories.get(identity(study))
-        if memory is None or memory.space.distributions != search_space:
-            memory = self._memories[identity(study)] = self._fresh_memory(study, search_space)
-        memory.update(trials)
-        return memory
-
-    def _fresh_memory(self, study: Study, search_space: Mapping[str, BaseDistribution]) -> _Memory:
+    def _new_memory(self, study: Study, search_space: Mapping[str, BaseDistribution]) -> Memory:
         space = Space(search_space)
         engine = self._variant.engine(space.cube, self._seed_of(study) % 2**64)
-        return _Memory(space, engine, study.direction)
-
-    def _seed_of(self, study: Study) -> int:
-        if self._seed is not None:
-            return self._seed % 2**64
-        key = identity(study)
-        with self._lock:
-            if key not in self._seeds:
-                self._seeds[key] = agree_on(study, _SEED, secrets.randbits(63))
-            return self._seeds[key]
+        return Memory(space, engine, study.direction)
 
 
 @dataclass(frozen=True)
@@ -369,7 +262,7 @@ class _Modern:
     max_velocity: float
     n_candidates: int
 
-    def engine(self, cube: Cube, seed: int) -> _Engine:
+    def engine(self, cube: Cube, seed: int) -> Engine:
         return Swarm(cube, self._settings(len(cube)), seed)
 
     def n_startup_trials(self, n_dimensions: int) -> int:
@@ -392,136 +285,8 @@ class _Classic:
 
     settings: ClassicSettings
 
-    def engine(self, cube: Cube, seed: int) -> _Engine:
+    def engine(self, cube: Cube, seed: int) -> Engine:
         return ClassicSwarm(cube, self.settings, seed)
 
     def n_startup_trials(self, n_dimensions: int) -> int:
         return self.settings.swarm_size if n_dimensions else 0
-
-
-class _CommonSpace:
-    """The parameters that all COMPLETE trials have, with equal distributions."""
-
-    def __init__(self) -> None:
-        self.space: dict[str, BaseDistribution] | None = None
-        self._pending: list[int] = []
-        self._n_read = 0
-
-    def update(self, trials: Sequence[FrozenTrial]) -> None:
-        candidates = [*self._pending, *range(self._n_read, len(trials))]
-        self._n_read = len(trials)
-        self._pending = [n for n in candidates if not trials[n].state.is_finished()]
-        for number in candidates:
-            if trials[number].state == TrialState.COMPLETE:
-                found = trials[number].distributions
-                space = found if self.space is None else self.space
-                self.space = {n: d for n, d in space.items() if found.get(n) == d}
-
-
-class _Memory:
-    """A swarm, told what the study's trials say; finished trials are told once."""
-
-    def __init__(self, space: Space, engine: _Engine, direction: StudyDirection) -> None:
-        self.space = space
-        self.engine = engine
-        self._sign = -1.0 if direction == StudyDirection.MAXIMIZE else 1.0
-        text = "".join(f"{n}{distribution_to_json(d)}" for n, d in space.distributions.items())
-        self._mark = blake2b(text.encode(), digest_size=6).hexdigest()
-        self._foreign: list[int] = []
-        self._pending: dict[int, Array | None] = {}  # number -> where it is, if it has moved
-        self._n_read = 0
-
-    def turns_over(self, with_number: int | None = None) -> int:
-        """Count the turns, from the first on, whose trials are finished, or taken to be."""
-        running = (self._turn(n) for n in self._pending if n != with_number)
-        return min(running, default=self._turn(self._n_read))
-
-    def _turn(self, number: int) -> int:
-        """Give a trial's number less the trials before it that others have put there."""
-        return number - bisect.bisect_left(self._foreign, number)
-
-    def _turn_of(self, trial: FrozenTrial) -> int:
-        # The retry of a trial that died before it moved makes up for that trial's turn.
-        return self._turn(trial.system_attrs.get("failed_trial", trial.number))
-
-    def update(self, trials: Sequence[FrozenTrial]) -> None:
-        for number in range(self._n_read, len(trials)):
-            self._pending[number] = None
-            if not FOREIGN.isdisjoint(trials[number].system_attrs):
-                self._foreign.append(number)
-        self._n_read = len(trials)
-        for number in list(self._pending):
-            self._enter(trials[number])
-
-    def _enter(self, trial: FrozenTrial) -> None:
-        stored = self.stored(trial)
-        if stored is not None and stored[0] != self._turn_of(trial):
-            stored = None  # a move of another study, from which the trial was taken over
-        if stored is not None and "fixed_params" not in trial.system_attrs:
-            self.engine.see(*stored)
-        if not trial.state.is_finished():
-            self._pending[trial.number] = None if stored is None else stored[1].x
-            return
-        del self._pending[trial.number]
-        if trial.state == TrialState.FAIL:
-            return
-        turn, move = stored if stored is not None else (None, None)
-        x = self.space.encode(trial.params)
-        if x is None:
-            return
-        if move is None or not self._stands_for(move.x, trial):
-            turn, move = None, Move(x)  # somebody else's choice
-        complete = trial.state == TrialState.COMPLETE and trial.value is not None
-        value = self._sign * trial.value if complete and trial.value is not None else None
-        self.engine.tell(Evaluation(trial.number, value, move), turn)
-
-    def _stands_for(self, x: Array, trial: FrozenTrial) -> bool:
-        return all(trial.params[name] == value for name, value in self.space.decode(x).items())
-
-    def ask(self, trial: FrozenTrial) -> tuple[int, Move]:
-        """Give the turn of a trial and its move, as it is stored."""
-        number, turn = trial.number, self._turn_of(trial)
-        running = [x for n, x in self._pending.items() if x is not None and n != number]
-        move = self.engine.ask(number, turn, running)
-        v = None if move.v is None else np.round(move.v, _DIGITS)
-        return turn, move._replace(x=np.round(move.x, _DIGITS), v=v)
-
-    def to_json(self, turn: int, move: Move) -> dict[str, Any]:
-        return {
-            "v": _VERSION,
-            "space": self._mark,
-            "turn": turn,
-            "x": move.x.tolist(),
-            "dx": None if move.v is None else move.v.tolist(),
-            "particle": move.particle,
-            "incumbent": move.incumbent,
-            "radius": move.radius,
-            "since": list(move.since),
-        }
-
-    def stored(self, trial: FrozenTrial) -> tuple[int, Move] | None:
-        """Give the turn and move of a trial that has moved in this space."""
-        kept = trial.system_attrs.get(_MOVE)
-        if kept is None or kept["space"] != self._mark:
-            return None
-        v = None if kept["dx"] is None else np.array(kept["dx"])
-        number, turn = kept["since"]
-        move = Move(
-            np.array(kept["x"]),
-            v,
-            kept["particle"],
-            kept["incumbent"],
-            kept["radius"],
-            (number, turn),
-        )
-        return kept["turn"], move
-
-
-def _check_integer(field: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{field}: {value!r} cannot be used; give an integer >= {least}")
-
-
-def _check_number(field: str, value: object, right: str, test: Callable[[float], bool]) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not test(value):
-        raise ValueError(f"{field}: {value!r} cannot be used; give a number {right}")

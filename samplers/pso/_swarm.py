@@ -134,6 +134,7 @@ _RADIUS = 0.12  # the leader's first step, in units of the swarm's spread
 _GROW, _SHRINK = 1.3, 0.75
 _RADIUS_RANGE = (1e-3, 1.0)
 _MUTATION = 0.02  # how often a categorical coordinate takes any of its choices
+_SAME = 1e-9  # of a range: points that are nearer to each other are one
 _N_ROAMING = 64  # points drawn anywhere when all near by have been looked at
 _LONG_LIST = 64  # choices of which each has a column of the model
 # A flock is done when its personal bests spread, in shares of the ranges, by less than _COLLAPSED
@@ -222,23 +223,33 @@ class Swarm:
         self._n += 1
         self._seen.add(self._cube.key(x))
 
-    def ask(self, number: int, turn: int, running: Iterable[Array] = ()) -> Move:
+    def ask(
+        self,
+        number: int,
+        turn: int,
+        running: Iterable[Array] = (),
+        fixed: Mapping[int, float] | None = None,
+    ) -> Move:
         """Say where to look next.
 
         Args:
             number: Of the trial that asks: a number twice gives the same randomness.
             turn: How many have asked before, which says whose turn it is.
             running: Points that are being evaluated, so that none is looked at twice.
+            fixed: Coordinates that somebody else has chosen, by index; None for a trial that takes
+                its turn. One that was enqueued takes none: several of them ask at one turn.
         """
         rng = np.random.default_rng([self._seed, number])
-        taken = self._taken(running)
+        taken = self._taken(running, fixed)
         since = max(self._flocks)
         if self._is_done(self._flocks[since]):
+            if fixed is not None:  # it takes no turn, so it is not the first of a flock either
+                return self._start(turn, rng, taken, fixed)
             since = number, turn
         flock = self._flock(since)
         moves_before = turn - since[1]
         if moves_before < self._set.n_initial or flock.best is None:
-            return self._start(turn, rng, taken)._replace(since=since)
+            return self._start(turn, rng, taken, fixed)._replace(since=since)
         particle = (moves_before - self._set.n_initial) % self._set.swarm_size
         best, bests = flock.best[1], self._personal_bests(flock)
         leads = bests[particle] == best
@@ -253,7 +264,7 @@ class Swarm:
             bests=self._positions(bests),
             radius=self._radius(flock) if leads else 0.0,
         )
-        x, v = self._pick(view, rng, taken)
+        x, v = self._pick(view, rng, taken, fixed or {})
         return Move(x, v, particle, best if leads else None, view.radius, since)
 
     def _personal_bests(self, flock: _Flock) -> list[int]:
@@ -276,22 +287,29 @@ class Swarm:
         width = _mean(spread[~self._cube.categorical])
         return agree and width < (_COLLAPSED if stalled else _CONVERGED)
 
-    def _start(self, turn: int, rng: np.random.Generator, taken: Taken) -> Move:
-        x = initial_point(self._cube, turn, self._seed)
+    def _start(
+        self, turn: int, rng: np.random.Generator, taken: Taken, fixed: Mapping[int, float] | None
+    ) -> Move:
+        if fixed is None:
+            x = initial_point(self._cube, turn, self._seed)
+        else:
+            x = put(self._cube.draw(rng, 1)[0], fixed)
         if taken(x):
-            x = next((y for y in self._cube.draw(rng, _N_ROAMING) if not taken(y)), x)
+            elsewhere = put(self._cube.draw(rng, _N_ROAMING), fixed or {})
+            x = next((y for y in elsewhere if not taken(y)), x)
         return Move(x)
 
-    def _taken(self, running: Iterable[Array]) -> Taken:
-        if not self._cube.is_finite:
+    def _taken(self, running: Iterable[Array], fixed: Mapping[int, float] | None) -> Taken:
+        if self._cube.is_finite:
+            busy = {self._cube.key(x) for x in running}
+            return lambda x: (key := self._cube.key(x)) in self._seen or key in busy
+        if fixed is None:
             return lambda _: False
-        busy = {self._cube.key(x) for x in running}
-
-        def taken(x: Array) -> bool:
-            key = self._cube.key(x)
-            return key in self._seen or key in busy
-
-        return taken
+        # Trials that are enqueued together move the same particle. Where the velocity stops at its
+        # limit, or the particle at a wall, their moves would end at one point.
+        points = np.array([*self._points[: self._n], *(self._cube.snap(x) for x in running)])
+        points = points.reshape(-1, len(self._cube))
+        return lambda x: bool(np.any(np.all(np.abs(points - self._cube.snap(x)) < _SAME, axis=1)))
 
     def _radius(self, flock: _Flock) -> float:
         if flock.last_lead < 0:
@@ -302,9 +320,12 @@ class Swarm:
         radius = move.radius * (_GROW if success else _SHRINK)
         return min(max(radius, _RADIUS_RANGE[0]), _RADIUS_RANGE[1])
 
-    def _pick(self, view: _View, rng: np.random.Generator, taken: Taken) -> tuple[Array, Array]:
+    def _pick(
+        self, view: _View, rng: np.random.Generator, taken: Taken, fixed: Mapping[int, float]
+    ) -> tuple[Array, Array]:
         for draw in (view.moves, view.shake, view.shake, view.hop, view.hop, view.roam):
             xs, vs = draw(rng, self._set.n_candidates)
+            xs = put(xs, fixed)
             fresh = np.array([not taken(x) for x in xs])
             if fresh.any():
                 xs, vs = xs[fresh], vs[fresh]
@@ -477,6 +498,14 @@ class _View:
         """Draw points anywhere, more than were asked for: few may be left."""
         x = self.cube.draw(rng, max(n, _N_ROAMING))
         return x, np.zeros_like(x)
+
+
+def put(x: Array, fixed: Mapping[int, float]) -> Array:
+    """Give points with some of their coordinates, by index, replaced."""
+    if fixed:
+        x = x.copy()
+        x[..., list(fixed)] = list(fixed.values())
+    return x
 
 
 def _mean(spread: Array) -> float:

@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-import bisect
 import math
-import secrets
-import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.samplers import BaseSampler
+from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from ._draws import Permutation, digits_of, first_unseen, uniform
-from ._storage import (
-    FOREIGN,
-    StudyIdentity,
-    Trials,
-    agree_on,
-    contains,
-    fail_trial,
-    identity,
-    legal,
-    stop,
-    write_trial,
-)
+from samplers._base.arguments import as_python, checked_integer, checked_number, checked_space
+from samplers._base.permutation import Permutation
+from samplers._base.private import fail_trial, write_trial
+from samplers._base.sampler import SeededSampler
+from samplers._base.studies import Known, stop
+from samplers._base.trials import fixed_params, is_enqueued
+from samplers._base.values import Range, at_share, legal, level_of, n_levels, value_at
+
+from ._draws import digits_of, first_unseen, uniform
+from ._history import POINT, SURPLUS, History, digits_in, is_finite, point_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
 _VERSION = 1
-_POINT = "random:point"  # of a trial: {"v": 1, "params": {name: value}}
-_SURPLUS = "random:surplus"  # of a trial: True where the sample was already drawn
-_KNOWN = FOREIGN | {_POINT, _SURPLUS}  # a trial with one of them has told whether it has a turn
-_SEED = "random:seed"  # of a study whose sampler was given none: the seed that was drawn
 
 
 class SampleExhausted(RuntimeError):  # noqa: N818 - it is an end, not a fault
@@ -54,7 +37,16 @@ class SampleExhausted(RuntimeError):  # noqa: N818 - it is an end, not a fault
         return f"all {self.args[0]} points of the sample have been drawn"
 
 
-class RandomSampler(BaseSampler):
+class _Known(Known):
+    """What the sampler knows of one study."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history = History()
+        self.points: dict[int, dict[str, Any]] = {}  # of running trials, by number
+
+
+class RandomSampler(SeededSampler[_Known]):
     """Draws every parameter uniformly (log-uniformly where the range is log).
 
     A draw is a function of the seed, the trial's number and the parameter's name. A study that is
@@ -95,8 +87,7 @@ class RandomSampler(BaseSampler):
         (4, 4)
     """
 
-    state_in_storage = True
-    """Whoever builds it anew on the same study goes on as if nothing had happened."""
+    _NAME = "random"
 
     def __init__(
         self,
@@ -106,22 +97,15 @@ class RandomSampler(BaseSampler):
         proportion: float | None = None,
         avoid_duplicates: bool = True,
     ) -> None:
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
-            raise ValueError(f"seed: {seed!r} cannot be used; give an integer or None")
-        for name, distribution in (search_space or {}).items():
-            if not isinstance(distribution, BaseDistribution):
-                raise ValueError(
-                    f"search_space[{name!r}]: {distribution!r} cannot be used; "
-                    "give an Optuna distribution"
-                )
-        self._seed = None if seed is None else int(seed)
-        self._space = None if search_space is None else dict(search_space)
+        self._seed = None if seed is None else checked_integer("seed", seed, "or None")
+        self._space = checked_space(search_space)
         self._avoid_duplicates = bool(avoid_duplicates)
         self._sizes: list[int] = []
         self._n_points: int | None = None
         if proportion is not None:
-            self._sizes = _finite_sizes(self._space, proportion)
-            self._n_points = max(1, round(proportion * math.prod(self._sizes)))
+            share = checked_number("proportion", proportion, "in (0, 1]", lambda p: 0 < p <= 1)
+            self._sizes = _finite_sizes(self._space)
+            self._n_points = max(1, round(share * math.prod(self._sizes)))
         self._forget()
 
     @property
@@ -131,7 +115,10 @@ class RandomSampler(BaseSampler):
 
     def is_exhausted(self, study: Study) -> bool:
         """Say whether the sample is drawn; never without `proportion`."""
-        return self._n_points is not None and self._read(study).n_served >= self._n_points
+        if self._n_points is None:
+            return False
+        with self._lock:
+            return self._read(study).history.n_served >= self._n_points
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """With `proportion`: decide on the trial's point, or take the one that it has.
@@ -139,19 +126,17 @@ class RandomSampler(BaseSampler):
         Raises:
             SampleExhausted: There is none, and this is not inside `Study.optimize`.
         """
-        self._trials_of(study).announce(trial)
+        self._studies.born(study, trial)
         if self._n_points is None or len(study.directions) > 1:
             return
-        if _POINT in trial.system_attrs or "fixed_params" in trial.system_attrs:
+        if POINT in trial.system_attrs or is_enqueued(trial):
             return
-        # The retry of a trial that died before it drew makes up for that trial's turn.
-        turn = self._read(study, trial.number).turn(
-            trial.system_attrs.get("failed_trial", trial.number)
-        )
+        with self._lock:
+            turn = self._read(study, trial.number).history.turns.of(trial)
         if turn < self._n_points:
             self._write_point(study, trial, self._drawn(study, turn))
             return
-        write_trial(study, trial, _SURPLUS, True)
+        write_trial(study, trial, SURPLUS, True)
         if not stop(study):
             fail_trial(study, trial)
             raise SampleExhausted(self._n_points)
@@ -166,12 +151,13 @@ class RandomSampler(BaseSampler):
         if self._n_points is not None or not self._avoid_duplicates:
             return {}
         if self._space is not None:
-            return dict(self._space) if _is_finite(self._space) else {}
-        known = self._histories.get(identity(study))
-        if known is not None and known.space is not None and not _is_finite(known.space):
+            return dict(self._space) if is_finite(self._space) else {}
+        history = self._studies.of(study).history
+        if history.space is not None and not history.is_finite:
             return {}  # for good: no later trial can make the shared space finite
-        space = self._read(study, trial.number).space
-        return dict(space) if space and _is_finite(space) else {}
+        with self._lock:
+            history = self._read(study, trial.number).history
+            return dict(history.space or {}) if history.is_finite else {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -180,9 +166,9 @@ class RandomSampler(BaseSampler):
         self._raise_error_if_multi_objective(study)
         if not search_space:
             return {}
-        stored = _point_of(trial)
+        stored = point_of(trial)
         if stored is None or not stored.keys() >= search_space.keys():
-            stored = self._unseen(study, trial.number, search_space)
+            stored = self._unseen(study, trial, search_space)
             self._write_point(study, trial, stored)
         return {name: stored[name] for name in search_space}
 
@@ -200,7 +186,7 @@ class RandomSampler(BaseSampler):
             optuna.TrialPruned: No point was left for the trial (inside `Study.optimize`).
         """
         self._raise_error_if_multi_objective(study)
-        if self._n_points is not None and "fixed_params" not in trial.system_attrs:
+        if self._n_points is not None and not is_enqueued(trial):
             return self._value_of_sample(study, trial, param_name, param_distribution)
         u = uniform(self._seed_of(study), trial.number, param_name)
         return _value(param_distribution, u)
@@ -213,25 +199,13 @@ class RandomSampler(BaseSampler):
         values: Sequence[float] | None,  # noqa: ARG002
     ) -> None:
         """End the study once the sample is drawn."""
-        self._points.pop((identity(study), trial.number), None)
-        if self.is_exhausted(study) and not self._read(study).waiting:
+        self._studies.of(study).points.pop(trial.number, None)
+        if self.is_exhausted(study) and not self._studies.of(study).history.waiting:
             stop(study)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle the configuration; the caches are built again from the storage."""
-        caches = ("_histories", "_trials", "_points", "_seeds", "_lock")
-        return {k: v for k, v in self.__dict__.items() if k not in caches}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._histories: dict[StudyIdentity, _History] = {}
-        self._trials: dict[StudyIdentity, Trials] = {}
-        self._points: dict[tuple[StudyIdentity, int], dict[str, Any]] = {}
-        self._seeds: dict[StudyIdentity, int] = {}
-        self._lock = threading.RLock()
+    @staticmethod
+    def _know_nothing() -> _Known:
+        return _Known()
 
     def _drawn(self, study: Study, turn: int) -> dict[str, Any]:
         assert self._space is not None
@@ -239,34 +213,47 @@ class RandomSampler(BaseSampler):
         return _point(self._space, digits_of(index, self._sizes))
 
     def _unseen(
-        self, study: Study, number: int, space: Mapping[str, BaseDistribution]
+        self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]
     ) -> dict[str, Any]:
-        seed = self._seed_of(study)
-        sizes = [_n_values(distribution) or 1 for distribution in space.values()]
+        """Draw a point that is new, together with what was fixed when the trial was enqueued."""
+        seed, number = self._seed_of(study), trial.number
+        fixed = digits_in(space, fixed_params(trial))
+        free = {name: d for name, d in space.items() if name not in fixed}
+        sizes = [n_levels(distribution) for distribution in free.values()]
 
         def draw(attempt: int) -> list[int]:
             # The first attempt is the draw that the parameter would get by itself.
-            draws = {name: uniform(seed, number, name, attempt) for name in space}
-            return [_digit(d, _value(d, draws[name])) for name, d in space.items()]
+            return [
+                _digit(distribution, size, uniform(seed, number, name, attempt))
+                for size, (name, distribution) in zip(sizes, free.items(), strict=True)
+            ]
+
+        def whole(point: Sequence[int]) -> tuple[int, ...]:
+            digits = dict(zip(free, point, strict=True), **fixed) if fixed else None
+            return tuple(point) if digits is None else tuple(digits[name] for name in space)
 
         with self._lock:
-            tried, trying = self._read(study, number).seen(space, number)
-
-            def seen(point: list[int]) -> bool:
-                return tuple(point) in tried or tuple(point) in trying
-
+            tried, trying = self._read(study, number).history.seen(space, number)
             n_seen = len(tried) + len(trying - tried)
-            return _point(space, first_unseen(draw, sizes, seen, n_seen))
+            if fixed:
+                here = {name: i for i, name in enumerate(space) if name in fixed}
+                n_seen = sum(
+                    all(point[i] == fixed[name] for name, i in here.items())
+                    for point in tried | trying
+                )
+            point = first_unseen(
+                draw, sizes, lambda p: (known := whole(p)) in tried or known in trying, n_seen
+            )
+        return _point(space, whole(point))
 
     def _value_of_sample(
         self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
-        key = identity(study), trial.number
-        point = self._points.get(key) or _point_of(trial)
+        point = self._studies.of(study).points.get(trial.number) or point_of(trial)
         if point is None:
-            if _SURPLUS not in trial.system_attrs:
+            if SURPLUS not in trial.system_attrs:
                 self.before_trial(study, trial)  # a trial that nobody announced
-                point = self._points.get(key)
+                point = self._studies.of(study).points.get(trial.number)
             if point is None:
                 raise optuna.TrialPruned("the sample was drawn before this trial came")
         if name not in point:
@@ -277,175 +264,46 @@ class RandomSampler(BaseSampler):
         return legal(name, point[name], distribution)
 
     def _write_point(self, study: Study, trial: FrozenTrial, point: dict[str, Any]) -> None:
-        write_trial(study, trial, _POINT, {"v": _VERSION, "params": point})
-        self._points[identity(study), trial.number] = point
+        write_trial(study, trial, POINT, {"v": _VERSION, "params": point})
+        self._studies.of(study).points[trial.number] = point
 
-    def _trials_of(self, study: Study) -> Trials:
-        return self._trials.setdefault(identity(study), Trials())
-
-    def _read(self, study: Study, number: int | None = None) -> _History:
-        """Know all trials, or those that a number's trial needs."""
-        with self._lock:
-            history = self._histories.setdefault(identity(study), _History())
-            known = self._trials_of(study)
-            history.update(known.all(study) if number is None else known.up_to(study, number))
-            return history
-
-    def _seed_of(self, study: Study) -> int:
-        if self._seed is not None:
-            return self._seed
-        key = identity(study)
-        with self._lock:
-            if key not in self._seeds:
-                self._seeds[key] = agree_on(study, _SEED, secrets.randbits(63))
-            return self._seeds[key]
+    def _read(self, study: Study, number: int | None = None) -> _Known:
+        """Know all trials, or those that a number's trial needs; the lock must be held."""
+        known = self._studies.all(study) if number is None else self._studies.up_to(study, number)
+        known.history.update(known.trials.known)
+        return known
 
 
-class _History:
-    """What the sampler must know of a study's trials; finished ones are entered once."""
-
-    def __init__(self) -> None:
-        self.space: dict[str, BaseDistribution] | None = None  # {}: they differ
-        self.waiting = False
-        self._foreign: list[int] = []
-        self._pending: set[int] = set()
-        self._trials: Sequence[FrozenTrial] = []
-        self._n_read = 0
-        self._seen: set[tuple[int, ...]] = set()
-        self._seen_of: dict[str, BaseDistribution] = {}
-        self._unentered: list[int] = []
-
-    @property
-    def n_served(self) -> int:
-        """How many trials have had a turn."""
-        return self._n_read - len(self._foreign)
-
-    def turn(self, number: int) -> int:
-        """Give a trial's number less the trials before it that others have put there."""
-        return number - bisect.bisect_left(self._foreign, number)
-
-    def update(self, trials: Sequence[FrozenTrial]) -> None:
-        new = range(self._n_read, len(trials))
-        self._foreign += [n for n in new if not FOREIGN.isdisjoint(trials[n].system_attrs)]
-        self._pending |= set(new)
-        for number in sorted(self._pending):
-            if trials[number].state.is_finished():
-                self._finish(trials[number])
-        self._trials, self._n_read = trials, len(trials)
-        self.waiting = any(trials[n].state == TrialState.WAITING for n in self._pending)
-
-    def _finish(self, trial: FrozenTrial) -> None:
-        self._pending.discard(trial.number)
-        self._unentered.append(trial.number)
-        died_before_it_drew = trial.state == TrialState.FAIL and not trial.params
-        if _KNOWN.isdisjoint(trial.system_attrs) and not died_before_it_drew:
-            bisect.insort(self._foreign, trial.number)  # of another sampler
-        if trial.state == TrialState.COMPLETE:
-            space = trial.distributions if self.space is None else self.space
-            self.space = dict(space) if space == trial.distributions else {}
-
-    def seen(
-        self, space: Mapping[str, BaseDistribution], but: int
-    ) -> tuple[set[tuple[int, ...]], set[tuple[int, ...]]]:
-        """Give the points that trials have tried, and those that others are trying, as digits."""
-        if self._seen_of != space:
-            self._seen_of, self._seen = dict(space), set()
-            self._unentered = [n for n in range(self._n_read) if n not in self._pending]
-        self._seen |= self._digits(space, self._unentered)
-        self._unentered = []
-        return self._seen, self._digits(space, [n for n in self._pending if n != but])
-
-    def _digits(
-        self, space: Mapping[str, BaseDistribution], numbers: Sequence[int]
-    ) -> set[tuple[int, ...]]:
-        points = set()
-        for number in numbers:
-            trial = self._trials[number]
-            fixed = trial.system_attrs.get("fixed_params", {})
-            params = {**(_point_of(trial) or {}), **fixed, **trial.params}
-            if all(name in params and contains(d, params[name]) for name, d in space.items()):
-                points.add(tuple(_digit(d, params[name]) for name, d in space.items()))
-        return points
-
-
-def _point_of(trial: FrozenTrial) -> dict[str, Any] | None:
-    stored = trial.system_attrs.get(_POINT)
-    return None if stored is None else stored["params"]
-
-
-def _finite_sizes(space: Mapping[str, BaseDistribution] | None, proportion: object) -> list[int]:
-    if isinstance(proportion, bool) or not isinstance(proportion, int | float):
-        raise ValueError(f"proportion: {proportion!r} cannot be used; give a number in (0, 1]")
-    if not 0 < proportion <= 1:
-        raise ValueError(f"proportion: {proportion!r} cannot be used; give a number in (0, 1]")
+def _finite_sizes(space: Mapping[str, BaseDistribution] | None) -> list[int]:
     if not space:
         raise ValueError(f"search_space: {space!r} cannot be used; proportion needs a finite one")
-    sizes = []
     for name, distribution in space.items():
-        size = _n_values(distribution)
-        if size is None:
+        if not n_levels(distribution):
             raise ValueError(
-                f"search_space[{name!r}]: {distribution} has no end of values; "
-                "proportion needs a step, an integer range or a categorical"
+                f"search_space[{name!r}]: {distribution} is a continuum; "
+                "proportion needs a step, an integer range or a categorical, of fewer values"
             )
-        sizes.append(size)
-    return sizes
-
-
-def _is_finite(space: Mapping[str, BaseDistribution]) -> bool:
-    return bool(space) and all(_n_values(d) is not None for d in space.values())
-
-
-def _n_values(distribution: BaseDistribution) -> int | None:
-    """Count a distribution's values; None where there is no end of them."""
-    if isinstance(distribution, CategoricalDistribution):
-        return len(distribution.choices)
-    if isinstance(distribution, IntDistribution):
-        return (distribution.high - distribution.low) // distribution.step + 1
-    assert isinstance(distribution, FloatDistribution)
-    if distribution.single():
-        return 1
-    if distribution.step is None:
-        return None
-    return round((distribution.high - distribution.low) / distribution.step) + 1
-
-
-def _nth(distribution: BaseDistribution, digit: int) -> Any:
-    """Give the value with a number in [0, _n_values)."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[digit]
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    step = distribution.step or 0
-    return min(distribution.low + digit * step, distribution.high)
-
-
-def _digit(distribution: BaseDistribution, value: Any) -> int:
-    """Give the number of a value that the distribution has."""
-    if isinstance(distribution, CategoricalDistribution):
-        return int(distribution.to_internal_repr(value))
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    digit: int = round((value - distribution.low) / (distribution.step or 1))
-    return digit
+    return [n_levels(distribution) for distribution in space.values()]
 
 
 def _point(space: Mapping[str, BaseDistribution], digits: Sequence[int]) -> dict[str, Any]:
-    return {n: _nth(d, digit) for (n, d), digit in zip(space.items(), digits, strict=True)}
+    return {
+        name: as_python(value_at(distribution, digit))
+        for (name, distribution), digit in zip(space.items(), digits, strict=True)
+    }
+
+
+def _digit(distribution: BaseDistribution, size: int, u: float) -> int:
+    """Give the number of the value at a share u in [0, 1) of a finite distribution."""
+    if isinstance(distribution, IntDistribution) and distribution.log:
+        return level_of(distribution, at_share(distribution, u)) or 0
+    return int(u * size)
 
 
 def _value(distribution: BaseDistribution, u: float) -> Any:
     """Give the value at a share u in [0, 1) of the distribution."""
-    if isinstance(distribution, IntDistribution) and distribution.log:
-        low, high = math.log(distribution.low - 0.5), math.log(distribution.high + 0.5)
-        value = round(math.exp(low + u * (high - low)))
-        return min(max(value, distribution.low), distribution.high)
-    n_values = _n_values(distribution)
-    if n_values is not None:
-        return _nth(distribution, int(u * n_values))
-    assert isinstance(distribution, FloatDistribution)
-    bottom, top = distribution.low, distribution.high
-    if distribution.log:
-        drawn = math.exp(math.log(bottom) + u * (math.log(top) - math.log(bottom)))
-    else:
-        # Not bottom + u * (top - bottom), whose width overflows for the widest ranges.
-        drawn = bottom * (1 - u) + top * u
-    return min(max(drawn, bottom), top)
+    size = n_levels(distribution)
+    if size and not (isinstance(distribution, IntDistribution) and distribution.log):
+        return value_at(distribution, int(u * size))
+    assert isinstance(distribution, Range)
+    return at_share(distribution, u)

@@ -2,10 +2,13 @@
 
 import os
 import shutil
+from dataclasses import asdict
 
 import optuna
 import pytest
-from written import write_run, write_suite
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import create_trial
+from written import job, write_run, write_suite
 
 from hpo_bench.analysis.summary import summarise
 from hpo_bench.report.files import write
@@ -145,6 +148,71 @@ def test_the_theme_can_be_changed_and_changed_back(page):
 def test_it_can_be_printed(page, tmp_path):
     page(view="dark").pdf(path=tmp_path / "report.pdf", format="A4")
     assert (tmp_path / "report.pdf").stat().st_size > 50_000
+
+
+EVIL = (
+    "</script><script>document.title = 'ran'</script>",
+    "<img src=https://example.org/x.png onerror=\"document.title = 'ran'\">",
+    '<a href="https://example.org/">x</a>',
+    "<a href=\"javascript:document.title = 'ran'\">x</a>",
+    "&lt;script&gt;document.title = 'ran'&lt;/script&gt;",
+    "<style>@import url(https://example.org/x.css)</style>",
+    "url(https://example.org/x.png)",
+    "\u202e\x1b[31m\ud800",
+    "$(touch ran)\n`touch ran`",
+)
+
+
+@pytest.fixture(scope="module")
+def hostile_page(tmp_path_factory):
+    """A report of a storage in which every name and text is one that does something somewhere."""
+    storage = optuna.storages.InMemoryStorage()
+    space = {text: CategoricalDistribution((text, None, True)) for text in EVIL}
+    for seed in range(7):
+        for text in EVIL:
+            name = text.replace("/", "\u2215")
+            study = write_run(
+                storage,
+                [0.1 * seed, None],
+                method=name,
+                seed=seed,
+                metric=EVIL[0],
+                finished=text,
+                attributes={"cpu": text, text: text, "method_options": {text: text}, "data": text},
+            )
+            for choice in (text, None, True):
+                told = {"jobs": [asdict(job(0.1 * seed, epochs=3))], "error": text}
+                params = dict.fromkeys(EVIL, None) | {text: choice}
+                made = create_trial(
+                    value=0.1 * seed, params=params, distributions=space, user_attrs=told
+                )
+                study.add_trial(made)
+    path = tmp_path_factory.mktemp("hostile") / "page.html"
+    write(path, [summarise(storage, "written")], EVIL[0])
+    return path
+
+
+def test_the_page_of_a_hostile_storage_runs_nothing_and_asks_for_nothing(browser, hostile_page):
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    opened = context.new_page()
+    asked, complaints = [], []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.goto(hostile_page.as_uri())
+    opened.wait_for_function("document.documentElement.dataset.drawn !== undefined")
+    title = opened.title()
+    for picture in opened.locator(".plot").all():
+        picture.hover()
+    assert opened.title() == title == "written"
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert len([url for url in asked if url.startswith("file:")]) == 1
+    assert complaints == []
+    foreign = "a:not([href^='#']), img[src^=http], main style, [onerror], iframe, object, embed"
+    within = "e => e.outerHTML.includes('example.org') || e.outerHTML.includes('javascript')"
+    found = opened.locator(foreign).evaluate_all(f"all => all.filter({within}).length")
+    assert found == 0
+    assert EVIL[2] in opened.locator("main").inner_text()
+    context.close()
 
 
 @pytest.mark.parametrize("name", ["written-other", "bare"])

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -25,3 +25,14 @@ def open_sqlite(path: Path) -> optuna.storages.RDBStorage:
 def sqlite(tmp_path: Path) -> Callable[[], optuna.storages.RDBStorage]:
     """Open the test's own database: each call as another process does."""
     return partial(open_sqlite, tmp_path / "study.db")
+
+
+@pytest.fixture(autouse=True)
+def verbosity() -> Iterator[None]:
+    """Leave Optuna's logging as it was: examples and other tests make it quieter."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    yield
+    optuna.logging.set_verbosity(before)
+    optuna.logging.enable_default_handler()
+    optuna.logging.disable_propagation()
