@@ -1,7 +1,7 @@
 """Time of 100 replayed evaluations: looked up, in a study in memory, and as a run into SQLite.
 
 A run is everything from building the objective to the last record in the database. Beside it
-stands the same run through Optuna's own storage, a transaction for every call.
+stands the same run written as it goes, a transaction for every step.
 """
 
 import itertools
@@ -73,9 +73,9 @@ def bench_run_into_sqlite(benchmark, method, table, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["random"])
-def bench_run_through_optunas_storage(benchmark, method, tmp_path, monkeypatch):
+def bench_run_written_as_it_goes(benchmark, method, tmp_path, monkeypatch):
     monkeypatch.setattr(Replay, "is_instant", False)
-    benchmark.group = "a run through Optuna's storage"
+    benchmark.group = "a run written as it goes"
     _bench_run(benchmark, method, "hpobench", tmp_path)
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -37,6 +40,48 @@ class PlainConsole(Console):
     def say(self, text: str, style: str | None = None) -> None:
         """Print a message; folded on a terminal alone, so that a file can be searched."""
         self.print(text, style=style, soft_wrap=not self.is_terminal)
+
+
+LOADING_SECONDS = 1.0
+"""What takes longer is told."""
+
+_LIBRARIES = {
+    "torch": "PyTorch",
+    "hpbandster": "HpBandSter",
+    "ray": "Ray",
+    "scipy": "SciPy",
+    "sqlalchemy": "SQLAlchemy",
+    "optuna": "Optuna",
+}
+"""Those that take long to import, the longest first."""
+
+
+@contextmanager
+def telling(what: str) -> Iterator[None]:
+    """Say on the standard error what is waited for inside, once it has taken a while.
+
+    Args:
+        what: "reading the suite"; where a library is being imported, that is said instead.
+    """
+
+    def tell() -> None:
+        PlainConsole(stderr=True).say(_library_under_way() or what, "yellow")
+
+    waiting = threading.Timer(LOADING_SECONDS, tell)
+    waiting.daemon = True
+    waiting.start()
+    try:
+        yield
+    finally:
+        waiting.cancel()
+
+
+def _library_under_way() -> str | None:
+    for name, title in _LIBRARIES.items():
+        spec = getattr(sys.modules.get(name), "__spec__", None)
+        if getattr(spec, "_initializing", False):  # importlib's own mark
+            return f"loading {title}"
+    return None
 
 
 class _PlainFormatter(logging.Formatter):

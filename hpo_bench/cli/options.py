@@ -14,6 +14,7 @@ from hpo_bench import plugins
 from hpo_bench.cli.root import lazily
 from hpo_bench.errors import HpoBenchError, InputError, one_of
 from hpo_bench.known import DEFAULT_STORAGE, MAX_SEEDS, shipped
+from hpo_bench.terminal import telling
 
 if TYPE_CHECKING:
     from hpo_bench import suite
@@ -107,7 +108,8 @@ def choose(
 ) -> list[Suite]:
     """Read a suite, or as much of it as was asked for."""
     look_beside(name)
-    chosen = suite.load_all(name, overrides, names(objectives))
+    with telling("reading the suite"):
+        chosen = suite.load_all(name, overrides, names(objectives))
     only = names(methods)
     return chosen if only is None else [_only(one, only) for one in chosen]
 

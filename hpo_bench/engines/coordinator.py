@@ -18,6 +18,7 @@ from hpo_bench.running.studies import check_unchanged
 from hpo_bench.storage.opening import close, open_storage
 from hpo_bench.storage.studies import Glance, glance
 from hpo_bench.suite import Suite
+from hpo_bench.terminal import telling
 
 
 def run_suites(
@@ -57,7 +58,8 @@ def _run_suites(
     address: str | None,
 ) -> Report:
     directory = (checkpoint_directory or default_directory(suites[0].storage)).absolute()
-    notices = {suite.name: suite.check() for suite in suites}
+    with telling("checking the suite"):
+        notices = {suite.name: suite.check() for suite in suites}
     # Opened once before the workers meet there, so that they find its tables.
     storage = open_storage(suites[0].storage, patience=suites[0].storage_patience)
     make_directory(directory)
@@ -69,7 +71,8 @@ def _run_suites(
     done = _done(runs, there)
     objectives = [suite.build_objective(suite.seeds[0]) for suite in suites]
     for objective in objectives:
-        objective.provide()
+        with telling("loading the data that evaluations need"):
+            objective.provide()
     for name, told in notices.items():
         for notice in told:
             text = notice if len(suites) == 1 else f"{name}: {notice}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from hpo_bench.numbers import number
 from hpo_bench.running.runs import Run, Status
+from hpo_bench.terminal import LOADING_SECONDS
 from hpo_bench.text import printable
 
 
@@ -36,9 +38,13 @@ class ProgressDisplay:
         self._shares = {run.study_name: 0.0 for run in runs}
         self._n_ended = n_done
         self._n_done = n_done
+        first = "waiting for the first evaluation: the workers load their libraries and data"
+        self._waiting = threading.Timer(LOADING_SECONDS, self.notice, [first])
+        self._waiting.daemon = True
 
     def __enter__(self) -> ProgressDisplay:
         self._progress.start()
+        self._waiting.start()
         if self._n_done:
             self._progress.advance(self._all, self._n_done)
             told = f"{self._n_done} of {len(self._shares)} runs were finished before"
@@ -46,10 +52,12 @@ class ProgressDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._waiting.cancel()
         self._progress.stop()
 
     def status(self, run: Run, status: Status) -> None:
         """Show how far a run has come."""
+        self._waiting.cancel()
         told = f"best {number(status.incumbent)}, {status.evaluations} evaluations"
         share = 1.0 if status.finished else status.share
         self._progress.advance(self._all, share - self._shares[run.study_name])
