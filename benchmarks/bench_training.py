@@ -156,7 +156,8 @@ class Good:
 PEAK = b"""
 typedef float vector __attribute__((vector_size(64)));
 float peak(long n) {
-    vector sum[8] = {{0}}, factor = {0.5f}, one = {1};
+    vector sum[8], factor = {0.5f}, one = {1};
+    for (int j = 0; j < 8; j++) sum[j] = one * (float)j; /* of equal sums only one is computed */
     for (long i = 0; i < n; i++)
         for (int j = 0; j < 8; j++) sum[j] = sum[j] * factor + one;
     for (int j = 1; j < 8; j++) sum[0] += sum[j];
