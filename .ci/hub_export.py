@@ -9,30 +9,44 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-IMPORT = re.compile(r"^from samplers import (\w+)$", re.MULTILINE)
-# The hub's `samplers/pso` is another author's, whose class has the same name: what loaded it by
-# that name would search by another algorithm, and not be told.
+SAMPLERS = ROOT / "samplers"
+SHARED = "_base"
+IMPORT = re.compile(r"^( *>>> |)from samplers(?:\.\w+)? import (\w+)$", re.MULTILINE)
+IMPORT_SHARED = re.compile(rf"^( *from )samplers(\.{SHARED}\b)", re.MULTILINE)
+# The hub has a `samplers/pso` of another author, whose class has the same name. Who loaded ours by
+# that name would search with another algorithm, and nothing would say so.
 NAMES = {"pso": "asynchronous_pso"}
 
 
 def export(destination: Path) -> list[Path]:
-    """Copy every sampler's folder; what imports `samplers` then loads it from the hub."""
+    """Copy every sampler's folder, and make each copy independent of all others."""
     packages = []
-    for source in sorted(path.parent for path in (ROOT / "samplers").glob("*/__init__.py")):
+    for source in sorted(path.parent for path in SAMPLERS.glob("[!_]*/__init__.py")):
         hub_name = NAMES.get(source.name, source.name)
         package = destination / "package" / "samplers" / hub_name
         if package.exists():
             raise SystemExit(f"{package} exists; give another destination, or remove it")
-        shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("example.py", "README.md"):
-            text = (package / name).read_text()
-            load = f'\\1 = optunahub.load_module("samplers/{hub_name}").\\1'
-            text = IMPORT.sub(f"import optunahub\n\n{load}", text)
-            (package / name).write_text(
-                text.replace("import optuna\n\nimport", "import optuna\nimport")
-            )
+        copy(source, package)
+        copy(SAMPLERS / SHARED, package / SHARED)
+        for path in [*package.glob("*.py"), package / "README.md"]:
+            text = IMPORT_SHARED.sub(r"\1\2", path.read_text())
+            path.write_text(load_from_hub(text, hub_name))
         packages.append(package)
     return packages
+
+
+def copy(source: Path, destination: Path) -> None:
+    """Copy a folder without what Python has compiled."""
+    shutil.copytree(source, destination, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def load_from_hub(text: str, hub_name: str) -> str:
+    """Load a sampler from the hub where an example imports it from `samplers`."""
+    load = f'\\1\\2 = optunahub.load_module("samplers/{hub_name}").\\2'
+    text = IMPORT.sub(f"\\1import optunahub\n{load}", text)
+    # Outside of docstrings, a blank line stands between the imports and the rest.
+    text = text.replace("import optuna\n\nimport optunahub\n", "import optuna\nimport optunahub\n")
+    return re.sub(r"^import optunahub\n", r"\g<0>\n", text, flags=re.MULTILINE)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,15 +25,36 @@ from hpo_bench.objectives import Objective, suggest
 from hpo_bench.search import Job, Outcome, Search, Setup
 from hpo_bench.spaces import check_value
 from hpo_bench.storage.records import outcome_at
-from hpo_bench.storage.studies import reopen, unfinished
+from hpo_bench.storage.studies import reopen, tell, unfinished
 from samplers import GridSampler
+
+_WARMED: set[type[BaseSampler]] = set()
+"""Kinds of samplers that were tried in this process, so that their libraries are imported."""
+
+_WARMING_TRIALS = 12
+"""Optuna's samplers draw the first ten at random, before they use what they import."""
 
 
 class SamplerSearch(Search):
-    """An Optuna sampler, with a pruner if one is given, at work on a study."""
+    """An Optuna sampler, with a pruner if one is given, at work on a study.
 
-    def __init__(self, setup: Setup, sampler: BaseSampler, pruner: BasePruner | None) -> None:
+    Args:
+        setup: What it works on.
+        sampler: What proposes.
+        pruner: What stops evaluations early; None for nothing.
+        another: Makes another sampler of this kind, for any setup; None where asking takes nothing
+            that has to be imported.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        sampler: BaseSampler,
+        pruner: BasePruner | None,
+        another: Callable[[Setup], BaseSampler] | None = None,
+    ) -> None:
         self._setup = setup
+        self._another = another
         self._study = setup.study
         self._study.sampler = sampler
         self._study.pruner = pruner or NopPruner()
@@ -50,6 +73,15 @@ class SamplerSearch(Search):
         """Whether trials that were left in the middle are still to be handed out."""
         return bool(self._left_running)
 
+    def prepare(self) -> None:
+        """Try another sampler of this kind, once in a process: it imports what asking takes."""
+        kind = type(self._study.sampler)
+        if self._another is None or kind in _WARMED:
+            return
+        _WARMED.add(kind)
+        with suppress(Exception):  # whatever is wrong with it, the sampler itself will tell
+            _try_out(self._another, self._setup)
+
     def ask(self) -> Job | None:
         """A trial left in the middle, else a new one."""
         if self._left_running:
@@ -66,11 +98,11 @@ class SamplerSearch(Search):
         # One that ran beside the last word may have failed: then there is something to try again.
         self._asked_to_stop = False
         if outcome.value is None:
-            self._study.tell(job.trial, state=TrialState.FAIL)
+            tell(self._study, job.trial, state=TrialState.FAIL)
         elif outcome.pruned:
-            self._study.tell(job.trial, state=TrialState.PRUNED)
+            tell(self._study, job.trial, state=TrialState.PRUNED)
         else:
-            self._study.tell(job.trial, outcome.value)
+            tell(self._study, job.trial, outcome.value)
 
     def _settle_recorded(self) -> None:
         """Tell what was recorded before a crash and not told; the rest is handed out again."""
@@ -91,6 +123,17 @@ class SamplerSearch(Search):
         sampler = self._study.sampler
         is_exhausted = getattr(sampler, "is_all_taken", getattr(sampler, "is_exhausted", None))
         return is_exhausted is not None and bool(is_exhausted(self._study))
+
+
+def _try_out(make: Callable[[Setup], BaseSampler], setup: Setup) -> None:
+    """Ask a sampler until it has proposed something by what it was told."""
+    study = optuna.create_study(direction=setup.study.direction)
+    study.sampler = make(replace(setup, study=study))
+    for number in range(_WARMING_TRIALS):
+        trial = study.ask(dict(setup.space))
+        if trial.relative_params and number > 0:
+            return
+        study.tell(trial, float(number))
 
 
 def build(
@@ -127,7 +170,12 @@ def build(
     if not isinstance(made, BaseSampler):
         expected = f"{target} made a {type(made).__name__}; expected a sampler or a search"
         raise InputError(field, target, expected)
-    return SamplerSearch(setup, made, _pruner(f"{field}.pruner", pruner, pruner_options or {}))
+    return SamplerSearch(
+        setup,
+        made,
+        _pruner(f"{field}.pruner", pruner, pruner_options or {}),
+        lambda other: factory(**_arguments(factory, other, options)),
+    )
 
 
 def _arguments(

@@ -6,7 +6,6 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -28,6 +27,7 @@ from pydantic import (
 from hpo_bench import methods, objectives
 from hpo_bench.budget import Budget
 from hpo_bench.errors import HpoBenchError, InputError, one_of
+from hpo_bench.known import DEFAULT_STORAGE, MAX_SEEDS, shipped
 from hpo_bench.manifest import usable_cores
 from hpo_bench.objectives import Objective
 from hpo_bench.search import Search, Setup
@@ -36,8 +36,6 @@ from hpo_bench.storage.opening import anchored
 from hpo_bench.storage.outages import PATIENCE
 from hpo_bench.storage.records import DIRECTORY
 from hpo_bench.text import printable
-
-DEFAULT_STORAGE = "sqlite:///hpo-bench.db"
 
 MAX_SQLITE_WORKERS = 32
 """Processes that write to one SQLite file before they wait for each other: docs/storage.md."""
@@ -129,9 +127,6 @@ class MethodSpec(_Table):
         if self.pruner_options and self.pruner is None:
             raise ValueError("pruner_options need a pruner")
         return self
-
-
-MAX_SEEDS = 10_000
 
 
 def _count_to_list(value: object) -> object:
@@ -400,13 +395,6 @@ def _fit(method: str, search: Search, budget: Budget, objective: Objective) -> I
             f"{method}: its {points} points are fewer than the {allowed} evaluations that the "
             f"budget allows; {allowed - points} of them stay unspent"
         )
-
-
-def shipped() -> dict[str, str]:
-    """The suites that come with the package: name -> TOML text."""
-    folder = files("hpo_bench") / "suites"
-    found = {f.name.removesuffix(".toml"): f for f in folder.iterdir() if f.name.endswith(".toml")}
-    return {name: found[name].read_text(encoding="utf-8") for name in sorted(found)}
 
 
 def load(

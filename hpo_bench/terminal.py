@@ -8,7 +8,6 @@ import sys
 import warnings
 from typing import Any
 
-import optuna
 from rich.console import Console
 from rich.text import Text
 
@@ -53,12 +52,19 @@ def _plain_warning(*arguments: Any, **options: Any) -> str:
 
 
 def log_plainly() -> None:
-    """Let log records and warnings show the text of others as it stands, Optuna's included.
+    """Let log records and warnings show the text of others as it stands.
 
     Who has set up logging before is left with that.
     """
-    optuna.logging.disable_default_handler()
-    optuna.logging.enable_propagation()
     warnings.formatwarning = _plain_warning
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_PlainFormatter())
+
+
+def show_optuna_plainly() -> None:
+    """Let Optuna say warnings alone, in the same way."""
+    import optuna  # which takes a quarter of a second
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.disable_default_handler()
+    optuna.logging.enable_propagation()

@@ -1,7 +1,9 @@
 """Samplers for any Optuna study.
 
-Each lives in a folder of its own that needs only Optuna and NumPy; it is imported when its name is
-first used, so that taking one does not pay for the others.
+They need only Optuna and NumPy. Each has a folder of its own, `_base` holds what they share, and no
+sampler imports another. A sampler is imported when its name is first used, so that its users do not
+wait for the others. To use the samplers without this project, take the folder `samplers` as it is,
+or a single sampler from what `.ci/hub_export.py` writes.
 """
 
 from __future__ import annotations

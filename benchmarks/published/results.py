@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from hpo_bench.analysis.across import across
 from hpo_bench.analysis.measures import measure_name
 from hpo_bench.analysis.summary import Summary, summarise
-from hpo_bench.report import content, figures, markdown, static
-from hpo_bench.report.files import ranking
+from hpo_bench.report import figures, markdown, static
 from hpo_bench.report.parts import Figure, Table
+from hpo_bench.report.sections import across as shown
 from hpo_bench.report.sections import differences, results
 from hpo_bench.storage.opening import open_existing
 from hpo_bench.storage.studies import iterate_studies, members
@@ -80,7 +81,7 @@ def _alone(found: Summary) -> dict[str, str]:
     _draw(found.suite, [*figures.curves(found, ("epochs",)), figures.distributions(found)])
     pairs = {
         f"differences by {measure}": differences.pairs_table(
-            compared, measure_name(measure, found.metric), found.rope
+            compared, measure_name(measure, found.metric), found.ropes.get(measure)
         )
         for measure, compared in found.comparisons.items()
     }
@@ -92,10 +93,20 @@ def _alone(found: Summary) -> dict[str, str]:
 
 
 def _across(found: list[Summary]) -> dict[str, str]:
-    parts = content.across(found, ranking(found)).parts
+    together = across(found)
+    parts = shown.section(found).parts
     _draw(found[0].suite.partition(".")[0], [p for p in parts if isinstance(p, Figure)])
-    ranks, means = (markdown.table(part) for part in parts if isinstance(part, Table))
-    return {"tests": str(parts[0]), "ranks": ranks, "means": means}
+    methods = together.ranking.methods
+    tables = {
+        "regret over the budget": shown.over_budget(together),
+        "regret": shown.middles(together),
+        "improvement": shown.improvements(together),
+        "ranks": shown.ranks(together),
+        "pairs": shown.pairs(together),
+        "means": shown.means(found, [*methods, *shown.baselines_of_all(found, methods)]),
+    }
+    made = {name: markdown.table(table) for name, table in tables.items()}
+    return {"tests": shown.general(together), **made}
 
 
 def _narrow(table: Table) -> Table:

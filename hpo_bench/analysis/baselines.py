@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from hpo_bench.analysis.comparisons import Comparison, adjusted, compare, gains
+from hpo_bench.analysis.comparisons import Comparison, compare
 from hpo_bench.analysis.intervals import Estimate, estimate
 from hpo_bench.analysis.means import mean as mean_of
-from hpo_bench.analysis.measures import is_maximised
 from hpo_bench.analysis.results import DEFAULT, RunResult
+from hpo_bench.analysis.scores import Scores
 
 _OF_DEFAULT = {
     "confirmed_test": "test",
@@ -53,47 +53,46 @@ def confirmed(runs: Sequence[RunResult], *, maximise: bool) -> Confirmed | None:
     return Confirmed(sum(run.confirmations for run in runs), validation, test)
 
 
-def against(
-    rivals: Sequence[str],
-    larger: Sequence[str],
-    runs: Sequence[RunResult],
-    defaults: Sequence[RunResult],
-    *,
-    maximise: bool,
-) -> tuple[str, list[Comparison]]:
-    """Compare every method with every baseline, by the fairest measure of all that was found.
+def fairest(runs: Sequence[RunResult]) -> str:
+    """Name the measure of all runs that found something which flatters a search least.
 
-    Args:
-        rivals: Methods that have the suite's budget.
-        larger: Those that have more.
-        runs: All that are finished.
-        defaults: The objective's default, by seed.
-        maximise: Whether more is better.
-
-    Returns:
-        The measure, and the comparisons, adjusted together; none if there is no baseline.
+    Validation is the last of all: a search is chosen by it, and a baseline is not.
     """
     found = [run for run in runs if run.validation is not None]
-    measure = next(
-        (m for m in _OF_DEFAULT if found and all(getattr(run, m) is not None for run in found)),
-        "validation",
-    )
-    is_more_better = is_maximised(measure, maximise=maximise)
+    told = (m for m in _OF_DEFAULT if found and all(getattr(run, m) is not None for run in found))
+    return next(told, "validation")
 
-    def values(of: Sequence[RunResult], name: str, by: str) -> dict[int, float]:
-        measured = {run.seed: getattr(run, by) for run in of if run.method == name}
-        return {seed: value for seed, value in measured.items() if value is not None}
 
-    baselines = {
-        DEFAULT: values(defaults, DEFAULT, _OF_DEFAULT[measure]),
-        **{name: values(found, name, measure) for name in larger},
-    }
-    made = [
-        (name, baseline, gains(values(found, name, measure), told, maximise=is_more_better))
-        for baseline, told in baselines.items()
+def against(
+    found: Scores,
+    rivals: Sequence[str],
+    larger: Sequence[str],
+    defaults: Scores,
+    rope: float | None,
+) -> list[Comparison]:
+    """Compare every method with every baseline, as one family.
+
+    Args:
+        found: Values of all finished runs by the fairest measure.
+        rivals: Methods that have the suite's budget.
+        larger: Those that have more.
+        defaults: Values of the objective's default by the measure that corresponds.
+        rope: Half the width of the region of practical equivalence.
+    """
+    groups = {name: values for name, values in found.values.items() if values}
+    groups |= {name: values for name, values in defaults.values.items() if values}
+    pairs = [
+        (name, baseline)
+        for baseline in (DEFAULT, *larger)
         for name in rivals
+        if name in groups and baseline in groups
     ]
-    return measure, adjusted([compare(a, b, gain) for a, b, gain in made if gain.size])
+    return compare(groups, pairs, maximise=found.maximise, rope=rope)
+
+
+def measure_of_default(measure: str) -> str:
+    """Name the measure of the default, which is trained once by each seed and not again."""
+    return _OF_DEFAULT[measure]
 
 
 def _again(

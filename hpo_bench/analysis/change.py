@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from optuna.storages import BaseStorage
 
-from hpo_bench.analysis.comparisons import WORSE, Comparison, adjusted, compare, gains
+from hpo_bench.analysis.comparisons import WORSE, Comparison, Values, judge
 from hpo_bench.analysis.history import History, by_method, history_of
 from hpo_bench.analysis.intervals import TOO_FEW
 from hpo_bench.analysis.means import mean
 from hpo_bench.analysis.measures import is_maximised, measure_name
-from hpo_bench.analysis.results import results_of
+from hpo_bench.analysis.results import RunResult, results_of
+from hpo_bench.analysis.scores import scores, worst_of
 from hpo_bench.analysis.stored import StoredSuite, read_suite
-from hpo_bench.analysis.summary import finished_of, found_by
+from hpo_bench.analysis.summary import finished_of
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.storage.rows import Fault
 
@@ -106,50 +107,74 @@ def compare_suites(pairs: Sequence[tuple[Place, Place]], measure: str = "validat
         HpoBenchError: They are not of the same objective, space and budget, or have no finished
             run of the same method and seed.
     """
-    changes: list[Change] = []
+    pairings: list[_Pairing] = []
     notes: list[str] = []
     metrics: set[str] = set()
     left_out: list[Fault] = []
     for old, new in pairs:
         before, after = read_suite(*old), read_suite(*new)
-        found, told = _compare(before, after, measure)
+        found, told = _pair(before, after, measure)
         metrics.add(before.runs[0].metric)
         left_out += [*before.left_out, *after.left_out]
-        changes += found
+        pairings += found
         notes += told if len(pairs) == 1 else [f"{old[1]}: {note}" for note in told]
-    if not changes:
+    if not pairings:
         raise HpoBenchError(
             f"nothing to compare: no method and seed has a finished run with a {measure} value in "
             "both"
         )
-    # All that is judged together is adjusted together: ten objectives are ten chances to err.
-    judged = adjusted([change.comparison for change in changes])
-    changes = [replace(c, comparison=made) for c, made in zip(changes, judged, strict=True)]
+    # All that is judged together is judged as one family: ten objectives are ten chances to err.
+    places = [(("new", "old"), (place, None)) for place in range(len(pairings))]
+    judged = judge([pairing.gains for pairing in pairings], places)
+    changes = [
+        Change(p.suite, p.method, p.before, p.after, made)
+        for p, made in zip(pairings, judged, strict=True)
+    ]
     validation = metrics.pop() if len(metrics) == 1 else "validation value"
     return Changes(measure, measure_name(measure, validation), changes, notes, left_out)
 
 
-def _compare(old: StoredSuite, new: StoredSuite, measure: str) -> tuple[list[Change], list[str]]:
-    """Compare one objective's methods, not adjusted yet; and what must be read beside them."""
+@dataclass(frozen=True)
+class _Pairing:
+    """One method on one objective, seed by seed."""
+
+    suite: str
+    method: str
+    before: float
+    after: float
+    gains: list[float]
+    """Above 0 where the new run is better."""
+
+
+def _pair(old: StoredSuite, new: StoredSuite, measure: str) -> tuple[list[_Pairing], list[str]]:
+    """Pair one objective's methods by seed; and say what must be read beside them."""
     before, after = ([history_of(run) for run in suite.runs] for suite in (old, new))
     _check_comparable(before, after)
-    old_values, new_values = _values(old, before, measure), _values(new, after, measure)
-    changes = []
-    for name in (name for name in old_values if name in new_values):
-        was, now = old_values[name], new_values[name]
-        gain = gains(now, was, maximise=is_maximised(measure, maximise=before[0].maximise))
-        if gain.size:
-            seeds = was.keys() & now.keys()
-            means = mean([was[seed] for seed in seeds]), mean([now[seed] for seed in seeds])
-            changes.append(Change(old.name, name, *means, compare("new", "old", gain)))
-    return changes, _notes(before, after, {change.method for change in changes})
+    maximise = before[0].maximise
+    runs = [_finished(suite, of) for suite, of in ((old, before), (new, after))]
+    ended = [history for history in (*before, *after) if history.is_finished]
+    worst = worst_of([*runs[0], *runs[1]], ended, measure, maximise=maximise)
+    was, now = (scores(of, measure, worst, maximise=maximise).values for of in runs)
+    is_more_better = is_maximised(measure, maximise=maximise)
+    made = [
+        _pairing(old.name, name, was[name], now[name], is_more_better)
+        for name in was
+        if name in now and was[name].keys() & now[name].keys()
+    ]
+    return made, _notes(before, after, {pairing.method for pairing in made})
 
 
-def _values(
-    suite: StoredSuite, histories: Sequence[History], measure: str
-) -> dict[str, dict[int, float]]:
+def _pairing(suite: str, method: str, was: Values, now: Values, maximise: bool) -> _Pairing:
+    seeds = sorted(was.keys() & now.keys())
+    sign = 1 if maximise else -1
+    gains = [sign * (now[seed] - was[seed]) for seed in seeds]
+    means = mean([was[seed] for seed in seeds]), mean([now[seed] for seed in seeds])
+    return _Pairing(suite, method, *means, gains)
+
+
+def _finished(suite: StoredSuite, histories: Sequence[History]) -> list[RunResult]:
     runs = finished_of(results_of(suite).runs, histories)
-    return found_by(runs, measure, sorted({run.method for run in runs}))
+    return sorted(runs, key=lambda run: run.method)
 
 
 def _check_comparable(before: Sequence[History], after: Sequence[History]) -> None:

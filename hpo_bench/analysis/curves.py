@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ MAX_POINTS = 250
 
 @dataclass(frozen=True)
 class Curve:
-    """A method's incumbent over its runs that have one: median and quartiles."""
+    """A method's incumbent over its runs: median and quartiles."""
 
     method: str
     axis: str
@@ -29,27 +29,61 @@ class Curve:
     runs: int
 
 
-def curve(histories: Sequence[History], axis: str) -> Curve | None:
+def curve(histories: Sequence[History], axis: str, worst: float | None = None) -> Curve | None:
     """The curve of a method's runs; None while none has an incumbent.
 
-    A run that has ended keeps its incumbent. Runs without any incumbent are left out.
+    A run that has ended keeps its incumbent.
+
+    Args:
+        histories: The runs.
+        axis: One of `AXES`.
+        worst: Value of a run that has found nothing; None leaves these out.
     """
-    runs = [history for history in histories if history.incumbent is not None]
-    if not runs:
+    return _over_runs(histories, axis, worst, incumbents_at)
+
+
+def curve_of_tests(histories: Sequence[History], axis: str, worst: float | None) -> Curve | None:
+    """The curve of the incumbents' test values, which no method saw; it can fall.
+
+    None where there is no test. A run whose incumbent was not tested is left out.
+    """
+    tested = [h for h in histories if h.incumbent is None or np.isfinite(h.incumbent_tests[-1])]
+    return _over_runs(tested, axis, worst, tests_at)
+
+
+def _over_runs(
+    histories: Sequence[History],
+    axis: str,
+    worst: float | None,
+    at: Callable[[History, str, Array], Array],
+) -> Curve | None:
+    found = [history for history in histories if history.incumbent is not None]
+    if not found:
         return None
-    start = max(first_incumbent(run, axis) for run in runs)
-    places = np.unique(np.concatenate([run.spent(axis) for run in runs]))
+    runs = found if worst is None else histories
+    start = max(first_incumbent(run, axis) for run in found)
+    places = np.unique(np.concatenate([run.spent(axis) for run in found]))
     places = thinned(places[places >= start])
-    values = np.array([incumbents_at(run, axis, places) for run in runs])
+    values = np.array([at(run, axis, places) for run in runs])
+    if worst is not None:
+        values = np.where(np.isnan(values), worst, values)
     lower, median, upper = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
-    return Curve(runs[0].method, axis, places, median, lower, upper, len(runs))
+    return Curve(found[0].method, axis, places, median, lower, upper, len(runs))
 
 
 def incumbents_at(run: History, axis: str, places: Array) -> Array:
     """The incumbent's value once so much is spent; NaN before the first."""
-    index = np.searchsorted(run.spent(axis), places, side="right")
-    values: Array = np.concatenate([[np.nan], run.incumbents])[index]
-    return values
+    return _at(run.incumbents, run.spent(axis), places)
+
+
+def tests_at(run: History, axis: str, places: Array) -> Array:
+    """The incumbent's test value once so much is spent; NaN before the first, and if untested."""
+    return _at(run.incumbent_tests, run.spent(axis), places)
+
+
+def _at(values: Array, spent: Array, places: Array) -> Array:
+    found: Array = np.concatenate([[np.nan], values])[np.searchsorted(spent, places, side="right")]
+    return found
 
 
 def first_incumbent(run: History, axis: str) -> float:
@@ -79,10 +113,10 @@ def mean_incumbent(run: History, axis: str, start: float, stop: float) -> float:
     return float(incumbents_at(run, axis, edges[:-1]) @ np.diff(edges)) / (stop - start)
 
 
-def curves(groups: dict[str, list[History]]) -> dict[str, list[Curve]]:
+def curves(groups: dict[str, list[History]], worst: float | None) -> dict[str, list[Curve]]:
     """Every method's curve on every axis: axis -> curves."""
     return {
-        axis: [made for runs in groups.values() if (made := curve(runs, axis)) is not None]
+        axis: [made for runs in groups.values() if (made := curve(runs, axis, worst)) is not None]
         for axis in AXES
     }
 

@@ -76,6 +76,16 @@ class History:
         best = np.fmax if self.maximise else np.fmin
         return best.accumulate(self.values) if len(self.values) else self.values
 
+    @cached_property
+    def incumbent_tests(self) -> Array:
+        """Test value of the incumbent after each evaluation; NaN before the first, if untested."""
+        tests = np.array([s.test if s.test is not None else np.nan for s in self.steps], float)
+        before = np.concatenate([[np.nan], self.incumbents])[:-1]
+        is_new = (self.incumbents != before) & ~np.isnan(self.incumbents)
+        places = np.maximum.accumulate(np.where(is_new, np.arange(len(tests)), -1))
+        found: Array = np.where(places < 0, np.nan, tests[places])
+        return found
+
     @property
     def incumbent(self) -> float | None:
         """The best value of all; None if there is none."""

@@ -5,10 +5,15 @@ from __future__ import annotations
 MEASURES = ("validation", "test", "confirmed", "confirmed_test")
 """Attributes of `RunResult`."""
 
+RUNNING_TIME = "running_time"
+"""What a run spent until the target that ended it: the measure where a budget has one."""
+
 
 def measure_name(measure: str, metric: str) -> str:
-    """Name one of `MEASURES`, the objective's value being called `metric`."""
-    name = "test accuracy" if _is_test(measure) else metric
+    """Name one of `MEASURES` or `RUNNING_TIME`, the objective's value being called `metric`."""
+    if measure == RUNNING_TIME:
+        return "epochs until the target"
+    name = "test accuracy" if is_test(measure) else metric
     return f"{name}, confirmed" if measure.startswith("confirmed") else name
 
 
@@ -19,8 +24,9 @@ def is_maximised(measure: str, *, maximise: bool) -> bool:
         measure: One of `MEASURES`.
         maximise: Whether more of the objective's own value is better.
     """
-    return maximise or _is_test(measure)
+    return maximise or is_test(measure)
 
 
-def _is_test(measure: str) -> bool:
+def is_test(measure: str) -> bool:
+    """Whether a measure is a test accuracy."""
     return measure.endswith("test")

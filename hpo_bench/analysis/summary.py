@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,21 +11,29 @@ from optuna.storages import BaseStorage
 
 from hpo_bench.analysis import baselines, curves, targets
 from hpo_bench.analysis.baselines import Confirmed
-from hpo_bench.analysis.comparisons import Comparison, all_pairs
+from hpo_bench.analysis.comparisons import Comparison
 from hpo_bench.analysis.curves import Curve
 from hpo_bench.analysis.failures import Failure, failures
 from hpo_bench.analysis.history import History, budget_factor, by_method, history_of
 from hpo_bench.analysis.intervals import Estimate, estimate
-from hpo_bench.analysis.measures import MEASURES, is_maximised
-from hpo_bench.analysis.results import DEFAULT, MethodResult, RunResult, of_method, results_of
+from hpo_bench.analysis.judged import Judged, judge_suite
+from hpo_bench.analysis.results import (
+    DEFAULT,
+    MethodResult,
+    RunResult,
+    SuiteResult,
+    of_method,
+    results_of,
+)
+from hpo_bench.analysis.rope import Rope
+from hpo_bench.analysis.saturation import is_saturated
+from hpo_bench.analysis.scores import Scores, scores
+from hpo_bench.analysis.selection import Overtuning, overtuning
 from hpo_bench.analysis.space import Importances, importances
 from hpo_bench.analysis.stored import read_suite
 from hpo_bench.analysis.targets import Distribution, Reached, is_random, plain_random
 from hpo_bench.errors import InputError
 from hpo_bench.storage.rows import Fault
-
-ACCURACY_ROPE = 0.01
-"""One percent more or less: the convention for accuracies."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +44,20 @@ class MethodSummary:
     means: MethodResult | None
     """Counts and times, means per run; None while no run is finished."""
     validation: Estimate | None
-    """Of the incumbents, by which they were chosen."""
+    """Of the incumbents, by which they were chosen; a run that found nothing has the worst."""
     quartiles: tuple[float, float, float] | None
     """First quartile, median and third quartile of the same."""
     test: Estimate | None
     """Of the incumbents, which no method saw."""
-    gap: Estimate | None
-    """By how much validation flatters: above 0, the incumbents are worse on the test images; None
-    where the objective's value is no accuracy, which a test accuracy cannot be taken from."""
-    area: Estimate | None
-    """Mean incumbent over the part of the budget that all runs have in common."""
     states: dict[str, int]
     """How many of all its runs are finished, partial, failed, empty."""
+    gap: Estimate | None = None
+    """Validation less test, of runs that have both; None where the objective's value is no
+    accuracy, which a test accuracy cannot be taken from."""
+    area: Estimate | None = None
+    """Mean incumbent over the part of the budget that all runs have in common."""
+    overtuning: Overtuning | None = None
+    """None where the incumbents have no test."""
     confirmed: Confirmed | None = None
     """Its incumbents, trained again; None if they were not."""
     budget_factor: int = 1
@@ -71,6 +81,8 @@ class Summary:
     """By method, in the order of `methods`, and seed."""
     curves: dict[str, list[Curve]]
     """Axis -> a curve per method."""
+    test_curves: list[Curve]
+    """By epochs: test values of the incumbents."""
     area_range: tuple[float, float] | None
     """Full evaluations' worth of epochs between which `area` is taken."""
     targets: dict[float, str]
@@ -79,9 +91,13 @@ class Summary:
     distributions: list[Distribution]
     n_targets: int
     """Targets of the distributions."""
+    stopped_at: float | None
+    """The budget's target, if it ended runs: they are compared by what they spent until then."""
     comparisons: dict[str, list[Comparison]]
     """Measure -> every pair of methods that have the same budget; no entry for what was not
-    measured."""
+    measured. Where a target ended runs, the only measure is `RUNNING_TIME`."""
+    ropes: dict[str, Rope]
+    """Measure -> region of practical equivalence."""
     default: MethodSummary | None
     """The objective's default configuration, trained by the seeds of the runs."""
     default_runs: list[RunResult]
@@ -89,7 +105,12 @@ class Summary:
     """Every method over every baseline: the default, and methods with a larger budget."""
     against_by: str
     """The measure of these."""
-    rope: float | None
+    scores: dict[str, Scores]
+    """Measure -> the value of each finished run."""
+    at_ceiling: list[str]
+    """Methods that sit at the optimum; of two, the objective is saturated."""
+    worst: dict[str, float]
+    """Measure -> worst value of any evaluation, which stands for a run that found nothing."""
     random_twice: Estimate | None
     """What random search finds at twice the budget: the better of two of its runs; None without
     two, and where a method of the suite has it run."""
@@ -98,6 +119,11 @@ class Summary:
     """What the storage holds of it that is not sound."""
     failures: list[Failure]
     """What evaluations failed with, the most frequent first; also of unfinished runs."""
+
+    @property
+    def is_saturated(self) -> bool:
+        """Whether the objective is too easy to tell the methods apart."""
+        return is_saturated(self.at_ceiling)
 
     def finished(self, method: str) -> list[RunResult]:
         """The runs of a method that the statistics are of."""
@@ -118,8 +144,8 @@ def summarise(
         storage: Where its studies are.
         suite: Its name.
         given_targets: Values to reach; empty takes them from random search's evaluations.
-        rope: Difference below which methods are equivalent in practice; None takes 0.01 where
-            accuracy is measured, and leaves the Bayesian test out elsewhere.
+        rope: Difference below which methods are equivalent in practice; None takes a share of the
+            way from the default to the best run, where the suite has a default.
 
     Raises:
         HpoBenchError: The storage holds no run of it, or an argument cannot be used.
@@ -130,21 +156,17 @@ def summarise(
     result = results_of(stored)
     groups = by_method([history_of(run) for run in stored.runs])
     maximise = next(iter(groups.values()))[0].maximise
-    if rope is None and _is_accuracy(result.metric):
-        rope = ACCURACY_ROPE * (100 if _is_percent(result.runs) else 1)
     finished = {name: [run for run in runs if run.is_finished] for name, runs in groups.items()}
     runs = finished_of(result.runs, _flat(groups))
+    judged = judge_suite(runs, result.defaults, _flat(finished), maximise, rope)
+    worst = judged.worst.get("validation")
     area_range = curves.common_range(_flat(finished), targets.AXIS)
-    methods = [_method(name, groups[name], runs, result.metric, area_range) for name in groups]
+    methods = [_method(name, groups[name], runs, judged, area_range, result) for name in groups]
     methods.sort(key=lambda method: _place(method, maximise))
     groups = {method.name: groups[method.name] for method in methods}
     finished = {name: finished[name] for name in groups if finished[name]}
-    table_targets, curve_targets = _targets(_flat(finished), given_targets)
+    table_targets, curve_targets = _targets(_flat(finished), given_targets, judged.stop)
     larger = [method.name for method in methods if method.budget_factor > 1]
-    rivals = [method.name for method in methods if method.budget_factor == 1]
-    against_by, against = baselines.against(
-        rivals, larger, runs, result.defaults, maximise=maximise
-    )
     is_random_twice_run = any(is_random(run) for name in larger for run in groups[name])
     return Summary(
         suite=suite,
@@ -155,18 +177,23 @@ def summarise(
         methods=methods,
         runs=result.runs,
         histories=_flat(groups),
-        curves=curves.curves(finished),
+        curves=curves.curves(finished, worst),
+        test_curves=_test_curves(finished, judged.worst.get("test")),
         area_range=area_range,
         targets=table_targets,
         reached=[targets.reached(r, t) for t in table_targets for r in finished.values()],
         distributions=targets.distributions(finished, curve_targets),
         n_targets=len(curve_targets),
-        comparisons=_comparisons(runs, rivals, maximise, rope),
-        default=_default(result.defaults, result.metric, maximise),
+        stopped_at=judged.stop,
+        comparisons=judged.comparisons,
+        ropes=judged.ropes,
+        default=_default(result, maximise),
         default_runs=result.defaults,
-        against=against,
-        against_by=against_by,
-        rope=rope,
+        against=judged.against,
+        against_by=judged.against_by,
+        scores=judged.scores,
+        at_ceiling=judged.at_ceiling,
+        worst=judged.worst,
         random_twice=None
         if is_random_twice_run
         else estimate(_better_of_two(plain_random(_flat(finished)))),
@@ -182,35 +209,17 @@ def finished_of(runs: Sequence[RunResult], histories: Sequence[History]) -> list
     return [run for run in runs if (run.method, run.seed) in keys]
 
 
-def found_by(
-    runs: Sequence[RunResult], measure: str, methods: Sequence[str]
-) -> dict[str, dict[int, float]]:
-    """What each method's runs have found: method -> seed -> validation or test value."""
-    found: dict[str, dict[int, float]] = {method: {} for method in methods}
-    for run in runs:
-        value = getattr(run, measure)
-        if value is not None and run.method in found:
-            found[run.method][run.seed] = value
-    return found
-
-
-def _default(defaults: Sequence[RunResult], metric: str, maximise: bool) -> MethodSummary | None:
-    if not defaults:
+def _default(result: SuiteResult, maximise: bool) -> MethodSummary | None:
+    if not result.defaults:
         return None
-    return _summed_up(DEFAULT, defaults, metric, maximise, [], ["finished"] * len(defaults))
+    states = ["finished"] * len(result.defaults)
+    made = _summed_up(DEFAULT, result.defaults, {}, states, maximise)
+    return replace(made, gap=_gap(result.defaults, result.metric))
 
 
-def _comparisons(
-    runs: Sequence[RunResult], methods: Sequence[str], maximise: bool, rope: float | None
-) -> dict[str, list[Comparison]]:
-    found = {measure: found_by(runs, measure, methods) for measure in MEASURES}
-    measured = {measure: values for measure, values in found.items() if any(values.values())}
-    if "confirmed_test" in measured:  # which says more, and every table is one more to read
-        del measured["confirmed"]
-    return {
-        measure: all_pairs(values, maximise=is_maximised(measure, maximise=maximise), rope=rope)
-        for measure, values in measured.items()
-    }
+def _test_curves(groups: Mapping[str, Sequence[History]], worst: float | None) -> list[Curve]:
+    made = (curves.curve_of_tests(runs, targets.AXIS, worst) for runs in groups.values())
+    return [curve for curve in made if curve is not None]
 
 
 def _better_of_two(runs: Sequence[History]) -> list[float]:
@@ -232,71 +241,95 @@ def _place(method: MethodSummary, maximise: bool) -> tuple[bool, float]:
     return False, -method.validation.mean if maximise else method.validation.mean
 
 
-def _is_accuracy(metric: str) -> bool:
-    return "accuracy" in metric
-
-
-def _is_percent(runs: Sequence[RunResult]) -> bool:
-    return any(run.validation is not None and run.validation > 1 for run in runs)
-
-
 def _targets(
-    histories: Sequence[History], given: Sequence[float]
+    histories: Sequence[History], given: Sequence[float], stop: float | None
 ) -> tuple[dict[float, str], list[float]]:
-    """Give the targets of the table, with where they come from, and those of the distributions."""
+    """Give the targets of the table, with where they come from, and those of the distributions.
+
+    Where a target ended the runs, it is the hardest: nobody was to find more.
+    """
+    maximise = histories[0].maximise if histories else True
     if given:
-        maximise = histories[0].maximise if histories else True
-        easiest_first = sorted(set(given), reverse=not maximise)
-        return dict.fromkeys(easiest_first, "given"), easiest_first
-    told: dict[float, str] = {}
-    for many, value in targets.from_random(histories).items():
-        told.setdefault(value, f"one random configuration in {many}")
-    return told, targets.spread_from_random(histories)
+        told = dict.fromkeys(sorted(set(given), reverse=not maximise), "given")
+        spread = list(told)
+    else:
+        told, spread = {}, targets.spread_from_random(histories)
+        for many, value in targets.from_random(histories).items():
+            told.setdefault(value, f"one random configuration in {many}")
+    if stop is None:
+        return told, spread
+    within = {t: o for t, o in told.items() if targets.is_within(t, stop, maximise=maximise)}
+    kept = {*(t for t in spread if targets.is_within(t, stop, maximise=maximise)), stop}
+    return {**within, stop: "the budget's target, which ended the runs"}, sorted(kept)
 
 
 def _method(
     name: str,
     histories: Sequence[History],
     finished_runs: Sequence[RunResult],
-    metric: str,
+    judged: Judged,
     area_range: tuple[float, float] | None,
+    result: SuiteResult,
 ) -> MethodSummary:
     runs = [run for run in finished_runs if run.method == name]
-    areas = [
-        curves.mean_incumbent(history, targets.AXIS, *area_range)
-        for history in histories
-        if area_range is not None and history.is_finished and history.incumbent is not None
-    ]
     states = [history.state for history in histories]
-    made = _summed_up(name, runs, metric, histories[0].maximise, areas, states)
-    return replace(made, budget_factor=max(budget_factor(history) for history in histories))
+    finished = [history for history in histories if history.is_finished]
+    return replace(
+        _summed_up(name, runs, judged.worst, states, histories[0].maximise),
+        gap=_gap(runs, result.metric),
+        area=_area(finished, area_range, judged.worst.get("validation")),
+        overtuning=overtuning(finished),
+        budget_factor=max(budget_factor(history) for history in histories),
+    )
 
 
 def _summed_up(
     name: str,
     runs: Sequence[RunResult],
-    metric: str,
-    maximise: bool,
-    areas: Sequence[float],
+    worst: Mapping[str, float],
     states: Sequence[str],
+    maximise: bool,
 ) -> MethodSummary:
-    validation = [run.validation for run in runs if run.validation is not None]
+    found = {
+        measure: list(
+            scores(runs, measure, worst.get(measure), maximise=maximise)
+            .values.get(name, {})
+            .values()
+        )
+        for measure in ("validation", "test")
+    }
+    return MethodSummary(
+        name=name,
+        means=of_method(name, runs) if runs else None,
+        validation=estimate(found["validation"]),
+        quartiles=_quartiles(found["validation"]),
+        test=estimate(found["test"]),
+        states={state: states.count(state) for state in sorted(set(states))},
+        confirmed=baselines.confirmed(runs, maximise=maximise),
+    )
+
+
+def _gap(runs: Sequence[RunResult], metric: str) -> Estimate | None:
+    """Validation less test, where the objective's value is an accuracy as the test's is."""
     gaps = [
         run.validation - run.test
         for run in runs
         if run.validation is not None and run.test is not None
     ]
-    return MethodSummary(
-        name=name,
-        means=of_method(name, runs) if runs else None,
-        validation=estimate(validation),
-        quartiles=_quartiles(validation),
-        test=estimate([run.test for run in runs if run.test is not None]),
-        gap=estimate(gaps) if _is_accuracy(metric) else None,
-        area=estimate(areas),
-        states={state: states.count(state) for state in sorted(set(states))},
-        confirmed=baselines.confirmed(runs, maximise=maximise),
-    )
+    return estimate(gaps) if "accuracy" in metric else None
+
+
+def _area(
+    histories: Sequence[History], span: tuple[float, float] | None, worst: float | None
+) -> Estimate | None:
+    """Mean incumbent over the part of the budget that all runs have in common."""
+    if span is None:
+        return None
+    areas = [
+        worst if run.incumbent is None else curves.mean_incumbent(run, targets.AXIS, *span)
+        for run in histories
+    ]
+    return estimate([area for area in areas if area is not None])
 
 
 def _quartiles(values: Sequence[float]) -> tuple[float, float, float] | None:

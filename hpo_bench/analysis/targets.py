@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from hpo_bench.analysis.curves import thinned
 from hpo_bench.analysis.history import Array, History, budget_factor
@@ -21,6 +21,12 @@ AXIS = "epochs"
 
 ONE_IN = (2, 5, 10, 20, 50, 100)
 """Targets of the table: what one random configuration in so many reaches."""
+
+REACHED = "target reached"
+"""Why a run ended that its budget's target ended."""
+
+PENALTY = 2
+"""By which the cost of a run that missed a target is multiplied, as usual for solvers (PAR-2)."""
 
 N_TARGETS = 51
 """Targets of the distributions, as many as COCO has."""
@@ -35,6 +41,10 @@ class Reached:
     expected: float | None
     """Expected running time: all that its runs have spent until the target or their end, divided
     by the number of successes; None if there is none."""
+    expected_low: float
+    """Of the expected running time, 95%."""
+    expected_high: float | None
+    """None without a success: there is no upper end."""
     successes: int
     runs: int
     low: float | None
@@ -50,7 +60,7 @@ class Distribution:
     x: Array
     share: Array
     low: Array | None
-    """Bootstrap band over runs, 95%; None with too few runs."""
+    """Of the share at each cost, 95% over runs; None with too few runs."""
     high: Array | None
     runs: int
 
@@ -80,15 +90,63 @@ def reached(runs: Sequence[History], target: float) -> Reached:
     hits = [cost for cost in costs if np.isfinite(cost)]
     misses = [_total(run) for run, cost in zip(runs, costs, strict=True) if not np.isfinite(cost)]
     low, high = _wilson(len(hits), len(runs))
+    spent = sum(hits) + sum(misses)
+    expected_low, expected_high = expected_ends(spent, len(hits))
     return Reached(
         method=runs[0].method,
         target=target,
-        expected=(sum(hits) + sum(misses)) / len(hits) if hits else None,
+        expected=spent / len(hits) if hits else None,
+        expected_low=expected_low,
+        expected_high=expected_high,
         successes=len(hits),
         runs=len(runs),
         low=low,
         high=high,
     )
+
+
+def expected_ends(spent: float, hits: int) -> tuple[float, float | None]:
+    """Give the ends of the 95% interval of an expected running time.
+
+    With all that was spent s, h hits and quantiles q of the chi-squared distribution, they are
+    2 s / q(0.975; 2 h + 2) and 2 s / q(0.025; 2 h). They are made for the running times of random
+    draws, whose chance of success does not change, and are too wide where a search is more regular.
+
+    Source: Epstein and Sobel 1953, "Life Testing", for tests that end at a fixed time.
+    """
+    tail = (1 - CONFIDENCE) / 2
+    low = 2 * spent / special.chdtri(2 * hits + 2, tail)
+    return float(low), float(2 * spent / special.chdtri(2 * hits, 1 - tail)) if hits else None
+
+
+def stopped_at(histories: Sequence[History]) -> float | None:
+    """Give the target that ended runs of a suite; None if it has none, or no run reached it.
+
+    Final values say nothing then: a run that reached the target at once had no more to do.
+    """
+    if not any(history.reason == REACHED for history in histories):
+        return None
+    budgets = (history.attributes.get("budget", {}) for history in histories)
+    return next((b["target"] for b in budgets if b.get("target") is not None), None)
+
+
+def is_within(target: float, stop: float | None, *, maximise: bool) -> bool:
+    """Whether runs that ended at a target could have reached another one."""
+    return stop is None or (target <= stop if maximise else target >= stop)
+
+
+def running_times(histories: Sequence[History], target: float) -> dict[str, dict[int, float]]:
+    """What each run spent until a target, and twice what it spent in vain if it missed it (PAR-2).
+
+    Returns:
+        Method -> seed -> full evaluations' worth of epochs. Less is better.
+    """
+    times: dict[str, dict[int, float]] = {}
+    for run in histories:
+        cost = cost_of(run, target)
+        penalised = cost if np.isfinite(cost) else PENALTY * _total(run)
+        times.setdefault(run.method, {})[run.seed] = penalised
+    return times
 
 
 def cost_of(run: History, target: float) -> float:
@@ -103,7 +161,7 @@ def distribution(runs: Sequence[History], targets: Sequence[float], x: Array) ->
     """Share of the targets that a method's runs (at least one) have reached by each cost in `x`."""
     costs = np.array([[cost_of(run, target) for target in targets] for run in runs])
     shares = (costs[:, :, None] <= x).mean(axis=1)
-    low, high = band(shares) or (None, None)
+    low, high = (np.clip(edge, 0, 1) for edge in found) if (found := band(shares)) else (None, None)
     return Distribution(runs[0].method, x, shares.mean(axis=0), low, high, len(runs))
 
 

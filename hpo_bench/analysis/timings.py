@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from hpo_bench.analysis.comparisons import ALPHA, NO_DIFFERENCE
+from hpo_bench.analysis.comparisons import NO_DIFFERENCE
+from hpo_bench.analysis.simultaneous import ALPHA
 from hpo_bench.errors import HpoBenchError, InputError
 
 MIN_ROUNDS = 6

@@ -1,9 +1,10 @@
 """HpBandSter's BOHB configuration generator, made reproducible, isolated and never silent.
 
 The generator (Falkner, Klein and Hutter 2018, "BOHB: Robust and Efficient Hyperparameter
-Optimization at Scale", section 3.2 and algorithm 2) is HpBandSter's own class, unchanged. It draws
-from NumPy's global random generator and turns every error into a random configuration, so it
-lives here in a private copy of its module whose `np.random` is ours, under a logger that listens.
+Optimization at Scale", section 3.2 and algorithm 2) is HpBandSter's own class. It draws from
+NumPy's global random generator and turns every error into a random configuration, so it lives
+here in a private copy of its module whose `np.random` is ours, under a logger that listens. Its
+densities are computed by `density`; the tests compare its picks with the untouched module's.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from typing import Any
 
 import numpy as np
 from hpbandster.core.dispatcher import Job
+from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from hpo_bench.bridges.density import Density
 from hpo_bench.bridges.options import ModelOptions
 from hpo_bench.bridges.unit_cube import Point, config_space, decode, encode
 from hpo_bench.errors import HpoBenchError
@@ -142,7 +145,15 @@ def _private_module(random: np.random.RandomState) -> Any:
     spec.loader.exec_module(module)
     module.np = _NumPy(random)
     module.sps = SimpleNamespace(truncnorm=_TruncatedNormal(random))
+    module.sm = SimpleNamespace(nonparametric=SimpleNamespace(KDEMultivariate=Density))
+    module.BOHB.impute_conditional_data = _without_conditions
     return module
+
+
+def _without_conditions(_model: Any, array: NDArray[Any]) -> NDArray[Any]:
+    """Fill gaps in configurations: in a space without conditions there are none."""
+    assert not np.isnan(array).any()
+    return array.copy()
 
 
 class _NumPy(ModuleType):

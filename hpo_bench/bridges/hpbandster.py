@@ -29,7 +29,7 @@ from hpo_bench.bridges.unit_cube import Point, decode, dimensions, encode
 from hpo_bench.errors import InputError, MissingExtraError
 from hpo_bench.search import Job, Outcome, Search, Setup
 from hpo_bench.storage.records import jobs_of, outcome_at
-from hpo_bench.storage.studies import create_running, reopen
+from hpo_bench.storage.studies import create_running, reopen, tell
 
 if TYPE_CHECKING:  # HpBandSter is an extra, and takes seconds to import
     from hpo_bench.bridges.schedule import ConfigId, Run, Schedule
@@ -219,7 +219,7 @@ class HpBandSterSearch(Search):
 
     def _settle(self, key: ConfigId, state: TrialState, value: float | None = None) -> None:
         if key in self._open:
-            self._study.tell(self._trials[key].number, value, state)
+            tell(self._study, self._trials[key].number, value, state)
             self._open.remove(key)
 
 

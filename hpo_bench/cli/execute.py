@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpo_bench import suite
 from hpo_bench.cli.options import (
     CheckpointOption,
     DataOption,
@@ -25,14 +24,18 @@ from hpo_bench.cli.options import (
     names,
     overlay,
 )
-from hpo_bench.cli.root import app, make_table, say
+from hpo_bench.cli.root import app, lazily, make_table, say
 from hpo_bench.errors import InputError
+from hpo_bench.known import DEFAULT_STORAGE
 from hpo_bench.numbers import NOTHING, number
-from hpo_bench.suite import DEFAULT_STORAGE, Suite
 from hpo_bench.terminal import PlainConsole
 
 if TYPE_CHECKING:
+    from hpo_bench import suite
     from hpo_bench.engines.base import Report
+    from hpo_bench.suite import Suite
+else:
+    suite = lazily("hpo_bench.suite")
 
 
 class Engine(StrEnum):

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpo_bench import plugins, scaffold, suite
+from hpo_bench import plugins, scaffold
 from hpo_bench.cli.options import (
     DataOption,
     StorageOption,
     setting,
 )
-from hpo_bench.cli.root import app, make_table, say
-from hpo_bench.suite import DEFAULT_STORAGE
+from hpo_bench.cli.root import app, lazily, make_table, say
+from hpo_bench.known import DEFAULT_STORAGE, shipped
 from hpo_bench.terminal import PlainConsole
+
+if TYPE_CHECKING:
+    from hpo_bench import suite
+else:
+    suite = lazily("hpo_bench.suite")
 
 
 @app.command(
@@ -94,7 +99,7 @@ def doctor(storage: StorageOption = DEFAULT_STORAGE, data_dir: DataOption = None
 def suites() -> None:
     """List the suites that come with the package."""
     listing = make_table("suite", "methods", "what it compares")
-    for name in suite.shipped():
+    for name in shipped():
         found = suite.load_all(name)[0]
         listing.add_row(name, ", ".join(found.methods), found.description)
     PlainConsole().print(listing)

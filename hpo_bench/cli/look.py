@@ -10,16 +10,17 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo_bench.cli.options import OtherStorageOption, StorageOption, place
 from hpo_bench.cli.root import app, say
 from hpo_bench.errors import InputError, needing
-from hpo_bench.suite import DEFAULT_STORAGE
+from hpo_bench.known import DEFAULT_STORAGE
 from hpo_bench.terminal import PlainConsole
 
 if TYPE_CHECKING:  # a command that only prints its help need not wait for a database
+    from optuna.storages import BaseStorage
+
     from hpo_bench.storage.rows import Fault
 
 
@@ -156,7 +157,7 @@ def report(
     ] = None,
     rope: Annotated[
         float | None,
-        typer.Option(help="Difference that does not matter; by default 1% of an accuracy."),
+        typer.Option(help="Difference that does not matter; by default 10% of default to best."),
     ] = None,
     figures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the pictures for papers, too.")

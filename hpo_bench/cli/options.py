@@ -6,18 +6,25 @@ import tomllib
 from contextlib import suppress
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpo_bench import plugins, suite
+from hpo_bench import plugins
+from hpo_bench.cli.root import lazily
 from hpo_bench.errors import HpoBenchError, InputError, one_of
-from hpo_bench.suite import DEFAULT_STORAGE, MAX_SEEDS, Suite
+from hpo_bench.known import DEFAULT_STORAGE, MAX_SEEDS, shipped
+
+if TYPE_CHECKING:
+    from hpo_bench import suite
+    from hpo_bench.suite import Suite
+else:
+    suite = lazily("hpo_bench.suite")
 
 
 def _suites_that_start_so(incomplete: str) -> list[str]:
     """Complete a suite's name, or a suite file of the working directory, in the shell."""
-    known = [*suite.shipped(), *(file.name for file in Path().glob("*.toml"))]
+    known = [*shipped(), *(file.name for file in Path().glob("*.toml"))]
     return [name for name in known if name.startswith(incomplete)]
 
 

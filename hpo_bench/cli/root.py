@@ -4,24 +4,65 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
+from functools import wraps
+from importlib.util import LazyLoader, find_spec, module_from_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
-import optuna
 import typer
 from rich.table import Column, Table
+from typer.core import TyperGroup
 
 import hpo_bench
 from hpo_bench import plugins
 from hpo_bench.errors import HpoBenchError
-from hpo_bench.terminal import PlainConsole, log_plainly
+from hpo_bench.terminal import PlainConsole, log_plainly, show_optuna_plainly
 
 _CommandLineError: Any = next(
     error for error in typer.BadParameter.__mro__ if error.__name__ == "ClickException"
 )
 """Click's base of errors; Typer has its own copy of Click, or not, by its version."""
 
+
+def lazily(name: str) -> ModuleType:
+    """Give a module that is imported when something is taken out of it.
+
+    Help, the version and completion are there before Optuna and a database could be imported.
+    """
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = find_spec(name)
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader = LazyLoader(spec.loader)
+    module = sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class _Commands(TyperGroup):
+    """Sets up Optuna for a command that works, and not for one that only shows its help."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and command.callback is not None:
+            command.callback = _working(command.callback)
+        return name, command, rest
+
+
+def _working(callback: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(callback)
+    def work(*arguments: Any, **options: Any) -> Any:
+        show_optuna_plainly()
+        return callback(*arguments, **options)
+
+    return work
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Measure how to search: hyperparameter optimization methods on the same objective, "
     "with the same budget, seeds and storage.\n\n"
     "A module that a suite or a command names (module:object) may be installed, or stand beside "
@@ -36,7 +77,6 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; what the user can put right is told without a traceback."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     log_plainly()
     plugins.look_in(Path())
     if isinstance(sys.stdout, io.TextIOWrapper):

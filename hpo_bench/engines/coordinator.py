@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -16,7 +16,7 @@ from hpo_bench.running.processes import staying_here
 from hpo_bench.running.runs import Run, runs_of
 from hpo_bench.running.studies import check_unchanged
 from hpo_bench.storage.opening import close, open_storage
-from hpo_bench.storage.studies import all_study_names
+from hpo_bench.storage.studies import Glance, glance
 from hpo_bench.suite import Suite
 
 
@@ -62,11 +62,11 @@ def _run_suites(
     storage = open_storage(suites[0].storage, patience=suites[0].storage_patience)
     make_directory(directory)
     runs = [run for suite in suites for run in runs_of(suite, directory)]
-    held = set(all_study_names(storage))
+    there = glance(storage)
     for run in runs:
-        if run.study_name in held:
-            check_unchanged(run, storage)
+        check_unchanged(run, there)
     close(storage)
+    done = _done(runs, there)
     objectives = [suite.build_objective(suite.seeds[0]) for suite in suites]
     for objective in objectives:
         objective.provide()
@@ -75,14 +75,28 @@ def _run_suites(
             text = notice if len(suites) == 1 else f"{name}: {notice}"
             console.print(f"note: {text}", style="yellow")
     try:
-        return _execute(runs, suites[0], objectives[0], console, wait=wait, address=address)
+        return _execute(runs, done, suites[0], objectives[0], console, wait=wait, address=address)
     finally:
         if checkpoint_directory is None:
             remove_if_empty(directory)
 
 
+def _done(runs: Sequence[Run], there: Mapping[str, Glance]) -> set[str]:
+    """Name the runs that need not be looked at any more.
+
+    One of each suite is looked at all the same: that tells whether its data are still the same.
+    So is one whose checkpoints were left by whoever ended it.
+    """
+    done: dict[str, list[str]] = {}
+    for run in runs:
+        if run.is_done(there) and not (run.checkpoint_directory / run.study_name).exists():
+            done.setdefault(run.suite.name, []).append(run.study_name)
+    return {name for names in done.values() for name in names[1:]}
+
+
 def _execute(
     runs: Sequence[Run],
+    done: set[str],
     suite: Suite,
     objective: Objective,
     console: Console,
@@ -90,10 +104,11 @@ def _execute(
     wait: bool,
     address: str | None,
 ) -> Report:
-    with ProgressDisplay(runs, console) as display:
+    left = [run for run in runs if run.study_name not in done]
+    with ProgressDisplay(runs, console, n_done=len(done)) as display:
         if suite.engine == "ray":
-            return ray.execute_all(runs, suite.n_workers, display, address=address, wait=wait)
-        return local.execute_all(runs, _runs_at_once(suite, objective), display, wait=wait)
+            return ray.execute_all(left, suite.n_workers, display, address=address, wait=wait)
+        return local.execute_all(left, _runs_at_once(suite, objective), display, wait=wait)
 
 
 def _runs_at_once(suite: Suite, objective: Objective) -> int:

@@ -13,9 +13,15 @@ from hpo_bench.text import printable
 
 
 class ProgressDisplay:
-    """A line for each run that ends; on a terminal also bars: all runs, and each under way."""
+    """A line for each run that ends; on a terminal also bars: all runs, and each under way.
 
-    def __init__(self, runs: Sequence[Run], console: Console) -> None:
+    Args:
+        runs: All of them.
+        console: Where it is shown.
+        n_done: How many of them were finished before, of which nothing more is told.
+    """
+
+    def __init__(self, runs: Sequence[Run], console: Console, n_done: int = 0) -> None:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -28,10 +34,15 @@ class ProgressDisplay:
         self._all = self._progress.add_task("all runs", total=len(runs), told="")
         self._tasks: dict[str, TaskID] = {}
         self._shares = {run.study_name: 0.0 for run in runs}
-        self._n_ended = 0
+        self._n_ended = n_done
+        self._n_done = n_done
 
     def __enter__(self) -> ProgressDisplay:
         self._progress.start()
+        if self._n_done:
+            self._progress.advance(self._all, self._n_done)
+            told = f"{self._n_done} of {len(self._shares)} runs were finished before"
+            self._progress.console.print(told, highlight=False)
         return self
 
     def __exit__(self, *_: object) -> None:

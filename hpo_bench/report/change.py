@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table as TerminalTable
 
 from hpo_bench.analysis.change import Changes
-from hpo_bench.analysis.comparisons import ALPHA
-from hpo_bench.numbers import number
+from hpo_bench.analysis.simultaneous import ALPHA
+from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import foreign, markdown
 from hpo_bench.report.parts import Table, interval, probability
 from hpo_bench.report.plain import plain
@@ -29,18 +29,22 @@ def to_table(changes: Changes) -> Table:
             number(change.before),
             number(change.after),
             interval(change.comparison.gain),
-            probability(change.comparison.adjusted_p),
-            f"{change.comparison.effect:+.2f}",
+            NOTHING
+            if change.comparison.adjusted_p is None
+            else probability(change.comparison.adjusted_p),
+            f"{change.comparison.improvement:.2f}",
             change.verdict,
         ]
         for change in changes.methods
     ]
     caption = (
-        f"By {changes.metric}, of finished runs, paired by seed. Gain: mean difference with its "
-        "95% BCa interval, above 0 the new is better. The verdict, of the new, is by Wilcoxon's "
-        f"signed-rank test at the {ALPHA:.0%} level, after Holm over all rows."
+        f"By {changes.metric}, of finished runs, paired by seed. Gain: mean difference, above 0 "
+        "the new is better; with 95% probability all of these intervals hold theirs. p: for all "
+        f"rows together, at most {ALPHA} exactly where the interval excludes 0, which is the "
+        "verdict, of the new. P(better): share of seeds with which the new is better, a tie "
+        "counting half."
     )
-    headings = ["method", "seeds", "old", "new", "gain [95%]", "p (Holm)", "effect", "verdict"]
+    headings = ["method", "seeds", "old", "new", "gain [95%]", "p (all)", "P(better)", "verdict"]
     return Table(headings if is_one else ["objective", *headings], rows, caption)
 
 

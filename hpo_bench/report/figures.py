@@ -8,8 +8,9 @@ from typing import Any
 from hpo_bench.analysis.comparisons import Comparison
 from hpo_bench.analysis.curves import Curve
 from hpo_bench.analysis.history import AXES
+from hpo_bench.analysis.intervals import Estimate
 from hpo_bench.analysis.means import mean
-from hpo_bench.analysis.ranks import Ranking
+from hpo_bench.analysis.results import DEFAULT
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.analysis.targets import Distribution
 from hpo_bench.report.parts import Figure
@@ -42,12 +43,34 @@ def curves(summary: Summary, on: Iterable[str] = AXES) -> list[Figure]:
             title=f"By {AXES[axis].split(',')[0]}",
             caption=f"Best {summary.metric} so far by {AXES[axis]}: median over runs, and a band "
             "from the first to the third quartile.",
-            traces=[trace for made in found for trace in _curve(made, style[made.method])],
+            traces=[
+                *(trace for made in found for trace in _curve(made, style[made.method])),
+                *_default(summary.default.validation if summary.default else None, found),
+            ],
             layout=_by_cost(found, AXES[axis], f"best {summary.metric} so far"),
         )
         for axis in on
         if (found := summary.curves[axis])
     ]
+
+
+def tests(summary: Summary) -> Figure | None:
+    """Test values of the incumbents by epochs."""
+    style, found = styles(summary), summary.test_curves
+    if not found:
+        return None
+    label = AXES["epochs"]
+    return Figure(
+        key="curve-test",
+        title="Test, by epochs",
+        caption=f"Test accuracy of the best configuration by validation, by {label}: median over "
+        "runs, and a band from the first to the third quartile. No method saw it: it can fall.",
+        traces=[
+            *(trace for made in found for trace in _curve(made, style[made.method])),
+            *_default(summary.default.test if summary.default else None, found),
+        ],
+        layout=_by_cost(found, label, "test accuracy"),
+    )
 
 
 def finals(summary: Summary) -> Figure | None:
@@ -109,7 +132,7 @@ def distributions(summary: Summary) -> Figure | None:
         "ecdf",
         "Targets reached",
         f"Share of {summary.n_targets} targets reached, over all runs of a method; bands: 95% "
-        "bootstrap interval over runs.",
+        "interval over runs, at each cost.",
         traces,
         layout,
         wide=True,
@@ -117,14 +140,15 @@ def distributions(summary: Summary) -> Figure | None:
 
 
 def differences(comparisons: Sequence[Comparison], measure: str) -> Figure:
-    """Mean paired advantages with their intervals."""
+    """Mean advantages with their simultaneous intervals."""
     names = [f"{c.first} over {c.second}" for c in comparisons]
-    layout = named_rows(f"mean paired advantage of the first, {measure}")
+    layout = named_rows(f"mean advantage of the first, {measure}")
     layout["xaxis"] |= {"zeroline": True}
     return Figure(
         f"differences-{measure}",
         f"Differences, {measure}",
-        "Mean paired advantage with its 95% interval; left of 0 the second is better.",
+        "Mean advantage with its simultaneous 95% interval; left of 0 the second is better. Pairs "
+        "whose interval excludes 0 are those that differ.",
         [
             {
                 "type": "scatter",
@@ -169,8 +193,8 @@ def validation_and_test(summary: Summary) -> Figure | None:
     return Figure(
         "validation-test",
         "Validation and test",
-        "Each run's incumbent. Chosen by validation, it is flattered by it: dots below the line "
-        "are worse on the test images.",
+        "Each run's incumbent, chosen by validation: dots below the line are worse on the test "
+        "images.",
         [_diagonal(traces), *traces],
         axes(summary.metric, "test accuracy"),
     )
@@ -221,39 +245,14 @@ def time_parts(summary: Summary) -> dict[str, tuple[float, float, float, float]]
     return found
 
 
-def ranks(ranking: Ranking) -> Figure:
-    """Critical-difference diagram: mean ranks, each with half of the difference that matters."""
-    layout = named_rows("mean rank (1 is best)")
-    half = ranking.critical_difference / 2
-    return Figure(
-        "ranks",
-        "Critical difference",
-        "Mean ranks over objectives, with half of the critical difference to each side: methods "
-        "whose bars do not overlap differ at the 5% level (Nemenyi).",
-        [
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "x": ranking.mean_ranks,
-                "y": ranking.methods,
-                "error_x": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [half] * len(ranking.methods),
-                    "arrayminus": [half] * len(ranking.methods),
-                },
-                "marker": {"color": COLOURS[0], "size": 11},
-                "showlegend": False,
-            }
-        ],
-        layout | {"height": 130 + 36 * len(ranking.methods)},
-        wide=True,
-    )
-
-
 def styles(summary: Summary) -> dict[str, tuple[str, str]]:
     """Give the colour and dash of each method, the same in every picture."""
-    names = sorted(method.name for method in summary.methods)
+    return styles_of([method.name for method in summary.methods])
+
+
+def styles_of(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Give the colour and dash of each of some methods."""
+    names = sorted(methods)
     return {
         name: (COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)])
         for i, name in enumerate(names)
@@ -262,18 +261,33 @@ def styles(summary: Summary) -> dict[str, tuple[str, str]]:
 
 def _curve(made: Curve, style: tuple[str, str]) -> Iterable[Trace]:
     colour, dash = style
-    yield from _band(made.method, made.x, made.lower, made.upper, colour)
-    yield _steps(made.method, made.x, made.median, colour, dash)
+    yield from shade(made.method, made.x, made.lower, made.upper, colour)
+    yield steps(made.method, made.x, made.median, colour, dash)
+
+
+def _default(value: Estimate | None, drawn: Sequence[Curve]) -> Iterable[Trace]:
+    """The default configuration, which costs nothing to search for."""
+    if value is not None:
+        ends = [min(float(c.x[0]) for c in drawn), max(float(c.x[-1]) for c in drawn)]
+        yield {
+            "type": "scatter",
+            "mode": "lines",
+            "name": DEFAULT,
+            "x": ends,
+            "y": [value.mean] * 2,
+            "line": {"color": "#888888", "dash": "dot", "width": 1.5},
+        }
 
 
 def _ecdf(made: Distribution, style: tuple[str, str]) -> Iterable[Trace]:
     colour, dash = style
     if made.low is not None and made.high is not None:
-        yield from _band(made.method, made.x, made.low, made.high, colour)
-    yield _steps(made.method, made.x, made.share, colour, dash)
+        yield from shade(made.method, made.x, made.low, made.high, colour)
+    yield steps(made.method, made.x, made.share, colour, dash)
 
 
-def _steps(name: str, x: Any, y: Any, colour: str, dash: str) -> Trace:
+def steps(name: str, x: Any, y: Any, colour: str, dash: str) -> Trace:
+    """Draw a line that goes in steps."""
     return {
         "type": "scatter",
         "mode": "lines",
@@ -285,7 +299,8 @@ def _steps(name: str, x: Any, y: Any, colour: str, dash: str) -> Trace:
     }
 
 
-def _band(name: str, x: Any, low: Any, high: Any, colour: str) -> Iterable[Trace]:
+def shade(name: str, x: Any, low: Any, high: Any, colour: str) -> Iterable[Trace]:
+    """Draw the band of such a line."""
     for edge, fill in ((low, None), (high, "tonexty")):
         yield {
             "type": "scatter",

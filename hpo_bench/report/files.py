@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from hpo_bench.analysis.history import AXES, History
-from hpo_bench.analysis.ranks import Ranking, rank
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.errors import InputError, needing
 from hpo_bench.files import replace_file
@@ -19,6 +18,7 @@ from hpo_bench.report import content as contents
 from hpo_bench.report import foreign, markdown, table
 from hpo_bench.report.parts import Figure, Section, several
 from hpo_bench.report.plain import plain
+from hpo_bench.report.sections import across
 from hpo_bench.report.sections.results import results_table
 
 
@@ -66,27 +66,10 @@ def write_figures(
     return static.write(folder, figures, ending)
 
 
-def ranking(summaries: Sequence[Summary]) -> Ranking:
-    """Rank the methods of several suites, those that have the same budget.
-
-    Raises:
-        HpoBenchError: They cannot be ranked; the text says why.
-    """
-    scores = {
-        summary.suite: {
-            method.name: method.validation.mean
-            for method in summary.methods
-            if method.validation and method.budget_factor == 1
-        }
-        for summary in summaries
-    }
-    return rank(scores, maximise={summary.suite: summary.maximise for summary in summaries})
-
-
 def _chapters(summaries: Sequence[Summary], storage: str) -> list[tuple[str, list[Section]]]:
     if len(summaries) == 1:
         return [("", contents.sections(summaries[0], storage))]
-    together = contents.across(summaries, ranking(summaries))
+    together = across.section(summaries)
     return [("", [together])] + [(s.suite, contents.brief(s)) for s in summaries]
 
 

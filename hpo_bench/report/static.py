@@ -161,7 +161,11 @@ def _lay_out(axes: Axes, layout: dict[str, Any]) -> None:
     if x.get("type") == "log":
         axes.set_xscale("log")
         axes.set_xticks(x["tickvals"], x["ticktext"])
-        axes.minorticks_off()
+        axes.xaxis.minorticks_off()
+    if y.get("type") == "log":
+        axes.set_yscale("log")
+        axes.set_yticks(y["tickvals"], y["ticktext"])
+        axes.yaxis.minorticks_off()
     if x.get("zeroline"):
         axes.axvline(0, color="#555555", linewidth=0.8)
     if "range" in y:

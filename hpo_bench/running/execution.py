@@ -24,8 +24,8 @@ from hpo_bench.running.studies import has_ended, is_stored, open_study
 from hpo_bench.search import Job, Search, Setup
 from hpo_bench.storage import records
 from hpo_bench.storage.leases import holding
-from hpo_bench.storage.opening import MeteredStorage, close, open_storage
-from hpo_bench.storage.studies import recorded, unfinished
+from hpo_bench.storage.opening import MeteredStorage, close, in_memory, open_storage, write_out
+from hpo_bench.storage.studies import glance_at, recorded, unfinished
 
 MAX_FAILURES = 5
 """Failed evaluations in a row after which a run gives up."""
@@ -122,13 +122,14 @@ class _Execution:
         should_stop: Callable[[], bool],
     ) -> None:
         self.run = run
+        self.budget = run.budget  # which is made anew when it is asked for
         self.worker = worker
         self.notify = notify
         self.objective = run.build_objective()
         self.objective.prepare()
         self.final_storage = storage
         if self.objective.is_instant and not is_stored(run, storage):
-            storage = instant.in_memory()
+            storage = in_memory()
         self.study = open_study(run, storage, self.objective)
         self.spent = spent_by(self.objective, self.study.get_trials(deepcopy=False))
         self.failures = 0
@@ -146,7 +147,7 @@ class _Execution:
 
     def execute(self, processes: Processes) -> Status:
         """Ask, evaluate, record, tell, until the budget is spent."""
-        ended = self.run.ended(self.study)
+        ended = self.run.ended(glance_at(self.study))
         if ended is not None:
             self.checkpoints.remove()  # whoever ended it may have died before that
             return self.status(ended)
@@ -213,10 +214,12 @@ class _Execution:
     def exhausted(self) -> str | None:
         """Say which limit is reached once all that is under way is done."""
         epochs = sum(u.task.until - u.task.fidelity_before for u in self.under_way.values())
-        return self.spent.exhausts(self.run.budget, epochs, len(self.under_way))
+        return self.spent.exhausts(self.budget, epochs, len(self.under_way))
 
     def start(self, job: Job, crew: Crew) -> None:
         """Let somebody evaluate a job."""
+        # What is evaluated is known to whoever goes on after a crash.
+        write_out(self.storage)
         trial = recorded(job.trial)
         before = records.jobs_of(trial)
         task = Task(
@@ -324,7 +327,7 @@ class _Execution:
 
     def status(self, finished: str | None = None) -> Status:
         epochs = sum(u.reached - u.task.fidelity_before for u in self.under_way.values())
-        share = self.spent.share(self.run.budget, epochs_under_way=epochs)
+        share = self.spent.share(self.budget, epochs_under_way=epochs)
         return Status(share, self.spent.evaluations, self.spent.best, finished)
 
 

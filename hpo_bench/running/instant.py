@@ -9,16 +9,10 @@ from __future__ import annotations
 from functools import partial
 
 import optuna
-from optuna.storages import InMemoryStorage
 
 from hpo_bench.running.checkpoints import Checkpoints, Progress
-from hpo_bench.storage.opening import MeteredStorage, backend_of, metered
+from hpo_bench.storage.opening import MeteredStorage, backend_of
 from hpo_bench.storage.rdb import write_study
-
-
-def in_memory() -> MeteredStorage:
-    """Make a storage that lasts as long as this process needs it."""
-    return metered(InMemoryStorage())
 
 
 def write(study: optuna.Study, storage: MeteredStorage) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import optuna
 
 from hpo_bench.budget import Budget
 from hpo_bench.objectives import Objective
@@ -14,6 +13,7 @@ from hpo_bench.running.given import Given, Seeded
 from hpo_bench.search import Search, Setup
 from hpo_bench.spaces import Configuration
 from hpo_bench.storage import records
+from hpo_bench.storage.studies import Glance
 from hpo_bench.suite import Suite
 
 
@@ -57,9 +57,21 @@ class Run:
         """What makes it what it is, as far as the suite says."""
         return {**self.suite.definition(self.method), "seed": self.seed}
 
-    def ended(self, study: optuna.Study) -> str | None:
-        """Why it has ended; None if it has not."""
-        return study.user_attrs.get(records.FINISHED)
+    def ended(self, there: Glance) -> str | None:
+        """Why it has ended, by its study; None if it has not."""
+        return there.user_attrs.get(records.FINISHED)
+
+    def is_done(self, there: Mapping[str, Glance]) -> bool:
+        """Whether nothing is left to do, by all studies of the storage: no confirmation either."""
+        study = there.get(self.study_name)
+        if study is None or self.ended(study) is None:
+            return False
+        if self.suite.confirm == 0:
+            return True
+        again = there.get(records.confirmation_name(self.study_name))
+        if again is None or records.FINISHED not in again.user_attrs:
+            return False
+        return again.n_finished >= self.suite.confirm
 
 
 @dataclass(frozen=True)
@@ -97,10 +109,14 @@ class Retraining(Run):
             "configuration": self.configuration,
         }
 
-    def ended(self, study: optuna.Study) -> str | None:
-        """Why it has ended; None while a seed is left."""
-        done = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
-        return super().ended(study) if done >= len(self.training_seeds) else None
+    def ended(self, there: Glance) -> str | None:
+        """Why it has ended, by its study; None while a seed is left."""
+        return super().ended(there) if there.n_finished >= len(self.training_seeds) else None
+
+    def is_done(self, there: Mapping[str, Glance]) -> bool:
+        """Whether nothing is left to do, by all studies of the storage."""
+        study = there.get(self.study_name)
+        return study is not None and self.ended(study) is not None
 
 
 @dataclass(frozen=True)

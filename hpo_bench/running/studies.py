@@ -20,7 +20,8 @@ from hpo_bench.running.checkpoints import checked_run_id
 from hpo_bench.running.runs import Run, Status
 from hpo_bench.spaces import to_table
 from hpo_bench.storage import records
-from hpo_bench.storage.studies import load_study
+from hpo_bench.storage.opening import hold
+from hpo_bench.storage.studies import Glance, describe, glance_at, load_study
 
 _SHOWN_FIRST = ("method", "seed", "budget", "data")
 """The dashboard shows a study's first few attributes, and the others when asked."""
@@ -36,13 +37,15 @@ def observe(run: Run, storage: optuna.storages.BaseStorage) -> Status | None:
     except KeyError:
         return None
     spent = spent_by(run.build_objective(), study.get_trials(deepcopy=False))
-    return Status(spent.share(run.budget), spent.evaluations, spent.best, run.ended(study))
+    return Status(
+        spent.share(run.budget), spent.evaluations, spent.best, run.ended(glance_at(study))
+    )
 
 
 def has_ended(run: Run, storage: optuna.storages.BaseStorage) -> bool:
     """Whether nothing is left to do for a run."""
     try:
-        return run.ended(load_study(storage, run.study_name)) is not None
+        return run.ended(glance_at(load_study(storage, run.study_name))) is not None
     except KeyError:
         return False
 
@@ -75,27 +78,29 @@ def open_study(
             pruner=optuna.pruners.NopPruner(),
         )
     if is_stored(run, storage):
-        _check_same(run, study, definition)
+        _check_same(run, study.user_attrs, definition)
     else:
         _describe(run, study, objective, definition)
+    hold(storage, study._study_id)
     return study
 
 
-def check_unchanged(run: Run, storage: optuna.storages.BaseStorage) -> None:
+def check_unchanged(run: Run, there: Mapping[str, Glance]) -> None:
     """See that a study of the run's name, if there is one, was made by the same suite, and by us.
 
     What only the loaded objective tells (its data, say) is compared when the run is executed.
+
+    Args:
+        run: The run.
+        there: What a glance at all studies has shown.
 
     Raises:
         HpoBenchError: It was made from something else, or has lost what tells it from others; the
             text shows what.
     """
-    try:
-        study = load_study(storage, run.study_name)
-    except KeyError:
-        return
-    if records.CREATED in study.user_attrs or study.get_trials(deepcopy=False):
-        _check_same(run, study, json.loads(json.dumps(run.definition())))
+    study = there.get(run.study_name)
+    if study is not None and (records.CREATED in study.user_attrs or study.n_trials):
+        _check_same(run, study.user_attrs, json.loads(json.dumps(run.definition())))
         checked_run_id(run.study_name, study.user_attrs.get(records.RUN_ID))
 
 
@@ -138,14 +143,11 @@ def _describe(
     own = {records.RUN_ID: uuid4().hex, records.SUITE: run.suite.repeating(run.method)}
     first = {name: definition[name] for name in _SHOWN_FIRST if name in definition}
     here = {**manifest(), **_storable("machine()", objective.machine())}
-    attributes = {"suite": run.suite.name, **first, **definition, **here, **own}
-    for key, value in attributes.items():
-        study.set_user_attr(key, value)
+    describe(study, {"suite": run.suite.name, **first, **definition, **here, **own})
     study.set_user_attr(records.CREATED, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def _check_same(run: Run, study: optuna.Study, definition: dict[str, Any]) -> None:
-    there = study.user_attrs
+def _check_same(run: Run, there: Mapping[str, Any], definition: dict[str, Any]) -> None:
     differences = [
         f"  {key}: {there.get(key)!r} there, {value!r} here"
         for key, value in definition.items()

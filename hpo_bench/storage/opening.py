@@ -6,10 +6,11 @@ and in `running.instant`, nowhere else in hpo_bench.
 
 from __future__ import annotations
 
+import copy
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,11 @@ from typing import Any, cast
 from weakref import WeakSet
 
 import sqlalchemy
-from optuna.storages import BaseStorage, get_storage
+from optuna.storages import BaseStorage, InMemoryStorage, get_storage
 
 from hpo_bench.errors import HpoBenchError, InputError
 from hpo_bench.storage.files import GoneError, at, file_of, keep_to, without_creating
+from hpo_bench.storage.held import HeldStudy, can_hold
 from hpo_bench.storage.mounts import network_type
 from hpo_bench.storage.outages import PATIENCE, Patience, leave_read_only_servers
 from hpo_bench.storage.rdb import BulkStorage
@@ -60,15 +62,19 @@ class MeteredStorage(BaseStorage):
     patience: Patience
     """How outages are waited for, and how long they have lasted."""
 
-
-def _metered(name: str) -> Callable[..., Any]:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def timed(self, call: Callable[[], Any]) -> Any:
+        """Make a call to what is behind, wait where it does not answer, and add up its time."""
         started, waited = time.perf_counter(), self.patience.waited
         try:
-            return self.patience.call(partial(getattr(self.inner, name), *args, **kwargs))
+            return self.patience.call(call)
         finally:
             elapsed = time.perf_counter() - started
             self.seconds += max(0.0, elapsed - (self.patience.waited - waited))
+
+
+def _metered(name: str) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.timed(partial(getattr(self.inner, name), *args, **kwargs))
 
     method.__name__ = name
     return method
@@ -181,12 +187,12 @@ def _engine_options(url: sqlalchemy.URL) -> dict[str, Any]:
     return {"pool_pre_ping": True, "pool_size": 1, "connect_args": given}
 
 
-def metered(inner: BaseStorage, patience: Patience | None = None) -> MeteredStorage:
+def metered(inner: BaseStorage, patience: Patience) -> MeteredStorage:
     """Add up the time spent in a storage from now on, and wait for it as is said."""
     storage = cast(Any, _Metered())
     storage.inner = inner
     storage.seconds = 0.0
-    storage.patience = patience or Patience("in memory", 0.0)
+    storage.patience = patience
     return cast(MeteredStorage, storage)
 
 
@@ -194,6 +200,56 @@ def backend_of(storage: BaseStorage) -> BulkStorage | None:
     """What is behind a storage that `open_storage` opened; None behind any other."""
     backend = getattr(getattr(storage, "inner", None), "_backend", None)
     return backend if isinstance(backend, BulkStorage) else None
+
+
+def hold(storage: BaseStorage, study_id: int) -> None:
+    """Keep a study in memory from now on, as only this process writes to it.
+
+    Only `open_storage`'s, on a database that can insert or change a row in one statement.
+    """
+    backend = backend_of(storage)
+    if isinstance(storage, MeteredStorage) and backend is not None and can_hold(backend):
+        cast(Any, storage).inner = storage.patience.call(partial(HeldStudy, backend, study_id))
+
+
+class _InMemory(InMemoryStorage, MeteredStorage):
+    """Optuna's storage in memory: what it takes is too little to be told apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 0.0
+        self.patience = Patience("in memory", 0.0)
+
+    def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
+        """Set several attributes of a trial, with one copy of it."""
+        trial = copy.copy(self.get_trial(trial_id))
+        self.check_trial_is_updatable(trial_id, trial.state)
+        trial.user_attrs = {**trial.user_attrs, **attributes}
+        self._set_trial(trial_id, trial)
+
+
+def in_memory() -> MeteredStorage:
+    """Make a storage that lasts as long as this process needs it."""
+    return _InMemory()
+
+
+def set_user_attrs(storage: BaseStorage, trial_id: int, attributes: Mapping[str, Any]) -> None:
+    """Write attributes of a trial: all or none of them, where its study is held."""
+    held = getattr(storage, "inner", None)
+    if isinstance(storage, _InMemory):
+        storage.set_trial_user_attrs(trial_id, attributes)
+    elif isinstance(storage, MeteredStorage) and isinstance(held, HeldStudy):
+        storage.timed(partial(held.set_trial_user_attrs, trial_id, attributes))
+    else:
+        for name, value in attributes.items():
+            storage.set_trial_user_attr(trial_id, name, value)
+
+
+def write_out(storage: BaseStorage) -> None:
+    """Write what a study that is held has not written yet: no crash takes it back then."""
+    held = getattr(storage, "inner", None)
+    if isinstance(storage, MeteredStorage) and isinstance(held, HeldStudy):
+        storage.timed(held.write_out)
 
 
 def close(storage: BaseStorage) -> None:

@@ -12,8 +12,10 @@ succeeded, so that the same call, made again, first looks what the one before it
 from __future__ import annotations
 
 import copy
+import datetime
 import json
 from collections.abc import Container, Mapping, Sequence
+from math import isfinite
 from typing import Any, cast
 
 import optuna
@@ -23,8 +25,7 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, String, func, insert, select, type_coerce, update
 
 from hpo_bench.storage.rows import (
     Fault,
@@ -74,14 +75,13 @@ class BulkStorage(RDBStorage):
         template = template_trial or self._in_doubt.get(call)
         template = template or create_trial(state=TrialState.RUNNING)
         self._in_doubt[call] = template
-        with Session(self.engine) as session, session.begin():
+        with self.engine.begin() as connection:
             # Whoever holds this row is done then, be it a lost try of our own.
-            models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
-            row = _started_at(session, study_id, template) if is_repeated else None
-            row = row or self._get_prepared_new_trial(study_id, template, session)
-            made = copy.deepcopy(template)
-            made.number, made.datetime_start = cast(int, row.number), row.datetime_start
-            made._trial_id = cast(int, row.trial_id)
+            _lock(connection, study_id)
+            there = _started_at(connection, study_id, template) if is_repeated else None
+            trial_id, number = there or _create_trial(connection, study_id, template)
+        made = copy.deepcopy(template)
+        made.number, made._trial_id = number, trial_id
         del self._in_doubt[call]
         return made
 
@@ -122,6 +122,20 @@ class BulkStorage(RDBStorage):
                 return found
         return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
 
+    def set_study_user_attrs(self, study_id: int, attributes: Mapping[str, Any]) -> None:
+        """Write attributes that a study does not have yet, in one transaction.
+
+        Made again, it leaves what is there.
+        """
+        attribute: Any = models.StudyUserAttributeModel.__table__
+        with self.engine.begin() as connection:
+            _lock(connection, study_id)
+            there = select(attribute.c.key).where(attribute.c.study_id == study_id)
+            held = set(connection.scalars(there))
+            new = {key: value for key, value in attributes.items() if key not in held}
+            if new:
+                connection.execute(insert(attribute), _attributes(new, {"study_id": study_id}))
+
     def study_names(self) -> list[str]:
         """The names of all studies, without what else is known of them."""
         return reading(self.engine, read_names)
@@ -134,13 +148,89 @@ class BulkStorage(RDBStorage):
         """
         return reading(self.engine, lambda link: read_study(link, name))
 
+    def user_attributes(self) -> dict[str, dict[str, Any]]:
+        """The user attributes of every study, by its name; of one that has none, an empty one."""
+        return reading(self.engine, _read_user_attributes)
 
-def _started_at(session: Session, study_id: int, template: FrozenTrial) -> models.TrialModel | None:
-    """Find the trial that was made from a template, whose start nothing else shares."""
-    at = models.TrialModel(datetime_start=template.datetime_start)._datetime_start_utc
-    trial = models.TrialModel
-    found = select(trial).where(trial.study_id == study_id, trial._datetime_start_utc == at)
-    return session.scalars(found).one_or_none()
+    def trial_counts(self) -> dict[str, tuple[int, int]]:
+        """How many trials every study has, and how many of them are finished, by its name."""
+        return reading(self.engine, _read_trial_counts)
+
+
+def _read_user_attributes(connection: Connection) -> dict[str, dict[str, Any]]:
+    study, attribute = models.StudyModel, models.StudyUserAttributeModel
+    query = select(study.study_name, attribute.key, attribute.value_json).outerjoin(attribute)
+    found: dict[str, dict[str, Any]] = {}
+    for name, key, text in connection.execute(query):
+        attributes = found.setdefault(name, {})
+        if key is not None:
+            attributes[key] = _parsed(text)
+    return found
+
+
+def _read_trial_counts(connection: Connection) -> dict[str, tuple[int, int]]:
+    study, trial = models.StudyModel, models.TrialModel
+    # As text: a state that Optuna does not know is no reason to see no other study.
+    state_name = type_coerce(trial.state, String)
+    query = select(study.study_name, state_name, func.count(trial.trial_id)).join(trial)
+    found: dict[str, tuple[int, int]] = {}
+    for name, state, count in connection.execute(query.group_by(study.study_name, trial.state)):
+        n_trials, n_finished = found.get(name, (0, 0))
+        found[name] = n_trials + count, n_finished + (count if state in _FINISHED else 0)
+    return found
+
+
+_STUDIES: Any = models.StudyModel.__table__
+_TRIALS: Any = models.TrialModel.__table__
+
+
+_FINISHED = {state.name for state in TrialState if state.is_finished()}
+
+
+def _parsed(text: Any) -> Any:
+    """Read an attribute; where somebody else has written what is no JSON, that is its value."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return text
+
+
+def _started_at(
+    connection: Connection, study_id: int, template: FrozenTrial
+) -> tuple[int, int] | None:
+    """Find the trial that was made from a template, whose start nothing else shares.
+
+    Returns:
+        Its id and its number.
+    """
+    is_it = (
+        _TRIALS.c.study_id == study_id,
+        _TRIALS.c.datetime_start == _utc(template.datetime_start),
+    )
+    found = connection.execute(select(_TRIALS.c.trial_id, _TRIALS.c.number).where(*is_it))
+    return cast("tuple[int, int] | None", found.one_or_none())
+
+
+def _create_trial(connection: Connection, study_id: int, template: FrozenTrial) -> tuple[int, int]:
+    """Write a trial with all that belongs to it; give its id and its number."""
+    created = connection.execute(insert(_TRIALS), _head(template, study_id))
+    (trial_id,) = cast("tuple[int]", created.inserted_primary_key)
+    # Counted once it is there, when SQLite has locked out whoever creates another.
+    before = _TRIALS.c.study_id == study_id, _TRIALS.c.trial_id < trial_id
+    number = connection.execute(select(func.count()).where(*before)).scalar_one()
+    numbered = update(_TRIALS).where(_TRIALS.c.trial_id == trial_id)
+    connection.execute(numbered, {"number": number})
+    _insert(connection, _entries([template], [trial_id]))
+    return trial_id, number
+
+
+def local_time(utc: datetime.datetime | None) -> datetime.datetime | None:
+    """Give a time of the database as Optuna's trials have it."""
+    return utc and utc.replace(tzinfo=datetime.UTC).astimezone().replace(tzinfo=None)
+
+
+def _utc(local: datetime.datetime | None) -> datetime.datetime | None:
+    return local and local.astimezone(datetime.UTC).replace(tzinfo=None)
 
 
 def write_study(study: optuna.Study, backend: BulkStorage, study_id: int) -> None:
@@ -148,35 +238,52 @@ def write_study(study: optuna.Study, backend: BulkStorage, study_id: int) -> Non
 
     Made again, it leaves what is there.
     """
-    attributes = {
+    attributes: dict[Any, dict[str, Any]] = {
         models.StudyUserAttributeModel: study.user_attrs,
         models.StudySystemAttributeModel: study._storage.get_study_system_attrs(study._study_id),
     }
     trials = study.get_trials(deepcopy=False)
-    with Session(backend.engine) as session, session.begin():
-        models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
-        attribute = models.StudyUserAttributeModel
-        if session.scalars(select(attribute).where(attribute.study_id == study_id)).first():
+    with backend.engine.begin() as connection:
+        _lock(connection, study_id)
+        (attribute, *_) = attributes
+        there = select(attribute.study_id).where(attribute.study_id == study_id)
+        if connection.execute(there).first() is not None:
             return
-        rows = [_trial(trial, study_id) for trial in trials]
-        session.add_all(rows)
-        session.flush()  # which gives them their ids
-        entries = _entries(trials, [cast(int, row.trial_id) for row in rows])
+        if trials:
+            connection.execute(insert(_TRIALS), [_head(trial, study_id) for trial in trials])
+        in_order = _TRIALS.c.study_id == study_id
+        ids = select(_TRIALS.c.trial_id).where(in_order).order_by(_TRIALS.c.number)
+        entries = _entries(trials, list(connection.scalars(ids)))
         owner = {"study_id": study_id}
         entries |= {model: _attributes(found, owner) for model, found in attributes.items()}
-        for model, found in entries.items():
-            if found:
-                session.execute(insert(model), found)
+        _insert(connection, entries)
 
 
-def _trial(trial: FrozenTrial, study_id: int) -> models.TrialModel:
-    return models.TrialModel(
-        study_id=study_id,
-        number=trial.number,
-        state=trial.state,
-        datetime_start=trial.datetime_start,
-        datetime_complete=trial.datetime_complete,
-    )
+def _lock(connection: Connection, study_id: int) -> None:
+    """Be the only one to change a study until the end of the transaction.
+
+    Raises:
+        KeyError: There is none.
+    """
+    study = select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == study_id)
+    if connection.execute(study.with_for_update()).first() is None:
+        raise KeyError(models.NOT_FOUND_MSG)
+
+
+def _insert(connection: Connection, entries: Mapping[Any, list[dict[str, Any]]]) -> None:
+    for model, found in entries.items():
+        if found:
+            connection.execute(insert(model.__table__), found)
+
+
+def _head(trial: FrozenTrial, study_id: int) -> dict[str, Any]:
+    return {
+        "study_id": study_id,
+        "number": trial.number,
+        "state": trial.state,
+        "datetime_start": _utc(trial.datetime_start),
+        "datetime_complete": _utc(trial.datetime_complete),
+    }
 
 
 def _entries(trials: list[FrozenTrial], ids: list[int]) -> dict[Any, list[dict[str, Any]]]:
@@ -207,21 +314,35 @@ def _entries(trials: list[FrozenTrial], ids: list[int]) -> dict[Any, list[dict[s
         found[models.TrialSystemAttributeModel] += _attributes(trial.system_attrs, owner)
         for step, value in trial.intermediate_values.items():
             found[models.TrialIntermediateValueModel].append(
-                owner | {"step": step} | _intermediate(value)
+                owner | {"step": step} | intermediate_row(value)
             )
-        if trial.value is not None:
-            number, kind = models.TrialValueModel.value_to_stored_repr(trial.value)
-            found[models.TrialValueModel].append(
-                owner | {"objective": 0, "value": number, "value_type": kind}
-            )
+        found[models.TrialValueModel] += [
+            owner | {"objective": at} | value_row(value)
+            for at, value in enumerate(trial.values or [])
+        ]
     return found
 
 
-def _intermediate(value: float) -> dict[str, Any]:
+def intermediate_row(value: float) -> dict[str, Any]:
+    """What a row holds of a value that was reported."""
     model = models.TrialIntermediateValueModel
     number, kind = model.intermediate_value_to_stored_repr(value)
     return {"intermediate_value": number, "intermediate_value_type": kind}
 
 
+def value_row(value: float) -> dict[str, Any]:
+    """What a row holds of a trial's value."""
+    number, kind = models.TrialValueModel.value_to_stored_repr(value)
+    return {"value": number, "value_type": kind}
+
+
 def _attributes(attributes: Mapping[str, Any], owner: dict[str, int]) -> list[dict[str, Any]]:
-    return [owner | {"key": key, "value_json": json.dumps(v)} for key, v in attributes.items()]
+    return [owner | {"key": key, "value_json": to_json(v)} for key, v in attributes.items()]
+
+
+def to_json(value: Any) -> str:
+    """As `json.dumps`, which takes some 20 times as long for a number."""
+    kind = type(value)
+    if kind is int or (kind is float and isfinite(value)):
+        return repr(value)
+    return json.dumps(value)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import reprlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.search import Outcome
 from hpo_bench.storage.rows import Fault, UnsoundError
+from hpo_bench.storage.studies import set_user_attrs
 
 JOBS = "jobs"
 
@@ -155,8 +156,7 @@ def write(trial: optuna.Trial, jobs: Sequence[JobRecord], told: Mapping[str, Any
     *before, new = jobs
     jobs = [*before, new if new.ended is not None else replace(new, ended=time.time())]
     totals = {cost: sum(getattr(job, cost) for job in jobs) for cost in _COSTS}
-    for name, value in {**told, **totals, JOBS: [asdict(job) for job in jobs]}.items():
-        trial.set_user_attr(name, value)
+    set_user_attrs(trial, {**told, **totals, JOBS: [dict(vars(job)) for job in jobs]})
 
 
 def as_number(value: Any) -> float:

@@ -3,16 +3,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
+from optuna.study._tell import _tell_with_warning
 from optuna.trial import TrialState
 
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.storage import opening
 from hpo_bench.storage.opening import MeteredStorage, backend_of
 from hpo_bench.storage.outages import outage
 from hpo_bench.storage.rows import Fault, UnsoundError, why
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What tells how far a study has come."""
+
+    user_attrs: Mapping[str, Any]
+    n_trials: int
+    n_finished: int
+    """How many trials are finished, in whatever state."""
+
+
+def glance(storage: MeteredStorage) -> dict[str, Glance]:
+    """Look at all studies of a storage that `open_storage` opened: two queries, however many."""
+    backend = backend_of(storage)
+    assert backend is not None
+    attributes = storage.patience.call(backend.user_attributes)
+    counts = storage.patience.call(backend.trial_counts)
+    return {name: Glance(found, *counts.get(name, (0, 0))) for name, found in attributes.items()}
+
+
+def glance_at(study: optuna.Study) -> Glance:
+    """Look at one study."""
+    trials = study.get_trials(deepcopy=False)
+    return Glance(study.user_attrs, len(trials), sum(t.state.is_finished() for t in trials))
 
 
 def load_study(storage: BaseStorage, name: str) -> optuna.Study:
@@ -101,6 +131,32 @@ def create_running(
     """Like `study.add_trial`, in a single write, and say which trial it has become."""
     storage = study._storage
     return storage.get_trial(storage.create_new_trial(study._study_id, template))
+
+
+def set_user_attrs(trial: optuna.Trial, attributes: Mapping[str, Any]) -> None:
+    """Write attributes of a trial, in one transaction where this process alone writes to it."""
+    opening.set_user_attrs(trial.storage, trial._trial_id, attributes)
+
+
+def describe(study: optuna.Study, attributes: Mapping[str, Any]) -> None:
+    """Write attributes of a study, which has none of them yet, in one transaction."""
+    storage = study._storage
+    backend = backend_of(storage)
+    if backend is None or not isinstance(storage, MeteredStorage):
+        for name, value in attributes.items():
+            study.set_user_attr(name, value)
+        return
+    storage.timed(partial(backend.set_study_user_attrs, study._study_id, attributes))
+
+
+def tell(
+    study: optuna.Study,
+    trial: optuna.Trial | int,
+    value: float | None = None,
+    state: TrialState | None = None,
+) -> None:
+    """Finish a trial; as `study.tell`, whose copy of the trial takes longer than all else there."""
+    _tell_with_warning(study, trial, value, state)
 
 
 def recorded(trial: optuna.Trial) -> optuna.trial.FrozenTrial:

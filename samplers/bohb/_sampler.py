@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import secrets
-import threading
-import warnings
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.samplers import BaseSampler
-from optuna.study import StudyDirection
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from ._arguments import checked_integer, checked_number, checked_space
+from samplers._base.arguments import checked_integer, checked_number
+from samplers._base.logs import logger_of
+from samplers._base.private import write_trial
+from samplers._base.relative import KnownInSpace, RelativeSampler
+
 from ._model import Array, Model, Settings
+from ._results import Results, has_result
 from ._space import Space
-from ._storage import Known, Studies, agree_on, write_trial
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-# Below "optuna", whatever this package is called, so that `optuna.logging` reaches it.
-_logger = optuna.logging.get_logger("optuna.hpo_bench_samplers.bohb")
-# Without it, Python prints warnings where Optuna's handler is disabled and no other is there.
-_logger.addHandler(logging.NullHandler())
-
 _VERSION = 1
 _PICK = "bohb:pick"  # of a trial: its point, and where it comes from
-_SEED = "bohb:seed"  # of a study whose sampler was given none: the seed that was drawn
-
-_WHOLE = "whole"  # the budget of evaluations that were not cut short
 
 
-class BOHBSampler(BaseSampler):
+class BOHBSampler(RelativeSampler[Results]):
     """BOHB's model, to be used with a pruner that stops trials early.
 
     Falkner, Klein and Hutter 2018, "BOHB: Robust and Efficient Hyperparameter Optimization at
@@ -103,8 +91,9 @@ class BOHBSampler(BaseSampler):
         True
     """
 
-    state_in_storage = True
-    """Whoever builds it anew on the same study goes on as if nothing had happened."""
+    _NAME = "bohb"
+    _WHAT = "model"
+    _LOGGER = logger_of("bohb")
 
     def __init__(
         self,
@@ -123,8 +112,7 @@ class BOHBSampler(BaseSampler):
             min_points_in_model = checked_integer(
                 "min_points_in_model", min_points_in_model, ">= 1", lambda n: n >= 1
             )
-        self._seed = None if seed is None else checked_integer("seed", seed, "or None")
-        self._space = checked_space(search_space)
+        self._configure(seed, search_space, warn_independent_sampling)
         self._settings = Settings(
             min_points_in_model,
             checked_integer("top_n_percent", top_n_percent, "from 1 to 99", lambda n: 1 <= n <= 99),
@@ -133,19 +121,6 @@ class BOHBSampler(BaseSampler):
             checked_number("bandwidth_factor", bandwidth_factor, "> 0", lambda x: 0 < x < math.inf),
             checked_number("min_bandwidth", min_bandwidth, "in (0, 1]", lambda x: 0 < x <= 1),
         )
-        self._warn = bool(warn_independent_sampling)
-        self._forget()
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Take note of the trial, which asks next."""
-        self._studies.born(study, trial)
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Give the space of the model."""
-        self._raise_error_if_multi_objective(study)
-        return self._space_of(study, trial.number)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -156,14 +131,14 @@ class BOHBSampler(BaseSampler):
             return {}
         with self._lock:
             known = self._studies.up_to(study, trial.number)
-            results = self._results_of(study, search_space, known)
+            results = self._memory_of(study, search_space, known)
             stored = known.trials.known[trial.number].system_attrs.get(_PICK)
-            if stored is not None and stored["space"] == results.mark:
+            if stored is not None and stored["space"] == results.digest:
                 return results.space.decode(np.array(stored["x"]))
             x, kind, budget = self._draw(study, trial.number, results)
         pick = {
             "v": _VERSION,
-            "space": results.mark,
+            "space": results.digest,
             "pick": kind,
             "budget": budget,
             "x": x.tolist(),
@@ -180,9 +155,8 @@ class BOHBSampler(BaseSampler):
     ) -> Any:
         """Draw a parameter that the model does not know."""
         self._raise_error_if_multi_objective(study)
-        self._warn_of(study, trial, param_name)
-        label = int.from_bytes(blake2b(param_name.encode(), digest_size=8).digest(), "big")
-        rng = np.random.default_rng([self._seed_of(study), trial.number, label])
+        self._warn_of_parameter(study, trial, param_name)
+        rng = self._generator(study, trial.number, param_name)
         space = Space({param_name: param_distribution})
         return space.decode(space.random(rng.random(1)))[param_name]
 
@@ -194,45 +168,21 @@ class BOHBSampler(BaseSampler):
         values: Sequence[float] | None,  # noqa: ARG002
     ) -> None:
         """Warn of constraints, which the model does not know."""
-        if trial.constraints:
-            warnings.warn(
-                f"Constraints have been set, but {type(self).__name__} does not use them.",
-                stacklevel=2,
-            )
+        self._warn_of_constraints(trial)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle the configuration; the caches are built again from the storage."""
-        caches = ("_studies", "_lock")
-        return {k: v for k, v in self.__dict__.items() if k not in caches}
+    @staticmethod
+    def _know_nothing() -> KnownInSpace[Results]:
+        return KnownInSpace(has_result)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._studies = Studies(_Known)
-        self._lock = threading.RLock()
-
-    def _warn_of(self, study: Study, trial: FrozenTrial, name: str) -> None:
-        """Warn, once for each parameter of a study, of one that is drawn at random."""
-        if not self._warn or trial.number == 0 or not self._space_of(study, trial.number):
-            return
-        if self._studies.of(study).is_news(f"parameter {name}"):
-            _logger.warning(
-                f"The parameter `{name}` in Trial#{trial.number} is sampled independently "
-                f"by random sampling instead of `{type(self).__name__}`, potentially degrading the "
-                "optimization performance. This fallback happened because the parameter is not in "
-                "the search space of the model. You can suppress this warning by setting "
-                "`warn_independent_sampling` to `False` in the constructor of "
-                f"`{type(self).__name__}` if this independent sampling is intended behavior. "
-                "Later trials of this study are not warned of for this parameter."
-            )
+    def _new_memory(self, study: Study, search_space: Mapping[str, BaseDistribution]) -> Results:
+        needed = self._settings.points_needed(len(search_space))
+        return Results(Space(search_space), study.direction, needed)
 
     def _draw(
-        self, study: Study, number: int, results: _Results
+        self, study: Study, number: int, results: Results
     ) -> tuple[Array, str, int | str | None]:
         """Carry out algorithm 2; give a point, how it was picked, and the budget of its model."""
-        rng = np.random.default_rng([self._seed_of(study), number])
+        rng = self._generator(study, number)
         is_random = rng.random() < self._settings.random_fraction
         budget = None if is_random else results.budget
         if budget is not None:
@@ -244,168 +194,10 @@ class BOHBSampler(BaseSampler):
             if x is not None:
                 return x, "model", budget
             if self._studies.of(study).is_news("model"):
-                _logger.warning(
+                self._LOGGER.warning(
                     f"Trial#{number} is drawn at random, since the model of budget {budget} gives "
                     "none of its candidates a value. Of later trials of this study only their "
                     f"attribute `{_PICK}` tells it."
                 )
         kind = "random" if budget is None else "fallback"
         return results.space.random(rng.random(len(results.space.levels))), kind, budget
-
-    def _space_of(self, study: Study, number: int) -> dict[str, BaseDistribution]:
-        """Give the space as it was when the trial of a number first asked."""
-        space = self._space
-        if space is None:
-            with self._lock:
-                known = self._studies.up_to(study, number)
-                known.space.update(known.trials.known)
-                space = known.space.space or {}
-        return {name: d for name, d in sorted(space.items()) if not d.single()}
-
-    def _results_of(
-        self, study: Study, search_space: Mapping[str, BaseDistribution], known: _Known
-    ) -> _Results:
-        if known.results is None or known.results.space.distributions != search_space:
-            needed = self._settings.points_needed(len(search_space))
-            known.results = _Results(Space(search_space), study.direction, needed)
-        known.results.update(known.trials.known)
-        return known.results
-
-    def _seed_of(self, study: Study) -> int:
-        if self._seed is not None:
-            return self._seed % 2**64
-        known = self._studies.of(study)
-        with self._lock:
-            if known.seed is None:
-                known.seed = agree_on(study, _SEED, secrets.randbits(63))
-            return int(known.seed)
-
-
-class _Known(Known):
-    """What the sampler knows of one study."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.space = _CommonSpace()
-        self.results: _Results | None = None  # in the space in which it was asked last
-
-
-class _CommonSpace:
-    """The parameters that all trials with a result have, with equal distributions.
-
-    Those that were PRUNED are among them: with a strict pruner it is long until one is COMPLETE.
-    """
-
-    def __init__(self) -> None:
-        self.space: dict[str, BaseDistribution] | None = None
-        self._pending: list[int] = []
-        self._n_read = 0
-
-    def update(self, trials: Sequence[FrozenTrial]) -> None:
-        candidates = [*self._pending, *range(self._n_read, len(trials))]
-        self._n_read = len(trials)
-        self._pending = [n for n in candidates if not trials[n].state.is_finished()]
-        for number in candidates:
-            if _has_result(trials[number]):
-                found = trials[number].distributions
-                space = found if self.space is None else self.space
-                self.space = {n: d for n, d in space.items() if found.get(n) == d}
-
-
-def _has_result(trial: FrozenTrial) -> bool:
-    pruned = trial.state == TrialState.PRUNED and bool(trial.intermediate_values)
-    return pruned or trial.state == TrialState.COMPLETE
-
-
-class _Results:
-    """What the study's trials say of each budget, to be minimised; finished ones are read once.
-
-    Args:
-        space: Trials with values outside of it are left out.
-        direction: The study's.
-        needed: How many results of a budget make a model.
-    """
-
-    def __init__(self, space: Space, direction: StudyDirection, needed: int) -> None:
-        self.space = space
-        text = "".join(f"{n}{distribution_to_json(d)}" for n, d in space.distributions.items())
-        self.mark = blake2b(text.encode(), digest_size=6).hexdigest()
-        self.points = np.empty((0, len(space.levels)))  # by trial number
-        self._sign = -1.0 if direction == StudyDirection.MAXIMIZE else 1.0
-        self._needed = needed
-        self._reports: dict[int, dict[int, float]] = {}  # step -> trial number -> loss
-        self._largest = 0  # the largest step with a model; what is below it is not needed any more
-        self._values: dict[int, float] = {}  # number of a COMPLETE or FAILed trial -> loss
-        self._last_step = -1  # of the longest COMPLETE trial
-        self._retried: set[int] = set()
-        self._pending: list[int] = []
-        self._n_read = 0
-
-    @property
-    def budget(self) -> int | str | None:
-        """The largest budget with enough results for a model: "whole", a step, or None."""
-        if len(self._whole()) >= self._needed:
-            return _WHOLE
-        return self._largest if len(self._at_step(self._largest)) >= self._needed else None
-
-    def at(self, budget: int | str) -> tuple[Array, Array]:
-        """Give the numbers of the trials with a result at a budget, ascending, and their losses.
-
-        The order is that of the trials, not of the results' arrival, which a restart forgets.
-        """
-        results = self._at_step(budget) if isinstance(budget, int) else self._whole()
-        numbers = np.fromiter(results.keys(), np.int64, len(results))
-        losses = np.fromiter(results.values(), np.float64, len(results))
-        order = np.argsort(numbers)
-        return numbers[order], losses[order]
-
-    def update(self, trials: Sequence[FrozenTrial]) -> None:
-        candidates = [*self._pending, *range(self._n_read, len(trials))]
-        self._reserve(len(trials))
-        for number in range(self._n_read, len(trials)):
-            # What died with its worker says nothing of its configuration.
-            for retried in trials[number].system_attrs.get("retry_history", ()):
-                self._retried.add(retried)
-                self._values.pop(retried, None)
-        self._n_read = len(trials)
-        self._pending = [n for n in candidates if not trials[n].state.is_finished()]
-        for number in candidates:
-            self._enter(trials[number])
-
-    def _enter(self, trial: FrozenTrial) -> None:
-        x = self.space.encode(trial.params)
-        if x is None:
-            return
-        self.points[trial.number] = x
-        for step, value in trial.intermediate_values.items():
-            self._report(trial.number, step, value)
-        if trial.state == TrialState.COMPLETE:
-            self._values[trial.number] = self._loss(trial.value)
-            self._last_step = max([self._last_step, *trial.intermediate_values])
-        elif trial.state == TrialState.FAIL and trial.number not in self._retried:
-            self._values[trial.number] = math.inf
-
-    def _report(self, number: int, step: int, value: float) -> None:
-        if step < self._largest:
-            return
-        results = self._reports.setdefault(step, {})
-        results[number] = self._loss(value)
-        if len(results) >= self._needed and step > self._largest:
-            self._largest = step
-            self._reports = {s: r for s, r in self._reports.items() if s >= step}
-
-    def _loss(self, value: float | None) -> float:
-        # HpBandSter takes whatever is not finite for a failure, minus infinity as well.
-        return self._sign * value if value is not None and math.isfinite(value) else math.inf
-
-    def _at_step(self, step: int) -> dict[int, float]:
-        return self._reports.get(step, {})
-
-    def _whole(self) -> dict[int, float]:
-        return {**self._at_step(self._last_step), **self._values}
-
-    def _reserve(self, n_trials: int) -> None:
-        missing = n_trials - len(self.points)
-        if missing > 0:
-            room = np.full((max(missing, len(self.points)), self.points.shape[1]), np.nan)
-            self.points = np.concatenate([self.points, room])

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from ._arguments import with_python_choices
+from samplers._base.arguments import with_python_choices
+from samplers._base.private import contains
+from samplers._base.values import Range, at_share, level_of, n_levels, share_of, value_at
+
 from ._model import Array
-from ._storage import contains
-from ._values import Range, at_share, level_of, n_levels, share_of, value_at
 
 
 class Space:

@@ -14,10 +14,11 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from ._arguments import as_python, checked_integer
+from samplers._base.arguments import as_python, checked_integer
+from samplers._base.private import contains
+from samplers._base.values import Range, ends, level_of, n_levels, nearest, value_at
+
 from ._lattice import Axis, Listed, Run, Value
-from ._storage import contains
-from ._values import Range, ends, level_of, n_levels, nearest, value_at
 
 _LONG = 2**12  # values that are listed: to look one up is faster than to compute its place
 _MOST_LEVELS = 2**27  # levels that Optuna may refuse are tried one by one: so many take 3 s

@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
-from ._arguments import as_python
-from ._lattice import Lattice, Permutation, Value
-from ._storage import FOREIGN
+from samplers._base.arguments import as_python
+from samplers._base.permutation import Permutation
+from samplers._base.trials import fixed_params, has_no_turn, is_enqueued
+
+from ._lattice import Lattice, Value
 
 VERSION = 1
 CLAIM = "grid:claim"  # of a trial: {"v": 1, "point": {name: value}}, or None when withdrawn
@@ -116,8 +118,8 @@ class Ledger:
             self._enter(trials[number], known.rank)
         for trial in trials[self._n_trials :]:
             self._enter(trial, self._next_rank(trial))
-            if "fixed_params" in trial.system_attrs:
-                key = alike(trial.system_attrs["fixed_params"])
+            if is_enqueued(trial):
+                key = alike(fixed_params(trial))
                 self._alike_before[trial.number] = self._enqueued[key]
                 self._enqueued[key] += 1
         self._n_trials = len(trials)
@@ -208,7 +210,7 @@ class Ledger:
         return len(taken | self.given_up) >= self.order.size
 
     def _next_rank(self, trial: FrozenTrial) -> int | None:
-        if not FOREIGN.isdisjoint(trial.system_attrs):
+        if has_no_turn(trial):
             return None
         rank = self._n_ranks
         self._n_ranks += 1
@@ -218,7 +220,7 @@ class Ledger:
 
     def _enter(self, trial: FrozenTrial, rank: int | None) -> None:
         claim = claimed(trial)
-        params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        params = {**fixed_params(trial), **trial.params}
         place = self.order.place(params if claim is None else claim)
         if not trial.state.is_finished():
             waiting = trial.state == TrialState.WAITING

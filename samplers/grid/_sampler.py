@@ -12,8 +12,6 @@ Who evaluates which point is decided without locks, from what the storage makes 
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,33 +19,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from ._arguments import checked_integer
+from samplers._base.arguments import checked_integer
+from samplers._base.logs import logger_of
+from samplers._base.private import agree_on, fail_trial, retries_stale_trials, write_trial
+from samplers._base.sampler import StudySampler
+from samplers._base.studies import Known, stop
+from samplers._base.trials import fixed_params, is_enqueued
+from samplers._base.values import legal
+
 from ._axes import axes_of
 from ._lattice import Lattice, Value
 from ._ledger import CLAIM, SURPLUS, TOLD, VERSION, Ledger, Order, claimed
-from ._storage import (
-    Known,
-    Studies,
-    agree_on,
-    fail_trial,
-    legal,
-    retries_stale_trials,
-    stop,
-    write_trial,
-)
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
 _T = TypeVar("_T")
 
-# Below "optuna", whatever this package is called, so that `optuna.logging` reaches it.
-_logger = optuna.logging.get_logger("optuna.hpo_bench_samplers.grid")
-# Without it, Python prints warnings where Optuna's handler is disabled and no other is there.
-_logger.addHandler(logging.NullHandler())
+_logger = logger_of("grid")
 
 _ORDER = "grid:order"  # of a study: {"v": 1, "shuffle": bool, "seed": int}; the first one wins
 
@@ -73,7 +64,16 @@ class GridExhausted(RuntimeError):  # noqa: N818 - it is an end, not a fault
         return f"no point of the grid of {n_points} is left to offer; {what}"
 
 
-class GridSampler(BaseSampler):
+class _Known(Known):
+    """What the sampler knows of one study."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger: Ledger | None = None
+        self.offers: dict[int, dict[str, Value]] = {}  # of running trials, by number
+
+
+class GridSampler(StudySampler[_Known]):
     """Evaluates every point of a grid exactly once.
 
     Any number of workers may share one storage: each point becomes COMPLETE (or PRUNED, which
@@ -118,9 +118,6 @@ class GridSampler(BaseSampler):
         >>> sampler.n_points, len(study.trials), study.best_params
         (12, 12, {'x': 0, 'y': 0})
     """
-
-    state_in_storage = True
-    """Whoever builds it anew on the same study goes on as if nothing had happened."""
 
     def __init__(
         self,
@@ -182,10 +179,7 @@ class GridSampler(BaseSampler):
         known = self._studies.born(study, trial)
         if len(study.directions) > 1:
             return
-        if (
-            "fixed_params" in trial.system_attrs
-            and _fixed(trial).keys() >= self._lattice.axes.keys()
-        ):
+        if is_enqueued(trial) and fixed_params(trial).keys() >= self._lattice.axes.keys():
             return
         claim = claimed(trial)
         if claim is not None and (trial.params or self._keeps(study, trial.number, claim)):
@@ -231,18 +225,9 @@ class GridSampler(BaseSampler):
         if self._look(study, lambda ledger: ledger.is_over_after(trial.number, state)):
             stop(study)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle the configuration; the caches are built again from the storage."""
-        caches = ("_studies", "_lock")
-        return {k: v for k, v in self.__dict__.items() if k not in caches}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._studies = Studies(_Known)
-        self._lock = threading.RLock()
+    @staticmethod
+    def _know_nothing() -> _Known:
+        return _Known()
 
     def _offer(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
         known = self._studies.of(study).offers.get(trial.number) or claimed(trial)
@@ -310,20 +295,6 @@ class GridSampler(BaseSampler):
             return question(known.ledger)
 
 
-class _Known(Known):
-    """What the sampler knows of one study."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ledger: Ledger | None = None
-        self.offers: dict[int, dict[str, Value]] = {}  # of running trials, by number
-
-
-def _fixed(trial: FrozenTrial) -> dict[str, Any]:
-    fixed: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
-    return fixed
-
-
 def _agree_on_order(study: Study, shuffle: bool, seed: int) -> tuple[bool, int]:
     """Take the order that the study began with, or begin it."""
     order = agree_on(study, _ORDER, {"v": VERSION, "shuffle": shuffle, "seed": seed})
@@ -338,8 +309,8 @@ def _agree_on_order(study: Study, shuffle: bool, seed: int) -> tuple[bool, int]:
 def _choose(ledger: Ledger, trial: FrozenTrial) -> tuple[dict[str, Value] | None, bool, float]:
     """Give a point for a trial or None, whether no rival can have it, and how long to wait."""
     number = trial.number
-    if "fixed_params" in trial.system_attrs:
-        point, is_new = ledger.complete(number, _fixed(trial))
+    if is_enqueued(trial):
+        point, is_new = ledger.complete(number, fixed_params(trial))
         return point, not is_new, 0.0
     place, at_home = ledger.choose(number)
     if place is None:

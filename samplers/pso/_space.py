@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from ._arguments import with_python_choices
-from ._storage import contains
+from samplers._base.arguments import with_python_choices
+from samplers._base.private import contains
+from samplers._base.values import at_share, is_bent, level_of, n_levels, share_of, value_at
+
 from ._swarm import Array, Cube
-from ._values import at_share, is_bent, level_of, n_levels, share_of, value_at
 
 if TYPE_CHECKING:
-    from ._values import Range
+    from samplers._base.values import Range
 
 # A logarithmic integer range has cells of unequal width; longer ones are taken for a continuum.
 _MAX_UNEVEN = 4096

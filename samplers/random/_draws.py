@@ -61,51 +61,6 @@ def neighbours(digits: Sequence[int], sizes: Sequence[int]) -> Iterator[list[int
         yield digits_of((start + step) % total, sizes)
 
 
-class Permutation:
-    """A shuffle of range(size) by a key, computed element by element.
-
-    A balanced Feistel network over the next power of four, with cycle walking for what lies
-    outside the range (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002,
-    sections 4 and 5): a sample without replacement from a space that is never listed.
-
-    Args:
-        size: At least 1.
-        key: Another key gives another order.
-
-    Example:
-        >>> shuffle = Permutation(5, key=1)
-        >>> sorted(shuffle(i) for i in range(5))
-        [0, 1, 2, 3, 4]
-    """
-
-    _ROUNDS = 6
-
-    def __init__(self, size: int, key: int) -> None:
-        self._size = size
-        self._half = max(1, ((size - 1).bit_length() + 1) // 2)
-        self._mask = (1 << self._half) - 1
-        self._key = str(key).encode()
-
-    def __call__(self, place: int) -> int:
-        """Give the element at a place of the shuffled order."""
-        place = self._step(place)
-        while place >= self._size:
-            place = self._step(place)
-        return place
-
-    def _step(self, x: int) -> int:
-        left, right = x >> self._half, x & self._mask
-        for turn in range(self._ROUNDS):
-            left, right = right, left ^ self._noise(turn, right)
-        return left << self._half | right
-
-    def _noise(self, turn: int, half: int) -> int:
-        message = b"%d:%d:" % (turn, half) + self._key
-        # 64 bytes is what blake2b gives: enough for spaces of up to 2**1024 points.
-        digest = blake2b(message, digest_size=min((self._half + 7) // 8, 64)).digest()
-        return int.from_bytes(digest, "big") & self._mask
-
-
 def first_unseen(
     draw: Callable[[int], list[int]],
     sizes: Sequence[int],

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-import bisect
 import math
-import secrets
-import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.distributions import BaseDistribution, IntDistribution
-from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from ._arguments import as_python, checked_integer, checked_number, checked_space
-from ._draws import Permutation, digits_of, first_unseen, uniform
-from ._storage import (
-    FOREIGN,
-    Known,
-    Studies,
-    agree_on,
-    contains,
-    fail_trial,
-    legal,
-    stop,
-    write_trial,
-)
-from ._values import Range, at_share, level_of, n_levels, value_at
+from samplers._base.arguments import as_python, checked_integer, checked_number, checked_space
+from samplers._base.permutation import Permutation
+from samplers._base.private import fail_trial, write_trial
+from samplers._base.sampler import SeededSampler
+from samplers._base.studies import Known, stop
+from samplers._base.trials import fixed_params, is_enqueued
+from samplers._base.values import Range, at_share, legal, level_of, n_levels, value_at
+
+from ._draws import digits_of, first_unseen, uniform
+from ._history import POINT, SURPLUS, History, digits_in, is_finite, point_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
 _VERSION = 1
-_POINT = "random:point"  # of a trial: {"v": 1, "params": {name: value}}
-_SURPLUS = "random:surplus"  # of a trial: True where the sample was already drawn
-_KNOWN = FOREIGN | {_POINT, _SURPLUS}  # a trial with one of them has told whether it has a turn
-_SEED = "random:seed"  # of a study whose sampler was given none: the seed that was drawn
 
 
 class SampleExhausted(RuntimeError):  # noqa: N818 - it is an end, not a fault
@@ -49,7 +37,16 @@ class SampleExhausted(RuntimeError):  # noqa: N818 - it is an end, not a fault
         return f"all {self.args[0]} points of the sample have been drawn"
 
 
-class RandomSampler(BaseSampler):
+class _Known(Known):
+    """What the sampler knows of one study."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history = History()
+        self.points: dict[int, dict[str, Any]] = {}  # of running trials, by number
+
+
+class RandomSampler(SeededSampler[_Known]):
     """Draws every parameter uniformly (log-uniformly where the range is log).
 
     A draw is a function of the seed, the trial's number and the parameter's name. A study that is
@@ -90,8 +87,7 @@ class RandomSampler(BaseSampler):
         (4, 4)
     """
 
-    state_in_storage = True
-    """Whoever builds it anew on the same study goes on as if nothing had happened."""
+    _NAME = "random"
 
     def __init__(
         self,
@@ -133,16 +129,14 @@ class RandomSampler(BaseSampler):
         self._studies.born(study, trial)
         if self._n_points is None or len(study.directions) > 1:
             return
-        if _POINT in trial.system_attrs or "fixed_params" in trial.system_attrs:
+        if POINT in trial.system_attrs or is_enqueued(trial):
             return
-        # The retry of a trial that died before it drew makes up for that trial's turn.
         with self._lock:
-            history = self._read(study, trial.number).history
-            turn = history.turn(trial.system_attrs.get("failed_trial", trial.number))
+            turn = self._read(study, trial.number).history.turns.of(trial)
         if turn < self._n_points:
             self._write_point(study, trial, self._drawn(study, turn))
             return
-        write_trial(study, trial, _SURPLUS, True)
+        write_trial(study, trial, SURPLUS, True)
         if not stop(study):
             fail_trial(study, trial)
             raise SampleExhausted(self._n_points)
@@ -157,7 +151,7 @@ class RandomSampler(BaseSampler):
         if self._n_points is not None or not self._avoid_duplicates:
             return {}
         if self._space is not None:
-            return dict(self._space) if _is_finite(self._space) else {}
+            return dict(self._space) if is_finite(self._space) else {}
         history = self._studies.of(study).history
         if history.space is not None and not history.is_finite:
             return {}  # for good: no later trial can make the shared space finite
@@ -172,7 +166,7 @@ class RandomSampler(BaseSampler):
         self._raise_error_if_multi_objective(study)
         if not search_space:
             return {}
-        stored = _point_of(trial)
+        stored = point_of(trial)
         if stored is None or not stored.keys() >= search_space.keys():
             stored = self._unseen(study, trial, search_space)
             self._write_point(study, trial, stored)
@@ -192,7 +186,7 @@ class RandomSampler(BaseSampler):
             optuna.TrialPruned: No point was left for the trial (inside `Study.optimize`).
         """
         self._raise_error_if_multi_objective(study)
-        if self._n_points is not None and "fixed_params" not in trial.system_attrs:
+        if self._n_points is not None and not is_enqueued(trial):
             return self._value_of_sample(study, trial, param_name, param_distribution)
         u = uniform(self._seed_of(study), trial.number, param_name)
         return _value(param_distribution, u)
@@ -209,18 +203,9 @@ class RandomSampler(BaseSampler):
         if self.is_exhausted(study) and not self._studies.of(study).history.waiting:
             stop(study)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle the configuration; the caches are built again from the storage."""
-        caches = ("_studies", "_lock")
-        return {k: v for k, v in self.__dict__.items() if k not in caches}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._studies = Studies(_Known)
-        self._lock = threading.RLock()
+    @staticmethod
+    def _know_nothing() -> _Known:
+        return _Known()
 
     def _drawn(self, study: Study, turn: int) -> dict[str, Any]:
         assert self._space is not None
@@ -232,7 +217,7 @@ class RandomSampler(BaseSampler):
     ) -> dict[str, Any]:
         """Draw a point that is new, together with what was fixed when the trial was enqueued."""
         seed, number = self._seed_of(study), trial.number
-        fixed = _digits(space, _fixed(trial))
+        fixed = digits_in(space, fixed_params(trial))
         free = {name: d for name, d in space.items() if name not in fixed}
         sizes = [n_levels(distribution) for distribution in free.values()]
 
@@ -264,9 +249,9 @@ class RandomSampler(BaseSampler):
     def _value_of_sample(
         self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
-        point = self._studies.of(study).points.get(trial.number) or _point_of(trial)
+        point = self._studies.of(study).points.get(trial.number) or point_of(trial)
         if point is None:
-            if _SURPLUS not in trial.system_attrs:
+            if SURPLUS not in trial.system_attrs:
                 self.before_trial(study, trial)  # a trial that nobody announced
                 point = self._studies.of(study).points.get(trial.number)
             if point is None:
@@ -279,7 +264,7 @@ class RandomSampler(BaseSampler):
         return legal(name, point[name], distribution)
 
     def _write_point(self, study: Study, trial: FrozenTrial, point: dict[str, Any]) -> None:
-        write_trial(study, trial, _POINT, {"v": _VERSION, "params": point})
+        write_trial(study, trial, POINT, {"v": _VERSION, "params": point})
         self._studies.of(study).points[trial.number] = point
 
     def _read(self, study: Study, number: int | None = None) -> _Known:
@@ -287,109 +272,6 @@ class RandomSampler(BaseSampler):
         known = self._studies.all(study) if number is None else self._studies.up_to(study, number)
         known.history.update(known.trials.known)
         return known
-
-    def _seed_of(self, study: Study) -> int:
-        if self._seed is not None:
-            return self._seed
-        known = self._studies.of(study)
-        with self._lock:
-            if known.seed is None:
-                known.seed = agree_on(study, _SEED, secrets.randbits(63))
-            return int(known.seed)
-
-
-class _Known(Known):
-    """What the sampler knows of one study."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.history = _History()
-        self.points: dict[int, dict[str, Any]] = {}  # of running trials, by number
-
-
-class _History:
-    """What the sampler must know of a study's trials; finished ones are entered once."""
-
-    def __init__(self) -> None:
-        self.space: dict[str, BaseDistribution] | None = None  # {}: they differ
-        self.is_finite = False  # the space
-        self.waiting = False
-        self._foreign: list[int] = []
-        self._pending: set[int] = set()
-        self._trials: Sequence[FrozenTrial] = []
-        self._n_read = 0
-        self._seen: set[tuple[int, ...]] = set()
-        self._seen_of: dict[str, BaseDistribution] = {}
-        self._unentered: list[int] = []
-
-    @property
-    def n_served(self) -> int:
-        """How many trials have had a turn."""
-        return self._n_read - len(self._foreign)
-
-    def turn(self, number: int) -> int:
-        """Give a trial's number less the trials before it that others have put there."""
-        return number - bisect.bisect_left(self._foreign, number)
-
-    def update(self, trials: Sequence[FrozenTrial]) -> None:
-        new = range(self._n_read, len(trials))
-        self._foreign += [n for n in new if not FOREIGN.isdisjoint(trials[n].system_attrs)]
-        self._pending |= set(new)
-        for number in sorted(self._pending):
-            if trials[number].state.is_finished():
-                self._finish(trials[number])
-        self._trials, self._n_read = trials, len(trials)
-        self.waiting = any(trials[n].state == TrialState.WAITING for n in self._pending)
-
-    def _finish(self, trial: FrozenTrial) -> None:
-        self._pending.discard(trial.number)
-        self._unentered.append(trial.number)
-        died_before_it_drew = trial.state == TrialState.FAIL and not trial.params
-        if _KNOWN.isdisjoint(trial.system_attrs) and not died_before_it_drew:
-            bisect.insort(self._foreign, trial.number)  # of another sampler
-        if trial.state == TrialState.COMPLETE and self.space != trial.distributions:
-            self.space = dict(trial.distributions) if self.space is None else {}
-            self.is_finite = _is_finite(self.space)
-
-    def seen(
-        self, space: Mapping[str, BaseDistribution], but: int
-    ) -> tuple[set[tuple[int, ...]], set[tuple[int, ...]]]:
-        """Give the points that trials have tried, and those that others are trying, as digits."""
-        if self._seen_of != space:
-            self._seen_of, self._seen = dict(space), set()
-            self._unentered = [n for n in range(self._n_read) if n not in self._pending]
-        self._seen |= self._digits(space, self._unentered)
-        self._unentered = []
-        return self._seen, self._digits(space, [n for n in self._pending if n != but])
-
-    def _digits(
-        self, space: Mapping[str, BaseDistribution], numbers: Sequence[int]
-    ) -> set[tuple[int, ...]]:
-        points = set()
-        for number in numbers:
-            trial = self._trials[number]
-            params = {**(_point_of(trial) or {}), **_fixed(trial), **trial.params}
-            digits = _digits(space, params)
-            if len(digits) == len(space):
-                points.add(tuple(digits.values()))
-        return points
-
-
-def _point_of(trial: FrozenTrial) -> dict[str, Any] | None:
-    stored = trial.system_attrs.get(_POINT)
-    return None if stored is None else stored["params"]
-
-
-def _fixed(trial: FrozenTrial) -> dict[str, Any]:
-    fixed: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
-    return fixed
-
-
-def _digits(space: Mapping[str, BaseDistribution], params: Mapping[str, Any]) -> dict[str, int]:
-    """Give the numbers of the values that lie in the space."""
-    inside = {n: d for n, d in space.items() if n in params and contains(d, params[n])}
-    digits = {n: level_of(d, params[n]) for n, d in inside.items()}
-    return {n: digit for n, digit in digits.items() if digit is not None}
 
 
 def _finite_sizes(space: Mapping[str, BaseDistribution] | None) -> list[int]:
@@ -402,10 +284,6 @@ def _finite_sizes(space: Mapping[str, BaseDistribution] | None) -> list[int]:
                 "proportion needs a step, an integer range or a categorical, of fewer values"
             )
     return [n_levels(distribution) for distribution in space.values()]
-
-
-def _is_finite(space: Mapping[str, BaseDistribution]) -> bool:
-    return bool(space) and all(n_levels(d) > 0 for d in space.values())
 
 
 def _point(space: Mapping[str, BaseDistribution], digits: Sequence[int]) -> dict[str, Any]:

@@ -1,106 +1,112 @@
-import baycomp
 import numpy as np
 import pytest
-from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from hpo_bench.analysis import comparisons
-from hpo_bench.analysis.comparisons import BETTER, NO_DIFFERENCE, WORSE
+from hpo_bench.analysis.comparisons import BETTER, EQUIVALENT, NO_DIFFERENCE, WORSE
+from hpo_bench.analysis.improvement import improvement
 from hpo_bench.analysis.intervals import TOO_FEW
 
-# Darwin's plants, as in Wilcoxon's test by scipy's documentation: W+ is 96, W- is 24.
-PLANTS = np.array([6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75], dtype=float)
 
-
-def test_wilcoxon_is_scipys_and_drops_pairs_without_a_difference():
-    assert comparisons.wilcoxon(PLANTS) == 0.041259765625
-    assert comparisons.wilcoxon(np.zeros(8)) == 1.0
-    with_zeros = np.concatenate([PLANTS, [0.0]])
-    assert comparisons.wilcoxon(with_zeros) == stats.wilcoxon(with_zeros).pvalue
-
-
-def test_the_effect_is_the_difference_of_the_ranks_shares():
-    assert comparisons.effect_size(PLANTS) == pytest.approx((96 - 24) / 120)
-    assert comparisons.effect_size(-PLANTS) == pytest.approx(-0.6)
-    assert comparisons.effect_size(np.array([0.1, 0.2, 0.0])) == 1.0
-    assert comparisons.effect_size(np.zeros(3)) == 0.0
-
-
-@pytest.mark.parametrize("p", [[0.01, 0.04, 0.03], [0.2, 0.9, 0.001, 0.02, 0.02], [0.5], []])
-def test_holm_is_that_of_statsmodels(p):
-    expected = multipletests(p, method="holm")[1] if p else []
-    np.testing.assert_allclose(comparisons.holm(p), expected)
-
-
-def test_holm_by_hand():
-    np.testing.assert_allclose(comparisons.holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
-
-
-def test_the_bayesian_test_is_baycomps():
-    gain = np.random.default_rng(0).normal(0.004, 0.01, 20)
-    found = comparisons.bayesian(gain, 0.01)
-    expected = baycomp.SignedRankTest.probs(gain, np.zeros(20), 0.01, random_state=1)
-    # baycomp's left is the probability that its first argument is higher.
-    np.testing.assert_allclose([found.better, found.equivalent, found.worse], expected, atol=0.01)
-    assert comparisons.bayesian(np.full(20, 0.05), 0.01).better > 0.99
-    assert comparisons.bayesian(np.full(20, -0.05), 0.01).worse > 0.99
-    assert comparisons.bayesian(np.full(20, 0.001), 0.01).equivalent > 0.99
-
-
-def test_few_pairs_have_no_posterior():
-    assert comparisons.compare("a", "b", np.full(5, 0.1), rope=0.01).rope is None
-    assert comparisons.compare("a", "b", np.full(6, 0.1), rope=0.01).rope.better > 0.9
-
-
-def test_gains_are_paired_by_seed_and_above_zero_where_the_first_is_better():
-    first, second = {0: 0.9, 1: 0.8, 7: 0.1}, {1: 0.7, 0: 0.6, 3: 0.2}
-    np.testing.assert_allclose(comparisons.gains(first, second, maximise=True), [0.3, 0.1])
-    np.testing.assert_allclose(comparisons.gains(first, second, maximise=False), [-0.3, -0.1])
-
-
-def test_verdicts():
+def drawn(shifts, *, seeds=12, spread=0.01):
     rng = np.random.default_rng(1)
-    noise = rng.normal(0, 0.01, 12)
-    assert comparisons.compare("a", "b", noise + 0.02).verdict == BETTER
-    assert comparisons.compare("a", "b", noise - 0.02).verdict == WORSE
-    assert comparisons.compare("a", "b", noise).verdict == NO_DIFFERENCE
-    assert comparisons.compare("a", "b", np.zeros(12)).verdict == NO_DIFFERENCE
-    assert comparisons.compare("a", "b", noise[:5] + 1).verdict == TOO_FEW
+    return {
+        name: dict(enumerate((shift + spread * rng.normal(size=seeds)).tolist()))
+        for name, shift in shifts.items()
+    }
 
 
-def test_more_comparisons_ask_for_more_seeds():
-    methods = {name: {s: i + 0.01 * s for s in range(6)} for i, name in enumerate("abc")}
-    verdicts = {c.verdict for c in comparisons.all_pairs(methods, maximise=True)}
-    assert verdicts == {TOO_FEW}  # of three comparisons, the least adjusted p is 3/32
-    methods = {name: {s: i + 0.01 * s for s in range(7)} for i, name in enumerate("abc")}
-    assert {c.verdict for c in comparisons.all_pairs(methods, maximise=True)} == {WORSE}
-    assert {c.verdict for c in comparisons.all_pairs(methods, maximise=False)} == {BETTER}
+def verdicts(groups, **told):
+    made = comparisons.all_pairs(groups, maximise=told.pop("maximise", True), **told)
+    return {(c.first, c.second): c.verdict for c in made}
 
 
-def test_methods_without_a_common_seed_are_not_compared():
-    assert comparisons.all_pairs({"a": {0: 1.0}, "b": {1: 1.0}, "c": {}}, maximise=True) == []
+def test_verdicts_are_of_the_first_whatever_the_direction():
+    groups = drawn({"a": 0.8, "b": 0.9, "c": 0.8})
+    expected = {("a", "b"): WORSE, ("a", "c"): NO_DIFFERENCE, ("b", "c"): BETTER}
+    assert verdicts(groups) == expected
+    turned = {("a", "b"): BETTER, ("a", "c"): NO_DIFFERENCE, ("b", "c"): WORSE}
+    assert verdicts(groups, maximise=False) == turned
 
 
-def test_differences_that_are_none_are_seldom_found():
-    """At most one family of three comparisons in twenty, but for luck."""
+def test_three_runs_are_judged_and_two_are_too_few():
+    groups = drawn({"a": 0.0, "b": 0.0, "c": 9.0}, seeds=3)
+    groups["d"] = {0: 0.0, 1: 0.0}
+    found = verdicts(groups)
+    assert found["a", "b"] == NO_DIFFERENCE
+    assert found["a", "c"] == WORSE
+    assert {found[pair] for pair in found if "d" in pair} == {TOO_FEW}
+    (few,) = (
+        c
+        for c in comparisons.all_pairs(groups, maximise=True)
+        if c.first == "a" and c.second == "d"
+    )
+    assert (few.gain.low, few.p, few.adjusted_p, few.equivalent_within) == (None,) * 4
+    assert few.gain.mean == pytest.approx(np.mean(list(groups["a"].values())))
+
+
+def test_too_few_runs_of_one_method_cost_the_others_nothing():
+    groups = drawn({"a": 0.0, "b": 0.01})
+    alone = comparisons.all_pairs(groups, maximise=True)
+    beside = comparisons.all_pairs({**groups, "c": {0: 0.5}}, maximise=True)
+    assert alone[0] == beside[0]
+
+
+def test_methods_need_no_seed_in_common_but_a_value():
+    groups = {"a": {0: 1.0, 1: 1.1, 2: 0.9}, "b": {7: 1.0, 8: 1.2, 9: 1.1}, "c": {}}
+    assert list(verdicts(groups)) == [("a", "b")]
+
+
+def test_the_order_of_seeds_changes_nothing():
+    groups = drawn({"a": 0.0, "b": 0.01})
+    turned = {**groups, "b": dict(zip(groups["b"], reversed(groups["b"].values()), strict=True))}
+    first, second = (comparisons.all_pairs(g, maximise=True)[0] for g in (groups, turned))
+    assert first.p == pytest.approx(second.p)
+
+
+def test_a_pair_is_equivalent_where_the_interval_is_within_the_region():
+    groups = drawn({"a": 0.0, "b": 0.0}, seeds=30)
+    (found,) = comparisons.all_pairs(groups, maximise=True)
+    assert found.equivalent_within == max(-found.gain.low, found.gain.high)
+    pair = ("a", "b")
+    assert verdicts(groups)[pair] == NO_DIFFERENCE
+    assert verdicts(groups, rope=found.equivalent_within)[pair] == EQUIVALENT
+    assert verdicts(groups, rope=0.99 * found.equivalent_within)[pair] == NO_DIFFERENCE
+
+
+def test_a_difference_that_is_shown_is_said_although_it_does_not_matter():
+    groups = drawn({"a": 0.0, "b": 1.0})
+    assert verdicts(groups, rope=10.0)["a", "b"] == WORSE
+
+
+def test_against_a_baseline_only_its_pairs_count():
+    groups = drawn({"a": 0.012, "b": 0.0, "c": 0.0, "d": 0.0, "e": 0.0, "base": 0.0})
+    every = comparisons.all_pairs(groups, maximise=True)
+    few = comparisons.compare(groups, [(n, "base") for n in "abcde"], maximise=True)
+    (one,) = (c for c in every if (c.first, c.second) == ("a", "base"))
+    assert few[0].p == one.p
+    assert few[0].adjusted_p < one.adjusted_p
+
+
+def test_paired_advantages_are_judged_together():
     rng = np.random.default_rng(0)
-    alarms = 0
-    for _ in range(200):
-        methods = {name: dict(enumerate(rng.normal(size=10))) for name in "abc"}
-        found = comparisons.all_pairs(methods, maximise=True)
-        alarms += any(c.verdict in (BETTER, WORSE) for c in found)
-    assert alarms <= 18
+    samples = [rng.normal(size=10), 5 + rng.normal(size=10), [1.0, 1.0]]
+    names = ("new", "old")
+    made = comparisons.judge(samples, [(names, (place, None)) for place in range(3)])
+    assert [c.verdict for c in made] == [NO_DIFFERENCE, BETTER, TOO_FEW]
+    assert [c.runs for c in made] == [(10, 10), (10, 10), (2, 2)]
 
 
-def test_a_pair_is_judged_by_its_own_seeds():
-    """The few pairs of one comparison can reach 0.05 beside others that are smaller still."""
-    many, few = np.linspace(1, 2, 30), np.linspace(1, 2, 6)
-    pairs = [*[comparisons.compare("a", "b", many)] * 4, comparisons.compare("a", "b", few)]
-    made = comparisons.adjusted(pairs)
-    assert made[-1].adjusted_p == pytest.approx(2**-5)
-    assert made[-1].verdict == BETTER
+def test_a_difference_beyond_a_float_decides_nothing_and_costs_the_others_nothing():
+    rng = np.random.default_rng(0)
+    samples = [rng.normal(5, 1, 8), [np.inf, 1.0, 2.0, 3.0]]
+    names = ("new", "old")
+    alone = comparisons.judge(samples[:1], [(names, (0, None))])
+    beside = comparisons.judge(samples, [(names, (place, None)) for place in range(2)])
+    assert beside[0] == alone[0]
+    assert beside[1].verdict == NO_DIFFERENCE
+    assert np.isnan(beside[1].gain.low)
 
 
-def test_what_is_no_number_decides_nothing():
-    found = comparisons.compare("a", "b", np.array([np.nan, *np.linspace(1, 2, 9)]))
-    assert found.verdict == NO_DIFFERENCE
+def test_the_probability_of_improvement_counts_pairs_of_runs():
+    assert improvement([1, 2, 3], [2, 2]) == pytest.approx((2 + 2 * 0.5) / 6)
+    assert improvement([1.0], [1.0]) == 0.5

@@ -2,7 +2,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
-from written import SPACE, history, write_run, write_suite
+from written import SPACE, history, write_default, write_run, write_suite
 
 from hpo_bench.analysis.history import History, Step
 from hpo_bench.analysis.space import importances
@@ -44,12 +44,9 @@ def test_random_at_twice_the_budget_is_the_better_of_two_runs(storage, direction
     assert twice.mean == pytest.approx(np.mean(expected))
 
 
-def test_what_is_no_accuracy_has_no_gap_and_no_region_of_equivalence(storage):
+def test_what_is_no_accuracy_has_no_gap(storage):
     write_suite(storage, metric="loss")
-    summary = summarise(storage, "written")
-    assert all(method.gap is None for method in summary.methods)
-    assert summary.rope is None
-    assert summarise(storage, "written", rope=0.5).comparisons["test"][0].rope is not None
+    assert all(method.gap is None for method in summarise(storage, "written").methods)
 
 
 def test_targets_can_be_given(storage):
@@ -64,11 +61,60 @@ def test_targets_can_be_given(storage):
     assert list(targets) == [0.7, 0.65]  # the easiest first
 
 
-def test_one_percent_is_one_where_accuracies_are_percentages(storage):
-    write_run(storage, [0.9], suite="shares")
-    write_run(storage, [90.0], suite="percentages")
-    assert summarise(storage, "shares").rope == 0.01
-    assert summarise(storage, "percentages").rope == 1.0
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_the_region_of_equivalence_is_a_tenth_of_what_there_is_to_gain(storage, direction):
+    best, default = (0.9, 0.6) if direction == "maximize" else (0.6, 0.9)
+    for seed in range(6):
+        found = [best if seed == 0 else 0.75]
+        write_run(storage, found, seed=seed, tests=[0.8], direction=direction)
+        write_default(storage, default, seed=seed, test=0.7, direction=direction)
+    ropes = summarise(storage, "written").ropes
+    assert ropes["validation"].span == pytest.approx(0.3)
+    assert ropes["validation"].half == pytest.approx(0.03)
+    assert ropes["test"].half == pytest.approx(0.01)
+    given = summarise(storage, "written", rope=0.5).ropes["validation"]
+    assert (given.half, given.span) == (0.5, pytest.approx(0.3))
+
+
+def test_without_a_default_nothing_tells_the_region_of_equivalence(storage):
+    write_suite(storage)
+    assert summarise(storage, "written").ropes["validation"].half is None
+    assert summarise(storage, "written", rope=0.5).comparisons["test"][0].verdict == "equivalent"
+
+
+def test_runs_that_a_target_ended_are_compared_by_what_they_spent(storage):
+    """The slower method ends with the better values, for it jumps over the target."""
+    told = {"finished": "target reached"}
+    for seed in range(8):
+        budget = {"budget": {"epochs": 60, "target": 0.8}}
+        fast = [0.5] * (1 + seed % 2) + [0.8]
+        slow = [0.5] * (9 + seed % 3) + [0.95]
+        write_run(storage, fast, method="fast", seed=seed, attributes=budget, **told)
+        write_run(storage, slow, method="slow", seed=seed, attributes=budget, **told)
+        write_run(storage, [0.5] * 20, method="never", seed=seed, attributes=budget)
+        write_default(storage, 0.7, seed=seed)
+    summary = summarise(storage, "written", given_targets=[0.6, 0.9])
+    assert summary.stopped_at == 0.8
+    assert list(summary.comparisons) == ["running_time"]
+    found = {(c.first, c.second): c for c in summary.comparisons["running_time"]}
+    assert found["fast", "slow"].verdict == "better"
+    assert found["fast", "slow"].gain.mean == pytest.approx(9 + 0.875 + 1 - 2.5)
+    # Twice what a run spent in vain.
+    assert found["fast", "never"].gain.mean == pytest.approx(40 - 2.5)
+    assert summary.against == []
+    # Nobody was asked for 0.9.
+    assert summary.targets == {0.6: "given", 0.8: "the budget's target, which ended the runs"}
+    assert not summary.is_saturated
+
+
+def test_a_target_that_nobody_reached_has_ended_nothing(storage):
+    for seed in range(4):
+        for method in ("pso", "tpe"):
+            budget = {"budget": {"epochs": 6, "target": 0.99}}
+            write_run(storage, [0.5, 0.6], method=method, seed=seed, attributes=budget)
+    summary = summarise(storage, "written")
+    assert summary.stopped_at is None
+    assert "validation" in summary.comparisons
 
 
 @pytest.mark.parametrize("rope", [0.0, -1.0, float("nan")])

@@ -11,12 +11,14 @@ def test_expected_running_time_counts_what_misses_have_spent():
     found = targets.reached(runs, 0.9)
     assert found.expected == (3 + 5 + 10) / 2
     assert (found.successes, found.runs) == (2, 3)
-    assert found.low is None
 
 
 def test_a_target_that_is_never_reached_has_no_expected_running_time():
     found = targets.reached([history([0.1])] * 6, 0.9)
     assert found.expected is None
+    assert found.expected_high is None
+    # Six evaluations without a success: 2 s / q(0.975) of two degrees of freedom.
+    assert found.expected_low == pytest.approx(12 / stats.chi2.ppf(0.975, 2))
     expected = stats.binomtest(0, 6).proportion_ci(0.95, method="wilson")
     assert (found.low, found.high) == (expected.low, expected.high)
 
@@ -80,6 +82,19 @@ def test_targets_are_what_one_random_configuration_in_so_many_reaches(maximise):
     spread = targets.spread_from_random([run])
     assert spread == sorted(set(spread))
     assert len(spread) > 30
+
+
+@pytest.mark.parametrize("budget", [5, 20, 60])
+@pytest.mark.parametrize("n", [3, 10])
+def test_the_interval_of_the_expected_running_time_covers_that_of_random_draws(n, budget):
+    rng = np.random.default_rng(0)
+    times = rng.geometric(0.1, size=(1500, n))
+    held = 0
+    for runs in times:
+        hits, spent = int((runs <= budget).sum()), float(np.minimum(runs, budget).sum())
+        low, high = targets.expected_ends(spent, hits)
+        held += low <= 10 <= (np.inf if high is None else high)
+    assert held / 1500 >= 0.94
 
 
 def test_few_evaluations_tell_few_targets():

@@ -21,6 +21,7 @@ from bohb_driver import (
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
+from hpo_bench.bridges.density import Density
 from hpo_bench.bridges.hpbandster import CONFIG_ID
 from hpo_bench.bridges.unit_cube import config_space, encode
 from hpo_bench.errors import HpoBenchError
@@ -269,9 +270,7 @@ def broken_model(monkeypatch):
     def broken(*args):
         raise FloatingPointError("the density broke")
 
-    from statsmodels.nonparametric.kernel_density import KDEMultivariate
-
-    monkeypatch.setattr(KDEMultivariate, "pdf", broken)
+    monkeypatch.setattr(Density, "pdf", broken)
 
 
 def test_a_fallback_is_recorded_on_its_trial_and_logged(study, broken_model, caplog):
@@ -289,9 +288,7 @@ def test_a_fallback_is_an_error_in_strict_mode(study, broken_model):
 
 
 def test_a_sample_without_a_density_is_a_fallback(study, monkeypatch):
-    from statsmodels.nonparametric.kernel_density import KDEMultivariate
-
-    monkeypatch.setattr(KDEMultivariate, "pdf", lambda *args: math.nan)
+    monkeypatch.setattr(Density, "pdf", lambda *args: math.nan)
     with pytest.raises(HpoBenchError, match="samples failed"):
         run(study, 3 * CYCLE, strict=True)
 

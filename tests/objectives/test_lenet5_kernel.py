@@ -22,6 +22,8 @@ from hpo_bench.objectives.lenet5.kernel import FLAGS, Kernel
 from hpo_bench.objectives.lenet5.model import Dropout, Network, logits
 from hpo_bench.objectives.lenet5.optimizer import initial_state
 from hpo_bench.objectives.lenet5.plain import Plain
+from hpo_bench.running.execution import execute
+from hpo_bench.running.runs import Run
 
 DEFAULTS = {name: parameter.default for name, parameter in PARAMETERS.items()}
 SMALL = DEFAULTS | {"c1": 5, "c3": 7, "c5": 20, "f6": 12, "batch_size": 24}
@@ -60,9 +62,9 @@ def epoch_of(images, configuration):
     return Epoch(images, plan, dropout_seed=2**40 + 12345, step=0)
 
 
-def start(configuration, classes=10):
+def start(configuration, classes=10, seed=1):
     network = Network(configuration, classes)
-    weights = network.initial(torch.Generator().manual_seed(1))
+    weights = network.initial(torch.Generator().manual_seed(seed))
     for name, layer in network.layers(weights).items():
         if name.endswith("bias"):  # as after some training
             layer.uniform_(-0.1, 0.1, generator=torch.Generator().manual_seed(2))
@@ -70,23 +72,23 @@ def start(configuration, classes=10):
     return network, tensors | initial_state(weights, configuration)
 
 
-def trained(by, configuration, n_images, precision="f32", classes=10):
-    network, tensors = start(configuration, classes)
+def trained(by, configuration, n_images, precision="f32", classes=10, seed=1):
+    network, tensors = start(configuration, classes, seed)
     epoch = epoch_of(noise(n_images, classes), configuration)
     by.train(network, configuration, precision, tensors, epoch)
     return tensors
 
 
-def gradient_by(by, configuration, precision="f32", classes=10):
+def gradient_by(by, configuration, precision="f32", classes=10, seed=1):
     """Give the gradient of one batch: SGD's momentum after its first step."""
     configuration = configuration | {"optimizer": "sgd", "weight_decay": 0.0}
-    tensors = trained(by, configuration, configuration["batch_size"], precision, classes)
+    tensors = trained(by, configuration, configuration["batch_size"], precision, classes, seed)
     return tensors["momentum"]
 
 
-def exact_gradient(configuration, classes=10):
+def exact_gradient(configuration, classes=10, seed=1):
     """Give the gradient of one batch by autograd, in 64 bits."""
-    network, tensors = start(configuration, classes)
+    network, tensors = start(configuration, classes, seed)
     images = noise(configuration["batch_size"], classes)
     epoch = epoch_of(images, configuration)
     [(batch, labels)] = batches(images, epoch.plan)
@@ -102,12 +104,16 @@ def exact_gradient(configuration, classes=10):
     return torch.autograd.grad(loss, weights)[0].float()
 
 
-def layers_agree(ours, theirs, configuration, classes=10, share=1e-4):
+def disagreeing(ours, theirs, configuration, classes=10, share=1e-4):
     """Compare layer by layer: to a share of the layer's largest number, and of rounding."""
     rounding = 1e-6 * float(theirs.abs().max())
     layers = Network(configuration, classes).layers
-    for (name, one), other in zip(layers(ours).items(), layers(theirs).values(), strict=True):
-        assert (one - other).abs().max() <= share * other.abs().max() + rounding, name
+    pairs = zip(layers(ours).items(), layers(theirs).values(), strict=True)
+    return [
+        name
+        for (name, one), other in pairs
+        if not (one - other).abs().max() <= share * other.abs().max() + rounding
+    ]
 
 
 CONFIGURATIONS = st.fixed_dictionaries(
@@ -116,24 +122,30 @@ CONFIGURATIONS = st.fixed_dictionaries(
         "c3": st.integers(1, 40),
         "c5": st.integers(1, 70),
         "f6": st.integers(1, 70),
-        "batch_size": st.integers(8, 150),
+        "batch_size": st.integers(8, 90),
         "activation": st.sampled_from(ACTIVATIONS),
         "augmentation": st.sampled_from(PARAMETERS["augmentation"].legal.choices),
-        "dropout": st.sampled_from([0.0, 0.3, 0.9]),
+        "dropout": st.sampled_from([0.0, 0.3]),
         "label_smoothing": st.sampled_from([0.0, 0.2]),
     }
 )
 
 
 @given(options=CONFIGURATIONS, classes=st.integers(2, 20))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_gradients_are_those_of_autograd_in_64_bits(compiled, options, classes):
     configuration = DEFAULTS | options
-    ours = gradient_by(compiled, configuration, classes=classes)
-    # Of two outputs that differ by rounding only, another one may win in 32 bits: how exact the
-    # arithmetic is, is for the test below, in which none do.
-    exact = exact_gradient(configuration, classes)
-    layers_agree(ours, exact, configuration, classes, share=2e-2)
+    # Of two outputs that are equal up to rounding another one may win in 32 bits, which changes
+    # the gradient; not so with all of some initial weights.
+    assert any(
+        not disagreeing(
+            gradient_by(compiled, configuration, classes=classes, seed=seed),
+            exact_gradient(configuration, classes, seed),
+            configuration,
+            classes,
+        )
+        for seed in range(4)
+    )
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -142,7 +154,7 @@ def test_gradients_of_every_activation_at_all_widths(compiled, activation, width
     sizes = dict(zip(("c1", "c3", "c5", "f6"), widths, strict=True))
     configuration = DEFAULTS | sizes | {"activation": activation, "batch_size": 70}
     ours = gradient_by(compiled, configuration)
-    layers_agree(ours, exact_gradient(configuration), configuration)
+    assert not disagreeing(ours, exact_gradient(configuration), configuration)
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
@@ -178,15 +190,15 @@ def test_the_portable_twin_agrees(compiled, portable, activation, precision, wid
     sizes = dict(zip(("c1", "c3", "c5", "f6"), widths, strict=True))
     configuration = DEFAULTS | sizes | {"activation": activation, "augmentation": "flip+crop"}
     ours, theirs = (gradient_by(by, configuration, precision) for by in (compiled, portable))
-    layers_agree(ours, theirs, configuration, share=2e-3 if precision == "bf16" else 1e-5)
+    assert not disagreeing(ours, theirs, configuration, share=2e-3 if precision == "bf16" else 1e-5)
 
 
 @pytest.mark.parametrize("widths", [(6, 16, 120, 84), (33, 21, 50, 20)])
-def test_bf16_rounds_what_c3_and_c5_multiply(compiled, widths):
+def test_bf16_rounds_what_c1_and_c5_multiply(compiled, widths):
     sizes = dict(zip(("c1", "c3", "c5", "f6"), widths, strict=True))
     configuration = DEFAULTS | sizes
     ours, theirs = (gradient_by(by, configuration, "bf16") for by in (compiled, Plain()))
-    layers_agree(ours, theirs, configuration, share=5e-3)
+    assert not disagreeing(ours, theirs, configuration, share=5e-3)
     exact = gradient_by(Plain(), configuration)
     assert not torch.allclose(ours, exact, atol=1e-3 * float(exact.abs().max()))
 
@@ -254,6 +266,20 @@ def test_what_computes_is_part_of_what_is_recorded(monkeypatch):
     assert lenet5().describe()["kernel"] == "another kernel"
     with pytest.raises(HpoBenchError, match="another kernel"):
         lenet5().restore({"c1": 4}, checkpoint)
+
+
+def test_a_run_begun_with_one_kernel_is_not_continued_with_another(
+    toy_suite, tmp_path, monkeypatch
+):
+    sizes = {"train_size": 64, "validation_size": 20, "test_size": 20, "epochs": 1}
+    lenet5 = {"name": "lenet5", "options": {"data": "shapes", "precision": "f32", **sizes}}
+    changes = {"objective": lenet5, "budget": {"evaluations": 1}, "seeds": [0]}
+    run = Run(toy_suite(**changes), "random", 0, tmp_path / "checkpoints")
+    assert execute(run).finished
+    assert execute(run).finished  # with the same one it is known to be done
+    monkeypatch.setattr(training, "engine", Other)
+    with pytest.raises(HpoBenchError, match=r"kernel: '.*' there, 'another kernel' here"):
+        execute(run)
 
 
 def test_a_library_that_computes_something_else_is_not_used(monkeypatch, caplog):

@@ -143,7 +143,8 @@ def test_parquet_holds_a_name_that_has_another_type_in_another_suite(written, su
 
 def test_several_suites_are_ranked_on_one_page(summary, tmp_path):
     storage = optuna.storages.InMemoryStorage()
-    write_suite(storage, suite="other", metric="loss", direction="minimize")
+    another = {"objective": "toy:Another"}
+    write_suite(storage, suite="other", metric="loss", direction="minimize", attributes=another)
     both = [summary, summarise(storage, "other")]
     for ending in (".html", ".md"):
         path = tmp_path / f"both{ending}"

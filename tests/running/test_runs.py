@@ -174,9 +174,9 @@ def test_the_same_seed_gives_the_same_run(toy_suite, tmp_path, method):
     assert told(study_of(first)) == told(study_of(second))
 
 
-@pytest.mark.parametrize(("method", "every"), [("random", 2), ("bohb", 3), ("grid", 5), ("pso", 5)])
+@pytest.mark.parametrize("method", ["random", "bohb", "grid", "pso"])
 def test_a_run_cut_after_any_storage_write_ends_as_if_never_stopped(
-    toy_suite, tmp_path, method, every, monkeypatch
+    toy_suite, tmp_path, method, monkeypatch
 ):
     objective = {"name": "toy:Curve", "options": {"epochs": 2}}
     budget = {"epochs": 4}
@@ -191,8 +191,8 @@ def test_a_run_cut_after_any_storage_write_ends_as_if_never_stopped(
     whole = a_run("whole")
     execute(whole)
     n_writes = writes.count
-    assert n_writes > 40
-    for cut in range(1, n_writes, every):
+    assert n_writes > 12
+    for cut in range(1, n_writes):
         run = a_run(cut)
         writes.allow(cut)
         with pytest.raises(Killed):

@@ -1,4 +1,4 @@
-"""The samplers as OptunaHub loads them: from this repository, and from what is exported."""
+"""The exported samplers, as OptunaHub loads them."""
 
 import subprocess
 import sys
@@ -8,44 +8,50 @@ import optuna
 import optunahub
 import pytest
 
-ROOT = Path(__file__).parents[2]
-FOLDERS = {"bohb": "bohb", "grid": "grid", "pso": "asynchronous_pso", "random": "random"}
+EXPORT = [sys.executable, Path(__file__).parents[2] / ".ci" / "hub_export.py"]
 SAMPLERS = {
+    "asynchronous_pso": "PSOSampler",
     "bohb": "BOHBSampler",
     "grid": "GridSampler",
-    "pso": "PSOSampler",
-    "asynchronous_pso": "PSOSampler",
     "random": "RandomSampler",
 }
 
 
-def search(folder, registry):
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    destination = tmp_path_factory.mktemp("hub")
+    subprocess.run([*EXPORT, destination], check=True, capture_output=True)
+    return destination / "package"
+
+
+def test_every_sampler_is_exported(registry):
+    assert {path.name for path in (registry / "samplers").iterdir()} == set(SAMPLERS)
+
+
+@pytest.mark.parametrize("folder", SAMPLERS)
+def test_an_exported_sampler_needs_nothing_else_of_this_package(registry, folder, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("samplers.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "samplers", None)  # to import it is an error now
     module = optunahub.load_local_module(f"samplers/{folder}", registry_root=str(registry))
     arguments = {"search_space": {"x": range(5)}} if folder == "grid" else {"seed": 1}
     sampler = getattr(module, SAMPLERS[folder])(**arguments)
     study = optuna.create_study(sampler=sampler)
     study.optimize(lambda trial: trial.suggest_int("x", 0, 4), n_trials=5)
-    return {trial.params["x"] for trial in study.trials}
+    assert {trial.params["x"] for trial in study.trials} <= set(range(5))
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_this_repository_is_a_registry(folder):
-    assert search(folder, ROOT) <= set(range(5))
+@pytest.mark.parametrize("folder", SAMPLERS)
+@pytest.mark.parametrize("name", ["example.py", "README.md", "_sampler.py"])
+def test_what_is_exported_shows_how_the_hub_loads_it(registry, folder, name):
+    text = (registry / "samplers" / folder / name).read_text()
+    assert "from samplers" not in text
+    assert f'optunahub.load_module("samplers/{folder}").{SAMPLERS[folder]}' in text
+    if name.endswith(".py"):
+        compile(text, name, "exec")
 
 
-def test_the_exported_tree_is_a_registry(tmp_path):
-    script = [sys.executable, ROOT / ".ci" / "hub_export.py", tmp_path]
-    subprocess.run(script, check=True, capture_output=True)
-    written = {path.name for path in (tmp_path / "package" / "samplers").iterdir()}
-    assert written == set(FOLDERS.values())
-    for folder in written:
-        package = tmp_path / "package" / "samplers" / folder
-        assert search(folder, tmp_path / "package") <= set(range(5))
-        for name in ("example.py", "README.md"):
-            text = (package / name).read_text()
-            assert "from samplers import" not in text
-            assert f'optunahub.load_module("samplers/{folder}").{SAMPLERS[folder]}' in text
-        compile((package / "example.py").read_text(), "example.py", "exec")
-    again = subprocess.run(script, check=False, capture_output=True, text=True)
+def test_an_export_overwrites_nothing(registry):
+    again = subprocess.run([*EXPORT, registry.parent], check=False, capture_output=True, text=True)
     assert again.returncode == 1
     assert "exists; give another destination" in again.stderr

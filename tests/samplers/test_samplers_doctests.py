@@ -4,6 +4,7 @@ import importlib
 import pytest
 
 MODULES = [
+    "_base.permutation",
     "bohb._sampler",
     "grid._lattice",
     "grid._sampler",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from samplers import BOHBSampler, GridSampler, PSOSampler, RandomSampler
-from samplers.random._values import level_of, n_levels, value_at
+from samplers._base.values import level_of, n_levels, value_at
 
 MAX = sys.float_info.max
 SAMPLERS = {

@@ -12,7 +12,7 @@ from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 
 from samplers import BOHBSampler, GridSampler, PSOSampler, RandomSampler
-from samplers.pso._storage import Trials
+from samplers._base.trials import Trials
 
 SPACE = {"x": IntDistribution(0, 99), "y": IntDistribution(0, 99)}
 SAMPLERS = {

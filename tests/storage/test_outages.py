@@ -19,7 +19,7 @@ from hpo_bench.running.execution import execute
 from hpo_bench.running.runs import Run
 from hpo_bench.storage import outages
 from hpo_bench.storage.leases import holding
-from hpo_bench.storage.opening import backend_of, open_existing, open_storage
+from hpo_bench.storage.opening import backend_of, hold, open_existing, open_storage, write_out
 from hpo_bench.storage.studies import reopen, unfinished
 
 
@@ -35,7 +35,9 @@ def lossy(monkeypatch):
             if lost != "before":
                 commit(dialect, connection)
             if lost:
-                raise dialect.dbapi.OperationalError("the answer is lost")
+                error = dialect.dbapi.OperationalError("the answer is lost")
+                error.sqlite_errorname = "SQLITE_IOERR"
+                raise error
 
         monkeypatch.setattr(DefaultDialect, "do_commit", do_commit)
 
@@ -79,15 +81,19 @@ def held(storage, name):
     return study.user_attrs, trials
 
 
+@pytest.mark.parametrize("is_held", [False, True])
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_write_whose_answer_is_lost_is_done_once(any_url, lossy, when):
+def test_a_write_whose_answer_is_lost_is_done_once(any_url, lossy, when, is_held):
     storage = open_storage(any_url)
     for write, do in WRITES.items():
         for name, losses in ((write, lambda: None), (f"{write}, lost", once(when))):
             study = optuna.create_study(storage=storage, study_name=name)
             study.ask()
+            if is_held:
+                hold(storage, study._study_id)
             lossy(losses)
             do(study)
+            write_out(storage)
             lossy(lambda: None)
         assert held(storage, f"{write}, lost") == held(storage, write), write
 
@@ -235,11 +241,12 @@ def test_a_statement_that_times_out_behind_a_lock_is_made_again(postgres, postgr
 
 @pytest.mark.parametrize("setting", ["idle_in_transaction_session_timeout", "transaction_timeout"])
 def test_a_transaction_that_the_server_ends_is_made_again(postgres, postgres_url, caplog, setting):
-    set_for_new_connections(postgres, postgres_url, **{setting: "200ms"})
     storage = open_storage(postgres_url)
     study = optuna.create_study(storage=storage, study_name="s")
     trial = study.ask()
-    pauses = iter([1.0])
+    set_for_new_connections(postgres, postgres_url, **{setting: "500ms"})
+    postgres.cut_connections(postgres_url)
+    pauses = iter([1.5])
 
     @sqlalchemy.event.listens_for(backend_of(storage).engine, "before_cursor_execute")
     def pause(connection, cursor, text, *_):

@@ -1,18 +1,19 @@
 """Runs that die between two writes to their storage."""
 
+from hpo_bench.storage.held import HeldStudy
 from hpo_bench.storage.rdb import BulkStorage
 
-WRITES = (
-    "_create_new_trial",
-    "_set_trial_param",
-    "set_trial_intermediate_value",
-    "set_trial_state_values",
-    "set_trial_system_attr",
-    "set_trial_user_attr",
-    "create_new_study",
-    "set_study_system_attr",
-    "set_study_user_attr",
-)
+WRITES = {
+    BulkStorage: (
+        "_create_new_trial",
+        "create_new_study",
+        "set_study_system_attr",
+        "set_study_user_attr",
+        "set_study_user_attrs",
+    ),
+    HeldStudy: ("_write",),
+}
+"""What makes one transaction each, while a run holds its study."""
 
 
 class Killed(BaseException):
@@ -25,8 +26,9 @@ class Writes:
     def __init__(self, monkeypatch):
         self.count = 0
         self._allowed = None
-        for name in WRITES:
-            monkeypatch.setattr(BulkStorage, name, self._mortal(getattr(BulkStorage, name)))
+        for kind, names in WRITES.items():
+            for name in names:
+                monkeypatch.setattr(kind, name, self._mortal(getattr(kind, name)))
 
     def allow(self, allowed=None):
         """Count anew; None allows all."""

@@ -153,7 +153,7 @@ def logits(
         images: Normalised, (n, 3, 32, 32).
         activation: A key of `ACTIVATIONS`.
         dropout: None outside of training.
-        precision: `bf16` rounds the inputs and the weights of C3 and C5 to bfloat16; products are
+        precision: `bf16` rounds the inputs and the weights of C1 and C5 to bfloat16; products are
             summed up in 32 bits.
 
     Returns:
@@ -166,8 +166,8 @@ def logits(
         (layers[f"{name}.weight"], layers[f"{name}.bias"])
         for name in ("c1", "c3", "c5", "f6", "output")
     )
-    s2 = functional.max_pool2d(act(functional.conv2d(images, *c1)), 2)
-    s4 = functional.max_pool2d(act(functional.conv2d(narrow(s2), narrow(c3[0]), c3[1])), 2)
+    s2 = functional.max_pool2d(act(functional.conv2d(narrow(images), narrow(c1[0]), c1[1])), 2)
+    s4 = functional.max_pool2d(act(functional.conv2d(s2, *c3)), 2)
     maps = s4.permute(0, 2, 3, 1).flatten(1)  # C5 reads place by place, every channel of it
     hidden = drop(act(functional.linear(narrow(maps), narrow(c5[0]), c5[1])), 0)
     hidden = drop(act(functional.linear(hidden, *f6)), 1)

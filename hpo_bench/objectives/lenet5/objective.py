@@ -119,7 +119,7 @@ class LeNet5(Objective):
             seed: Of training: initial weights, order of images, augmentation, dropout.
             split_seed: Of the validation split (`shapes`: also of the images); what is compared
                 must share it, and with `shapes` the sizes, as other sizes give other images.
-            precision: `"bf16"` rounds what C3 and C5 multiply to bfloat16 (on a GPU: what all
+            precision: `"bf16"` rounds what C1 and C5 multiply to bfloat16 (on a GPU: what all
                 layers do); `"auto"` does so on a GPU and where it is faster on this CPU, which is
                 measured, else `"f32"`.
             device: Where networks are trained; `"cuda"` pays off for many at once

@@ -13,7 +13,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from hpo_bench.errors import HpoBenchError, InputError, one_of
 from hpo_bench.objectives.base import Evaluation, Objective
-from hpo_bench.objectives.table.trainings import Trainings, are_numbers
+from hpo_bench.objectives.table.trainings import Trainings
 from hpo_bench.spaces import Configuration, Space
 
 Clock = Literal["measured", "simulated"]
@@ -58,7 +58,7 @@ class Replay(Objective):
         """The recorded levels: by index, or by name where they are choices."""
         return {
             name: IntDistribution(0, len(levels) - 1)
-            if are_numbers(levels)
+            if name in self.trainings.numeric
             else CategoricalDistribution(levels)
             for name, levels in self.trainings.levels.items()
             if len(levels) > 1
@@ -86,18 +86,19 @@ class Replay(Objective):
         Raises:
             InputError: There is none.
         """
-        levels = self.trainings.levels
-        names = [name for name in levels if len(levels[name]) > 1]
-        if configuration.keys() != set(names):
+        trainings = self.trainings
+        searched = trainings.searched
+        if configuration.keys() != searched:
+            names = [name for name in trainings.levels if name in searched]
             expected = f"expected a value of each: {', '.join(names)}"
             raise InputError("configuration", configuration, expected)
         key = tuple(
-            _place(name, found, configuration[name]) if len(found) > 1 else 0
-            for name, found in levels.items()
+            _place(trainings, name, configuration[name]) if name in searched else 0
+            for name in trainings.levels
         )
-        if key not in self.trainings.rows:
+        if key not in trainings.rows:
             raise InputError("configuration", configuration, "nothing was recorded there")
-        return key, recorded_values(self.trainings, key)
+        return key, recorded_values(trainings, key)
 
     def restore(self, configuration: Configuration, checkpoint: bytes) -> Replayed:
         """Go on from a checkpoint.
@@ -152,12 +153,13 @@ def recorded_values(trainings: Trainings, key: tuple[int, ...]) -> dict[str, flo
     return {
         f"recorded_{name}": levels[place]
         for (name, levels), place in zip(trainings.levels.items(), key, strict=True)
-        if are_numbers(levels)
+        if name in trainings.numeric
     }
 
 
-def _place(name: str, levels: Any, value: Any) -> int:
-    if not are_numbers(levels):
+def _place(trainings: Trainings, name: str, value: Any) -> int:
+    levels = trainings.levels[name]
+    if name not in trainings.numeric:
         if value not in levels:
             raise InputError(f"configuration.{name}", value, f"expected one of {list(levels)}")
         return int(levels.index(value))

@@ -45,6 +45,16 @@ class Trainings:
     measured: Mapping[str, Floats]
     """What else was measured after each epoch."""
 
+    @functools.cached_property
+    def numeric(self) -> frozenset[str]:
+        """The hyperparameters that are searched by the place of a level, as levels are numbers."""
+        return frozenset(name for name, found in self.levels.items() if are_numbers(found))
+
+    @functools.cached_property
+    def searched(self) -> frozenset[str]:
+        """The hyperparameters of which more than one level was recorded."""
+        return frozenset(name for name, found in self.levels.items() if len(found) > 1)
+
 
 @dataclass(frozen=True)
 class Recording:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hpo_bench.analysis.comparisons import ALPHA, Comparison
-from hpo_bench.analysis.measures import measure_name
+from hpo_bench.analysis.comparisons import BETTER, WORSE, Comparison
+from hpo_bench.analysis.measures import RUNNING_TIME, measure_name
+from hpo_bench.analysis.rope import SENSITIVITY, Rope
+from hpo_bench.analysis.simultaneous import ALPHA
 from hpo_bench.analysis.summary import Summary
-from hpo_bench.numbers import NOTHING
+from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import figures
 from hpo_bench.report.parts import Part, Table, interval, probability
 
@@ -24,60 +26,126 @@ def tests(summary: Summary) -> list[Part]:
     for measure, comparisons in summary.comparisons.items():
         if comparisons:
             name = measure_name(measure, summary.metric)
-            parts.append(pairs_table(comparisons, name, summary.rope))
+            rope = summary.ropes.get(measure)
+            parts.append(pairs_table(comparisons, name, rope))
+            parts += [_nothing(summary, measure), _sensitivity(comparisons, rope)]
             parts.append(figures.differences(comparisons, name))
     if summary.against:
         parts += _against(summary)
-    if not summary.comparisons:
-        parts.append("No two methods have a seed in common: nothing to compare.")
-    return parts
+    if not any(summary.comparisons.values()):
+        parts.append("There are no two methods with finished runs: nothing to compare.")
+    if RUNNING_TIME in summary.comparisons:
+        parts.insert(0, _stopped(summary))
+    if summary.is_saturated:
+        parts.insert(0, saturated(summary))
+    return [part for part in parts if part]
 
 
-def pairs_table(comparisons: Sequence[Comparison], measure: str, rope: float | None) -> Table:
+def pairs_table(comparisons: Sequence[Comparison], measure: str, rope: Rope | None) -> Table:
     """Every pair of methods on one measure."""
-    has_rope = any(c.rope is not None for c in comparisons)
-    headings = ["pair", "seeds", "advantage [95%]", "p", "p (Holm)", "effect"]
-    bayes = ["P(better)", "P(equivalent)", "P(worse)"] if has_rope else []
+    span = None if rope is None else rope.span
     rows = [
         [
             f"{c.first} over {c.second}",
-            str(c.gain.n),
+            f"{c.runs[0]}, {c.runs[1]}",
             interval(c.gain),
-            probability(c.p),
-            probability(c.adjusted_p),
-            f"{c.effect:+.2f}",
-            *_rope_cells(c, has_rope),
+            _p(c.p),
+            _p(c.adjusted_p),
+            f"{c.improvement:.2f}",
+            _within(c, span),
             c.verdict,
         ]
         for c in comparisons
     ]
+    headings = ["pair", "runs", "advantage [95%]", "p", "p (all)", "P(better)", "equivalent within"]
     caption = (
-        f"By {measure}, paired by seed; above 0 the first is better. p: Wilcoxon's signed-rank "
-        "test, two-sided; effect: matched-pairs rank-biserial correlation. The verdict, of the "
-        f"first, is at the {ALPHA:.0%} level after Holm."
+        f"By {measure}; above 0 the first is better. Intervals are simultaneous: with 95% "
+        "probability all of this table hold their differences. p: Welch's t test of the pair "
+        f"alone; p (all): for all pairs together, at most {ALPHA} exactly where the interval "
+        "excludes 0, which is the verdict (of the first). P(better): that a run of the first is "
+        "better than one of the second. Equivalent within: the smallest difference, to both "
+        "sides, that the interval leaves possible"
     )
-    if has_rope:
-        caption += f" P: Bayesian signed-rank test, equivalent within ±{rope:g}."
-    return Table([*headings, *bayes, "verdict"], rows, caption)
+    caption += "." if span is None else ", and its share of the way from the default to the best."
+    if rope is not None and rope.half is not None:
+        caption += f" The verdict says equivalent within ±{number(rope.half)}."
+    return Table([*headings, "verdict"], rows, caption)
+
+
+def _p(value: float | None) -> str:
+    return NOTHING if value is None else probability(value)
+
+
+def _within(comparison: Comparison, span: float | None) -> str:
+    half = comparison.equivalent_within
+    if half is None or span is None:
+        return number(half)
+    return f"{number(half)} ({half / span:.0%})"
+
+
+def _nothing(summary: Summary, measure: str) -> str:
+    """Say which runs are in the table although they found nothing."""
+    found = summary.scores.get(measure)
+    told = [f"{name} {n}" for name, n in found.nothing.items() if n] if found else []
+    if not told:
+        return ""
+    worst = number(summary.worst[measure])
+    return (
+        f"Runs that found nothing ({', '.join(told)}) are compared, too: with the worst value of "
+        f"any evaluation, {worst}."
+    )
+
+
+def _sensitivity(comparisons: Sequence[Comparison], rope: Rope | None) -> str:
+    """Say of how many pairs equivalence is shown, for regions of several widths."""
+    widths = [c.equivalent_within for c in comparisons if c.equivalent_within is not None]
+    if rope is None or rope.span is None or not widths:
+        return ""
+    span = rope.span
+    told = (
+        f"{sum(width <= share * span for width in widths)} within {share:.0%}"
+        for share in SENSITIVITY
+    )
+    return (
+        f"Of {len(comparisons)} pairs are equivalent: {', '.join(told)} of the way from the "
+        f"default to the best run ({number(span)})."
+    )
+
+
+def _stopped(summary: Summary) -> str:
+    return (
+        f"The budget's target, {number(summary.stopped_at)}, ended runs that reached it. What they "
+        "have found says nothing of how much they could find: methods are compared by what their "
+        "runs spent until the target, and a run that missed it counts with twice what it spent."
+    )
 
 
 def _against(summary: Summary) -> list[Part]:
     name = measure_name(summary.against_by, summary.metric)
-    table = pairs_table(summary.against, name, None)
+    table = pairs_table(summary.against, name, summary.ropes[summary.against_by])
     chosen = (
         " What a search found was chosen by this very measure, and the default was not: its "
-        "advantage is flattered."
+        "advantage has a selection bias."
         if summary.against_by == "validation" and summary.default is not None
         else ""
     )
-    caption = f"Against baselines, adjusted for these comparisons. {table.caption}{chosen}"
+    caption = f"Against baselines, which are a family of their own. {table.caption}{chosen}"
     return [replace(table, caption=caption)]
 
 
-def _rope_cells(comparison: Comparison, has_rope: bool) -> list[str]:
-    if not has_rope:
-        return []
-    found = comparison.rope
-    if found is None:
-        return [NOTHING] * 3
-    return [f"{p:.2f}" for p in (found.better, found.equivalent, found.worse)]
+def shown(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
+    """Name the pairs that are shown to differ, the better one first."""
+    return [
+        (c.first, c.second) if c.verdict == BETTER else (c.second, c.first)
+        for c in comparisons
+        if c.verdict in (BETTER, WORSE)
+    ]
+
+
+def saturated(summary: Summary) -> str:
+    """Say that an objective cannot tell the methods apart."""
+    return (
+        f"Saturated: half or more of the runs of {', '.join(summary.at_ceiling)} sit at the best "
+        "value there is. The objective is too easy at this budget to tell methods apart, and no "
+        "claim is made of it."
+    )

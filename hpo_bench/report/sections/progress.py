@@ -20,7 +20,7 @@ def anytime(summary: Summary, axes: Iterable[str]) -> Section:
         "How good the best configuration is by the time that something has been spent (on a "
         "logarithmic scale): median over runs, band between the quartiles. A curve begins where "
         "every run of the method that finds anything has an incumbent; a run that has ended keeps "
-        "its own."
+        "its own, and one that found nothing has the worst value of any evaluation."
     )
     return Section("Anytime curves", [note, *curves])
 
@@ -40,8 +40,8 @@ def targets(summary: Summary) -> Section:
         ["method", *(number(target) for target in summary.targets)],
         [[method, *map(_reached, found)] for method, found in by_method.items()],
         "Expected running time to each target, in full evaluations' worth of epochs: all that was "
-        "spent until the target or the end, divided by the runs that reached it. In brackets the "
-        "runs that did, and the 95% interval (Wilson) of that share.",
+        "spent until the target or the end, divided by the runs that reached it, with its 95% "
+        "interval. In brackets the runs that did, and the 95% interval (Wilson) of that share.",
     )
     where = "; ".join(f"{number(t)}: {origin}" for t, origin in summary.targets.items())
     return Section("Targets", [f"Targets: {where}.", table, *drawn(figures.distributions(summary))])
@@ -49,6 +49,8 @@ def targets(summary: Summary) -> Section:
 
 def _reached(found: Reached) -> str:
     cost = "never" if found.expected is None else f"{found.expected:.1f}"
+    high = "∞" if found.expected_high is None else f"{found.expected_high:.1f}"
+    cost += f" [{found.expected_low:.1f}, {high}]"
     rate = f"{found.successes}/{found.runs}"
     if found.low is None or found.high is None:
         return f"{cost} ({rate})"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from hpo_bench.analysis.baselines import Again
-from hpo_bench.analysis.comparisons import BETTER, WORSE
 from hpo_bench.analysis.intervals import MIN_SEEDS, TOO_FEW
+from hpo_bench.analysis.measures import RUNNING_TIME
 from hpo_bench.analysis.results import DEFAULT
 from hpo_bench.analysis.summary import MethodSummary, Summary
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import figures
 from hpo_bench.report.parts import Part, Section, Table, count, drawn, interval, seconds, several
+from hpo_bench.report.sections.differences import saturated, shown
 from hpo_bench.report.table import data_note, larger_budget, left_out_in_short
 
 MAX_LEFT_OUT = 1000
@@ -49,10 +50,11 @@ def left_out(summary: Summary) -> Section:
 def results_table(summary: Summary) -> Table:
     """The table that stands first."""
     methods = with_default(summary)
+    nothing = _found_nothing(summary)
     has_test = any(method.test for method in methods)
     columns: list[tuple[str, Callable[[MethodSummary], str]]] = [
         ("method", lambda m: m.name),
-        ("runs", _states),
+        ("runs", lambda m: _states(m, nothing.get(m.name, 0))),
         (f"{summary.metric} [95%]", lambda m: interval(m.validation)),
         ("median (quartiles)", _quartiles),
         *([("test accuracy [95%]", lambda m: interval(m.test))] if has_test else []),
@@ -60,12 +62,14 @@ def results_table(summary: Summary) -> Table:
         ("mean incumbent [95%]", lambda m: interval(m.area)),
         ("configs", lambda m: count(m.means.configurations) if m.means else NOTHING),
         ("evals", lambda m: count(m.means.evaluations) if m.means else NOTHING),
+        *([("failed", _failed)] if any(run.failed for run in summary.runs) else []),
         ("epochs", lambda m: count(m.means.epochs) if m.means else NOTHING),
         ("wall s", lambda m: seconds(m.means.wall_seconds) if m.means else NOTHING),
     ]
     caption = (
-        "Of each run's incumbent, chosen by validation; means over runs with 95% BCa bootstrap "
-        f"intervals, [–] where fewer than {MIN_SEEDS} runs are too few to say. Counts and times "
+        "Of each run's incumbent, chosen by validation; means over runs with 95% intervals "
+        f"(Student's t, widened for skewness), [–] where fewer than {MIN_SEEDS} runs are too few "
+        "to say. A run that found nothing has the worst value of any evaluation. Counts and times "
         "are means per run."
     )
     if summary.area_range is not None:
@@ -116,11 +120,11 @@ def _warnings(summary: Summary) -> list[Part]:
             f"Incomplete: of {several(len(states), 'run')}, {', '.join(told)}. Statistics are of "
             f"the {finished} finished."
         )
-    nothing = sum(_found_nothing(method) for method in summary.methods)
+    nothing = sum(_found_nothing(summary).values())
     if nothing:
         found.append(
-            f"{several(nothing, 'finished run')} found nothing at all: values, intervals and "
-            "curves are of the others, which is a favourable choice."
+            f"{several(nothing, 'finished run')} found nothing at all, and enters every mean and "
+            "comparison with the worst value of any evaluation."
         )
     failures = sum(run.failed for run in summary.runs)
     if failures:
@@ -132,25 +136,44 @@ def _warnings(summary: Summary) -> list[Part]:
 
 def verdict(summary: Summary) -> str:
     """The answer in a sentence or two."""
-    comparisons = summary.comparisons.get("validation", [])
-    different = [c for c in comparisons if c.verdict in (BETTER, WORSE)]
     rivals = [method for method in summary.methods if method.budget_factor == 1]
     best = next((method for method in rivals if method.validation), None)
     if best is None:
         return "No finished run has found anything yet."
-    told = f"Best mean {summary.metric}: {best.name}, {interval(best.validation)}."
+    if summary.is_saturated:
+        return saturated(summary)
+    measure = "validation" if summary.stopped_at is None else RUNNING_TIME
+    comparisons = summary.comparisons.get(measure, [])
+    told = _best(summary, best)
     if not comparisons:
         return told
     if all(c.verdict == TOO_FEW for c in comparisons):
         return f"{told} Whether methods differ: {TOO_FEW}."
+    different = shown(comparisons)
     if not different:
         return f"{told} No two methods are shown to differ."
     beaten: dict[str, list[str]] = {method.name: [] for method in rivals}
-    for c in different:
-        better, worse = (c.first, c.second) if c.verdict == BETTER else (c.second, c.first)
+    for better, worse in different:
         beaten[better].append(worse)
     pairs = "; ".join(f"{a} over {', '.join(others)}" for a, others in beaten.items() if others)
     return f"{told} Shown to differ: {pairs}."
+
+
+def _best(summary: Summary, best: MethodSummary) -> str:
+    """Name the method that stands first; where a target ended the runs, the one that is fastest."""
+    stop = summary.stopped_at
+    if stop is None:
+        return f"Best mean {summary.metric}: {best.name}, {interval(best.validation)}."
+    rivals = {method.name for method in summary.methods if method.budget_factor == 1}
+    found = [r for r in summary.reached if r.target == stop and r.method in rivals]
+    times = {r.method: r.expected for r in found if r.expected is not None}
+    if not times:
+        return f"No method with the suite's budget reached the target {number(stop)}."
+    first = min(times, key=lambda name: times[name])
+    return (
+        f"Least expected running time to the target {number(stop)}: {first}, {times[first]:.1f} "
+        "full evaluations' worth of epochs."
+    )
 
 
 def with_default(summary: Summary) -> list[MethodSummary]:
@@ -158,18 +181,24 @@ def with_default(summary: Summary) -> list[MethodSummary]:
     return summary.methods if summary.default is None else [*summary.methods, summary.default]
 
 
-def _states(method: MethodSummary) -> str:
+def _states(method: MethodSummary, nothing: int) -> str:
     n = sum(method.states.values())
     others = [f"{k} {state}" for state, k in method.states.items() if state != "finished"]
-    if nothing := _found_nothing(method):
+    if nothing:
         others.append(f"{nothing} found nothing")
     return f"{n} ({', '.join(others)})" if others else str(n)
 
 
-def _found_nothing(method: MethodSummary) -> int:
-    """How many of its finished runs have no incumbent."""
-    values = method.validation.n if method.validation else 0
-    return method.states.get("finished", 0) - values
+def _found_nothing(summary: Summary) -> dict[str, int]:
+    """How many of the finished runs of each method have no incumbent."""
+    return {
+        method.name: sum(run.validation is None for run in summary.finished(method.name))
+        for method in summary.methods
+    }
+
+
+def _failed(method: MethodSummary) -> str:
+    return str(method.means.failed) if method.means else NOTHING
 
 
 def _quartiles(method: MethodSummary) -> str:

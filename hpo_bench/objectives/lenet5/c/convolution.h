@@ -18,29 +18,29 @@ INLINE words trace_of(vector slope, integers place) {
 INLINE vector slope_in(words trace) { return (vector)(trace & ~3u); }
 
 /* Put the kernels of every CHANNELS output channels side by side, in the order in which the forward
-   loop reads them; in bfloat16 those of two input channels are one word. */
+   loop reads them. In bfloat16 two neighbours in a kernel's row are one word; the row's last number
+   has the zero behind it for a neighbour. */
 static void pack_kernels(const convolution *of, const float *weights, long row, int is_bf16,
                          float *packed) {
     for (long first = 0; first < of->out; first += CHANNELS) {
         long n = least(CHANNELS, of->out - first);
         for (long y = 0; y < KERNEL; y++)
-            for (long x = 0; x < KERNEL; x++)
-                for (long c = 0; c < of->in; c += 1 + is_bf16)
-                    for (long j = 0; j < n; j++) {
-                        const float *w = weights + ((first + j) * KERNEL + y) * row + x * of->in + c;
-                        float second = c + 1 < of->in ? w[1] : 0.0f;
-                        *packed++ = is_bf16 ? pair(all(w[0]), all(second))[0] : w[0];
-                    }
+            for (long k = 0; k < KERNEL * of->in; k += 1 + is_bf16)
+                for (long j = 0; j < n; j++) {
+                    const float *w = weights + ((first + j) * KERNEL + y) * row + k;
+                    if (is_bf16)
+                        pair_neighbours(w, 2, packed++);
+                    else
+                        *packed++ = *w;
+                }
     }
 }
 
-/* Make pairs of neighbouring channels, (positions, in, LANES) -> (positions, (in + 1) / 2, LANES). */
-static void pair_channels(const float *x, long positions, long in, float *pairs) {
-    for (long p = 0; p < positions; p++)
-        for (long c = 0; c < in; c += 2, pairs += LANES) {
-            const float *at = x + (p * in + c) * LANES;
-            store(pairs, pair(load(at), c + 1 < in ? load(at + LANES) : all(0)));
-        }
+/* Pair every one of n vectors with the next, so that a window may begin anywhere. */
+static void pair_lanes(const float *x, long n, float *pairs) {
+    for (long i = 0; i < n; i++)
+        store(pairs + i * LANES,
+              pair(load(x + i * LANES), i + 1 < n ? load(x + (i + 1) * LANES) : all(0)));
 }
 
 /* The largest of the four sums of each of n channels, activated, and its trace if there is a place
@@ -84,7 +84,7 @@ INLINE void pooled_place(const float *x, long side, long in, const float *packed
     for (long y = 0; y < KERNEL; y++, x += side * in * LANES) {
         const float *upper = x, *lower = x + side * in * LANES, *right = x + in * LANES;
         const float *lower_right = lower + in * LANES;
-        for (long k = 0; k < KERNEL * in * LANES; k += LANES, packed += n) {
+        for (long k = 0; k < KERNEL * in * LANES; k += (1 + is_bf16) * LANES, packed += n) {
             vector a = load(upper + k), b = load(right + k);
             vector c = load(lower + k), d = load(lower_right + k);
             UNROLL for (int j = 0; j < n; j++) {
@@ -99,34 +99,33 @@ INLINE void pooled_place(const float *x, long side, long in, const float *packed
     pool(sum, n, kind, out, out_row, trace);
 }
 
-/* All places of n output channels; `channels` is how many the layer has. */
-INLINE void pooled_map(const convolution *of, const float *x, long in, const float *packed,
+/* All places of n output channels. */
+INLINE void pooled_map(const convolution *of, const float *x, const float *packed,
                        const float *bias, const int n, const int is_bf16, enum activation kind,
                        float *out, long out_row, float *trace) {
     for (long py = 0; py < of->pooled; py++)
         for (long px = 0; px < of->pooled; px++) {
             long place = (py * of->pooled + px) * of->out;
-            const float *corner = x + (2 * py * of->side + 2 * px) * in * LANES;
-            pooled_place(corner, of->side, in, packed, bias, n, is_bf16, kind,
+            const float *corner = x + (2 * py * of->side + 2 * px) * of->in * LANES;
+            pooled_place(corner, of->side, of->in, packed, bias, n, is_bf16, kind,
                          out + place * out_row, out_row, trace ? trace + place * LANES : 0);
         }
 }
 
 /* Run a block of LANES images through the layer.
 
-   x: (side, side, in, LANES), in bfloat16 of pairs of channels. out: (places, channels), every
+   x: (side, side, in, LANES), in bfloat16 each number with the next (pair_lanes). out: (places, channels), every
    number a vector at a distance of out_row. trace: (places, channels, LANES), or NULL. */
 static void convolution_forward(const convolution *of, const float *x, const float *packed,
                                 const float *bias, int is_bf16, enum activation kind, float *out,
                                 long out_row, float *trace) {
-    long in = is_bf16 ? (of->in + 1) / 2 : of->in;
     for (long first = 0; first < of->out; first += CHANNELS) {
 #define CASE(N)                                                                                    \
     case N:                                                                                        \
         if (is_bf16)                                                                               \
-            pooled_map(of, x, in, packed, bias, N, 1, kind, out, out_row, trace);                  \
+            pooled_map(of, x, packed, bias, N, 1, kind, out, out_row, trace);                  \
         else                                                                                       \
-            pooled_map(of, x, in, packed, bias, N, 0, kind, out, out_row, trace);                  \
+            pooled_map(of, x, packed, bias, N, 0, kind, out, out_row, trace);                  \
         break;
         long n = least(CHANNELS, of->out - first);
         switch (n) {
@@ -140,7 +139,7 @@ static void convolution_forward(const convolution *of, const float *x, const flo
 #endif
         }
 #undef CASE
-        packed += KERNEL * KERNEL * in * n;
+        packed += KERNEL * (is_bf16 ? (KERNEL * of->in + 1) / 2 : KERNEL * of->in) * n;
         bias += n;
         out += n * out_row;
         if (trace) trace += n * LANES;

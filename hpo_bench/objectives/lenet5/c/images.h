@@ -42,7 +42,7 @@ static void flipped(const uint8_t *from, uint8_t *to) {
 }
 
 /* Write image i of a selection around 0: the spread of natural images is a quarter of the range. */
-static void load_image(const selection *of, long i, float *to) {
+static void load_image(const selection *of, long i, float *restrict to) {
     uint8_t cropped[PIXELS], turned[PIXELS];
     const uint8_t *image = of->pixels + of->order[i] * PIXELS;
     if (of->down) {
@@ -53,5 +53,6 @@ static void load_image(const selection *of, long i, float *to) {
         flipped(image, turned);
         image = turned;
     }
-    for (long j = 0; j < PIXELS; j++) to[j] = ((float)image[j] - 127.5f) / 64.0f;
+    const uint8_t *restrict from = image;
+    for (long j = 0; j < PIXELS; j++) to[j] = ((float)from[j] - 127.5f) / 64.0f;
 }

@@ -42,18 +42,11 @@ static void activate_dense(const network *net, float *x, float *slopes, long uni
 
 static void pack_weights(network *net) {
     const space *at = &net->at;
-    int is_bf16 = net->is.is_bf16;
-    const matrix *c5 = &net->m[C5];
-    pack_kernels(&net->first, at->weights + net->m[C1].at, net->m[C1].stride, 0, at->c1_packed);
-    pack_kernels(&net->second, at->weights + net->m[C3].at, net->m[C3].stride, is_bf16,
-                 at->c3_packed);
-    if (!is_bf16) return;
-    uint32_t *packed = (uint32_t *)at->c5_packed;
-    const float *weights = at->weights + c5->at;
-    for (long i = 0; i < c5->rows * c5->stride; i += 2) {
-        vector two = pair(all(weights[i]), all(weights[i + 1]));
-        memcpy(packed + i / 2, &two, 4);
-    }
+    const matrix *c1 = &net->m[C1], *c3 = &net->m[C3], *c5 = &net->m[C5];
+    pack_kernels(&net->first, at->weights + c1->at, c1->stride, net->is.is_bf16, at->c1_packed);
+    pack_points(&net->second, at->weights + c3->at, c3->stride, at->c3_packed);
+    if (net->is.is_bf16)
+        pair_neighbours(at->weights + c5->at, c5->rows * c5->stride, at->c5_packed);
 }
 
 /* C1: a block of LANES images from normalised pixels to maps. */
@@ -61,10 +54,14 @@ static void c1_forward(network *net, long block, int is_training) {
     const space *at = &net->at;
     const float *images = at->images + block * LANES * PIXELS;
     float *trace = is_training ? at->trace_lanes : 0;
+    const float *x = at->image_lanes;
     to_lanes(images, PIXELS, PIXELS, at->image_lanes, LANES);
-    convolution_forward(&net->first, at->image_lanes, at->c1_packed,
-                        at->weights + net->m[C1_BIAS].at, 0, net->activation, at->c1_lanes, LANES,
-                        trace);
+    if (net->is.is_bf16) {
+        pair_lanes(x, PIXELS, at->pairs);
+        x = at->pairs;
+    }
+    convolution_forward(&net->first, x, at->c1_packed, at->weights + net->m[C1_BIAS].at,
+                        net->is.is_bf16, net->activation, at->c1_lanes, LANES, trace);
     if (!is_training) return;
     long channels = net->is.c1, map = C1_MAP * channels, places = padded(C1_MAP);
     from_lanes(at->c1_lanes, LANES, map, at->c1 + block * LANES * padded(map), padded(map));
@@ -76,14 +73,9 @@ static void c1_forward(network *net, long block, int is_training) {
 
 static void c3_forward(network *net, long block, int is_training) {
     const space *at = &net->at;
-    const float *x = at->c1_lanes;
     float *trace = is_training ? at->trace_lanes : 0;
-    if (net->is.is_bf16) {
-        pair_channels(x, C1_MAP, net->is.c1, at->pairs);
-        x = at->pairs;
-    }
-    convolution_forward(&net->second, x, at->c3_packed, at->weights + net->m[C3_BIAS].at,
-                        net->is.is_bf16, net->activation, at->c3_lanes + block * LANES, PART, trace);
+    winograd_forward(&net->second, at->c1_lanes, at->c3_packed, at->weights + net->m[C3_BIAS].at,
+                     net->activation, at->c3_lanes + block * LANES, PART, trace, at->points);
     if (is_training)
         from_lanes(trace, LANES, net->hidden, at->c3_trace + block * LANES * net->hidden_row,
                    net->hidden_row);
@@ -189,22 +181,26 @@ static void turn_places(const float *x, long places, long channels, float *turne
         from_lanes(x + c, channels, places, turned + c * row, row);
 }
 
-static void c3_backward(network *net, long image) {
+/* C3's gradient of its input, which is C1's output: c1_error, of one image. */
+static void c3_backward_data(network *net, long image) {
     const space *at = &net->at;
     const matrix *m = &net->m[C3];
-    long channels = net->is.c3;
-    const float *x = at->c1 + image * padded(C1_MAP * net->is.c1);
-    float *error = at->c3_error + image * net->hidden_row;
-    float *trace = at->c3_trace + image * net->hidden_row;
-    memset(at->c1_error, 0, C1_MAP * net->is.c1 * sizeof(float));
     list winners = at->winners;
-    convolution_backward_data(&net->second, error, trace, at->weights + m->at, m->stride,
-                              at->c1_error, &winners);
-    turn_places(error, C3_MAP, channels, at->c3_error_turned);
-    turn_places(trace, C3_MAP, channels, at->c3_trace_turned);
+    memset(at->c1_error, 0, C1_MAP * net->is.c1 * sizeof(float));
+    convolution_backward_data(&net->second, at->c3_error + image * net->hidden_row,
+                              at->c3_trace + image * net->hidden_row, at->weights + m->at,
+                              m->stride, at->c1_error, &winners);
+}
+
+static void c3_backward_weights(network *net, long image) {
+    const space *at = &net->at;
+    const matrix *m = &net->m[C3];
+    list winners = at->winners;
+    turn_places(at->c3_error + image * net->hidden_row, C3_MAP, net->is.c3, at->c3_error_turned);
+    turn_places(at->c3_trace + image * net->hidden_row, C3_MAP, net->is.c3, at->c3_trace_turned);
     convolution_backward_weights(&net->second, at->c3_error_turned, at->c3_trace_turned,
-                                 at->c3_corners, x, at->gradient + m->at, m->stride,
-                                 at->c3_bias_lanes, &winners);
+                                 at->c3_corners, at->c1 + image * padded(C1_MAP * net->is.c1),
+                                 at->gradient + m->at, m->stride, at->c3_bias_lanes, &winners);
 }
 
 static void c1_backward_weights(network *net, long image) {
@@ -231,7 +227,8 @@ static void backward(network *net, long n) {
     dense_backward(&m[C5], &m[C5_BIAS], at->weights, n, at->c5_error, at->c3, at->c3_error,
                    at->gradient);
     for (long image = 0; image < n; image++) {
-        c3_backward(net, image);
+        c3_backward_data(net, image);
+        c3_backward_weights(net, image);
         c1_backward_weights(net, image);
     }
 }

@@ -30,7 +30,8 @@ typedef struct {
     float *weights, *gradient, *average, *momentum, *square;
     float *images;       /* normalised, (PART, PIXELS) and some more */
     float *image_lanes;  /* of LANES images, (PIXELS, LANES) */
-    float *pairs, *c3_pairs; /* what C3 and C5 read in bfloat16 */
+    float *points;           /* see winograd.h */
+    float *pairs, *c3_pairs; /* what C1 and C5 read in bfloat16 */
     float *c1, *c1_lanes; /* maps of C1, (PART, positions, channels) and (positions, channels, LANES) */
     float *c3, *c3_lanes; /* those of C3; the latter of all images, (positions * channels, PART) */
     float *c5, *c5_lanes, *f6, *f6_lanes, *scores, *scores_lanes;
@@ -117,12 +118,13 @@ static void place_forward(network *net, char **from) {
     const shape *is = &net->is;
     at->images = take(from, PART * PIXELS);
     at->image_lanes = take(from, PIXELS * LANES);
-    at->pairs = take(from, C1_MAP * ((is->c1 + 1) / 2) * LANES);
+    at->pairs = take(from, PIXELS * LANES);
+    at->points = take(from, 36 * is->c1 * C3_SIDE * LANES);
     at->c3_pairs = take(from, net->hidden_row / 2 * PART);
     at->c1_lanes = take(from, padded(C1_MAP * is->c1) * LANES);
     at->trace_lanes = take(from, padded(C1_MAP) * is->c1 * LANES + net->hidden_row * LANES);
-    at->c1_packed = take(from, is->c1 * KERNEL * KERNEL * 4);
-    at->c3_packed = take(from, is->c3 * KERNEL * KERNEL * (is->c1 + 1));
+    at->c1_packed = take(from, is->c1 * KERNEL * KERNEL * 3);
+    at->c3_packed = take(from, is->c3 * 36 * is->c1);
     at->c5_packed = take(from, is->c5 * net->hidden_row);
 }
 

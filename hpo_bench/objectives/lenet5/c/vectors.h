@@ -142,6 +142,17 @@ INLINE vector pair(vector first, vector second) {
     return (vector)(rounded(first) | (rounded(second) << 16));
 }
 
+/* Make pairs of neighbours, n of them even. */
+static void pair_neighbours(const float *x, long n, float *pairs) {
+    for (long i = 0; i < n; i += 2) {
+        uint32_t two[2];
+        memcpy(two, x + i, sizeof two);
+        for (int j = 0; j < 2; j++) two[j] = (two[j] + 0x7fff + (two[j] >> 16 & 1)) >> 16;
+        uint32_t both = two[0] | two[1] << 16;
+        memcpy(pairs + i / 2, &both, sizeof both);
+    }
+}
+
 /* sum + a * b; of pairs sum + a.first * b.first + a.second * b.second, in 32 bits. */
 INLINE vector multiply_add(vector a, vector b, vector sum, const int is_bf16) {
     if (!is_bf16) return a * b + sum;

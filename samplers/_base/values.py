@@ -6,8 +6,6 @@ coarse for that, and Optuna refuses some levels of its own range: from 1.7e9 to 
 accepts every fifth. Here such a range has the levels that Optuna accepts, and no others. A range
 with more levels than can be tried one by one is a continuum: its values are moved to the nearest
 value that Optuna accepts.
-
-Each sampler's folder is a package of its own and holds the same copy of this file.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from ._storage import contains
+from .private import contains
 
 Array = NDArray[np.float64]
 Range = IntDistribution | FloatDistribution
@@ -73,7 +71,7 @@ def value_at(distribution: BaseDistribution, level: int, most: int = MOST_LEVELS
 
 
 def level_of(distribution: BaseDistribution, value: Any, most: int = MOST_LEVELS) -> int | None:
-    """Give the number of a value that the distribution has, None where it is in no level."""
+    """Give the number of a value of the distribution, or None for a value between two levels."""
     if isinstance(distribution, Range):
         low, step = distribution.low, distribution.step
         if step is None:
@@ -89,13 +87,13 @@ def level_of(distribution: BaseDistribution, value: Any, most: int = MOST_LEVELS
 
 
 def at_share(distribution: Range, share: float) -> int | float:
-    """Give the value at a share in [0, 1] of a range, on the logarithm where the range is log."""
+    """Give the value at a share in [0, 1] of a range; of its logarithm where the range is log."""
     low, high = ends(distribution)
     if is_bent(distribution):
         bottom, top = _log_ends(distribution)
         try:
             value = math.exp(bottom + share * (top - bottom))
-        except OverflowError:  # at the end of all doubles the sum may round up
+        except OverflowError:  # near the largest double, the sum may be rounded up
             value = high
     else:
         # Not low + share * (high - low), whose width overflows for the widest ranges.
@@ -105,7 +103,7 @@ def at_share(distribution: Range, share: float) -> int | float:
 
 
 def share_of(distribution: Range, value: float) -> float:
-    """Give the share in [0, 1] at which a value of a range lies, the inverse of `at_share`."""
+    """Give the share in [0, 1] at which a value of a range lies: the inverse of `at_share`."""
     low, high = ends(distribution)
     if is_bent(distribution):
         bottom, top = _log_ends(distribution)
@@ -118,14 +116,14 @@ def share_of(distribution: Range, value: float) -> float:
 
 
 def nearest(distribution: Range, value: float) -> int | float:
-    """Give a value that Optuna accepts, as near to another one as was found.
+    """Give the nearest value that Optuna accepts, of the levels around a value.
 
     Args:
         distribution: With a step.
-        value: Between its ends.
+        value: Between the ends of the distribution.
 
     Returns:
-        `low` where nothing near by is accepted.
+        The nearest value, or `low` where Optuna accepts none of those levels.
     """
     rounded = round(value) if isinstance(distribution, IntDistribution) else value
     if contains(distribution, rounded):
@@ -142,10 +140,10 @@ def nearest(distribution: Range, value: float) -> int | float:
 
 
 class _Levels:
-    """Some of the levels 0, 1, 2, ... in ascending order, kept as a bit for each level.
+    """A set of levels in ascending order, kept as one bit for each level.
 
     Args:
-        flags: Which levels are among them.
+        flags: For each level 0, 1, 2, ... whether it is in the set.
     """
 
     _BLOCK = 2**12
@@ -164,7 +162,7 @@ class _Levels:
         return block * self._BLOCK + int(inside[place - self._before[block]])
 
     def place(self, level: int) -> int | None:
-        """Say how many levels stand before one of them; None for a level that is not."""
+        """Count the levels of the set below a level; None for a level that is not in the set."""
         block, offset = divmod(level, self._BLOCK)
         if not 0 <= block < len(self._bits):
             return None
@@ -174,7 +172,7 @@ class _Levels:
 
 @functools.lru_cache(maxsize=64)
 def _accepted_levels(distribution: Range, most: int) -> _Levels | None:
-    """Try every level of a range; None where there are too many."""
+    """Give the levels that Optuna accepts; None where there are too many to try."""
     n = _n_steps(distribution) + 1
     if n > most:
         return None
@@ -208,7 +206,7 @@ def _n_steps(distribution: Range) -> int:
 
 
 def _values(distribution: Range, levels: Array) -> Array:
-    """Give the values of levels, nan where Optuna accepts neither the value nor its neighbours."""
+    """Give the values of levels; nan where Optuna accepts neither a value nor its neighbours."""
     with np.errstate(all="ignore"):
         exact = float(distribution.low) + levels * float(distribution.step or 1)
         values: Array = np.where(_are_accepted(distribution, exact), exact, np.nan)
@@ -220,7 +218,7 @@ def _values(distribution: Range, levels: Array) -> Array:
 
 
 def _are_accepted(distribution: Range, values: Array) -> NDArray[np.bool_]:
-    """Say of many doubles what Optuna's distributions say of one."""
+    """Say which of many doubles Optuna accepts, by the rules of its distributions."""
     bottom, top = ends(distribution)
     low, step = float(distribution.low), float(distribution.step or 1)
     if isinstance(distribution, IntDistribution):
@@ -233,9 +231,9 @@ def _are_accepted(distribution: Range, values: Array) -> NDArray[np.bool_]:
 
 
 def is_bent(distribution: Range) -> bool:
-    """Say whether a range is log, and so wide that its logarithms are no straight line.
+    """Say whether a range is log, and so wide that this matters.
 
-    In a narrow one the ends' logarithms may be one double, which leaves nothing between them.
+    The ends of a narrow range may have the same logarithm as doubles, with nothing in between.
     """
     return distribution.log and distribution.high > distribution.low * (1 + 1e-9)
 
@@ -248,7 +246,7 @@ def ends(distribution: Range) -> tuple[float, float]:
 
 
 def _double(value: int, towards: float) -> float:
-    """Give an integer as a double; where it is none, the next one towards an infinity."""
+    """Give an integer as a double, rounded towards an infinity."""
     try:
         near = float(value)
     except OverflowError:
@@ -258,12 +256,31 @@ def _double(value: int, towards: float) -> float:
 
 
 def _log_ends(distribution: Range) -> tuple[float, float]:
-    """Give the logarithms of a range's ends; an integer owns half a unit to either side."""
+    """Give the logarithms of a range's ends, of integers with half a unit to either side."""
     low, high = ends(distribution)
     margin = 0.5 if isinstance(distribution, IntDistribution) else 0.0
     return math.log(low - margin), math.log(high + margin)
 
 
 def _external(distribution: Range, value: float) -> int | float:
-    """Give a double as Optuna gives it to the objective."""
+    """Give a double in the type in which Optuna passes it to the objective."""
     return int(value) if isinstance(distribution, IntDistribution) else float(value)
+
+
+def legal(name: str, value: Any, distribution: BaseDistribution) -> Any:
+    """Give a value as Optuna keeps it for a distribution.
+
+    Raises:
+        ValueError: The distribution does not contain it, or a storage would change it.
+    """
+    if not contains(distribution, value):
+        raise ValueError(
+            f"search_space[{name!r}]: {value!r} cannot be used; the objective allows {distribution}"
+        )
+    kept = distribution.to_external_repr(distribution.to_internal_repr(value))
+    if isinstance(distribution, IntDistribution) and kept != value:
+        raise ValueError(
+            f"search_space[{name!r}]: {value!r} cannot be used; Optuna keeps numbers as doubles, "
+            f"and would make it {kept!r}"
+        )
+    return kept

@@ -1,7 +1,4 @@
-"""What users give to a sampler, checked, with NumPy's scalars and arrays as Python values.
-
-Each sampler's folder is a package of its own and holds the same copy of this file.
-"""
+"""The arguments of samplers: checked, and with NumPy's scalars and arrays as Python values."""
 
 from __future__ import annotations
 
@@ -13,15 +10,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 
 def as_python(value: Any) -> Any:
-    """Give a NumPy scalar or array as Python values; anything else stays as it is.
+    """Give a NumPy scalar or array as Python values; leave anything else as it is.
 
-    A storage cannot write NumPy's values: they are no JSON.
+    A storage cannot write NumPy's values, which are not JSON.
     """
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def with_python_choices(distribution: BaseDistribution) -> BaseDistribution:
-    """Give a distribution whose choices are Python values; Optuna takes both for equal."""
+    """Give an equal distribution whose choices are Python values."""
     if isinstance(distribution, CategoricalDistribution) and any(
         isinstance(choice, np.generic) for choice in distribution.choices
     ):
@@ -37,11 +34,11 @@ def checked_integer(
     Args:
         field: The argument's name.
         value: What the user gave.
-        right: What it must be besides an integer, for the message.
-        test: Whether an integer is right.
+        right: Which integers are allowed, for the message.
+        test: Whether an integer is allowed.
 
     Raises:
-        ValueError: It is not right.
+        ValueError: The value is not an integer, or not allowed.
     """
     plain = as_python(value)
     if isinstance(plain, bool) or not isinstance(plain, int) or not test(plain):
@@ -53,7 +50,7 @@ def checked_number(field: str, value: object, right: str, test: Callable[[float]
     """Give an argument that is a number; see `checked_integer`.
 
     Raises:
-        ValueError: It is not right.
+        ValueError: The value is not a number, or not allowed.
     """
     plain = as_python(value)
     if isinstance(plain, bool) or not isinstance(plain, int | float) or not test(plain):

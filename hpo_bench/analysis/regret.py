@@ -1,0 +1,116 @@
+"""Normalised regret: what is left to gain, on one scale for all objectives.
+
+    regret(v) = (best - v) / (best - reference)
+
+It is 0 for the best value and 1 for the reference, whether an objective is maximised or minimised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+
+from hpo_bench.analysis.curves import incumbents_at, tests_at
+from hpo_bench.analysis.history import Array
+from hpo_bench.analysis.measures import is_test
+from hpo_bench.analysis.summary import Summary
+from hpo_bench.analysis.targets import AXIS
+
+OPTIMUM = "optimum"
+"""Attribute in which an objective says the best validation value that it can have."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What regrets of one objective are measured by."""
+
+    best: float
+    best_is: str
+    """`optimum`, which is known, or `best seen`."""
+    reference: float
+    reference_is: str
+    """`default`, or `median evaluation` where there is none that a run is better than."""
+
+    def regret(self, values: Array) -> Array:
+        """Normalise values of the objective; any shape."""
+        return (self.best - values) / (self.best - self.reference)
+
+
+def scale_of(summary: Summary, measure: str = "validation") -> Scale | None:
+    """Find the scale of an objective; None while there is nothing to tell it.
+
+    Args:
+        summary: Of the objective.
+        measure: What values are compared by; a known optimum is one of validation.
+    """
+    found = summary.scores.get(measure)
+    values = [v for runs in found.values.values() for v in runs.values()] if found else []
+    if found is None or not values:
+        return None
+    best, best_is = (max if found.maximise else min)(values), "best seen"
+    known = known_optimum(summary)
+    if known is not None and measure == "validation":
+        best, best_is = known, "optimum"
+    for reference_is, reference in (
+        ("default", _of_default(summary, measure)),
+        ("median evaluation", _median(summary, measure)),
+    ):
+        is_below = reference is not None and (reference < best) == found.maximise
+        if reference is not None and is_below and reference != best:
+            return Scale(best, best_is, reference, reference_is)
+    return None
+
+
+def regrets(summary: Summary, scale: Scale, measure: str = "validation") -> dict[str, Array]:
+    """Give the final regrets of every method's runs: method -> one for each run."""
+    found = summary.scores[measure].values
+    return {
+        name: scale.regret(np.array(list(runs.values()))) for name, runs in found.items() if runs
+    }
+
+
+def regrets_at(
+    summary: Summary, scale: Scale, places: Array, measure: str = "validation"
+) -> dict[str, Array]:
+    """Give the regrets of the incumbents over the budget: method -> (runs, places).
+
+    A run that has no incumbent yet has the regret of the worst value.
+
+    Args:
+        summary: Of the objective.
+        scale: Of its regrets.
+        places: Full evaluations' worth of epochs.
+        measure: `validation`, or `test` of the incumbents that validation chose.
+    """
+    at = tests_at if is_test(measure) else incumbents_at
+    made: dict[str, list[Array]] = {}
+    for run in summary.histories:
+        if run.is_finished:
+            values = at(run, AXIS, places) if run.steps else np.full(len(places), np.nan)
+            values = np.where(np.isnan(values), summary.worst[measure], values)
+            made.setdefault(run.method, []).append(scale.regret(values))
+    return {name: np.array(runs) for name, runs in made.items()}
+
+
+def known_optimum(summary: Summary) -> float | None:
+    """Give the best validation value that the objective can have, where its studies say it."""
+    told = (history.attributes.get(OPTIMUM) for history in summary.histories)
+    numbers = (v for v in told if isinstance(v, int | float) and not isinstance(v, bool))
+    return next((float(v) for v in numbers if isfinite(v)), None)
+
+
+def _of_default(summary: Summary, measure: str) -> float | None:
+    of = summary.default
+    found = None if of is None else of.test if is_test(measure) else of.validation
+    return None if found is None else found.mean
+
+
+def _median(summary: Summary, measure: str) -> float | None:
+    runs = [history for history in summary.histories if history.is_finished]
+    if is_test(measure):
+        values = [s.test for run in runs for s in run.steps if s.test is not None]
+    else:
+        values = [v for run in runs for v in run.values if not np.isnan(v)]
+    return float(np.median(values)) if values else None

@@ -1,0 +1,108 @@
+"""What the random sampler has to know of a study's trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from samplers._base.private import contains
+from samplers._base.trials import Turns, fixed_params, has_no_turn
+from samplers._base.values import level_of, n_levels
+
+POINT = "random:point"  # of a trial: {"v": 1, "params": {name: value}}
+SURPLUS = "random:surplus"  # of a trial: True where the sample was already drawn
+
+
+class History:
+    """What the sampler must know of a study's trials; finished ones are entered once.
+
+    Attributes:
+        space: What all COMPLETE trials have; None before the first one, empty where they differ.
+        is_finite: Whether every parameter of the space has finitely many values.
+        waiting: Whether an enqueued trial still waits for a worker.
+        turns: The turns of the trials that this sampler serves.
+    """
+
+    def __init__(self) -> None:
+        self.space: dict[str, BaseDistribution] | None = None
+        self.is_finite = False
+        self.waiting = False
+        self.turns = Turns()
+        self._pending: set[int] = set()
+        self._trials: Sequence[FrozenTrial] = []
+        self._n_read = 0
+        self._seen: set[tuple[int, ...]] = set()
+        self._seen_of: dict[str, BaseDistribution] = {}
+        self._unentered: list[int] = []
+
+    @property
+    def n_served(self) -> int:
+        """How many trials have had a turn."""
+        return self._n_read - self.turns.n_without
+
+    def update(self, trials: Sequence[FrozenTrial]) -> None:
+        """Enter what has changed; `trials` are those of the study, by number."""
+        for number in range(self._n_read, len(trials)):
+            self._pending.add(number)
+            if has_no_turn(trials[number]):
+                self.turns.leave_out(number)
+        for number in sorted(self._pending):
+            if trials[number].state.is_finished():
+                self._finish(trials[number])
+        self._trials, self._n_read = trials, len(trials)
+        self.waiting = any(trials[n].state == TrialState.WAITING for n in self._pending)
+
+    def _finish(self, trial: FrozenTrial) -> None:
+        self._pending.discard(trial.number)
+        self._unentered.append(trial.number)
+        died_before_it_drew = trial.state == TrialState.FAIL and not trial.params
+        is_served = has_no_turn(trial) or not {POINT, SURPLUS}.isdisjoint(trial.system_attrs)
+        if not is_served and not died_before_it_drew:
+            self.turns.leave_out(trial.number)  # of another sampler
+        if trial.state == TrialState.COMPLETE and self.space != trial.distributions:
+            self.space = dict(trial.distributions) if self.space is None else {}
+            self.is_finite = is_finite(self.space)
+
+    def seen(
+        self, space: Mapping[str, BaseDistribution], but: int
+    ) -> tuple[set[tuple[int, ...]], set[tuple[int, ...]]]:
+        """Give the points that trials have tried, and those that others are trying, as digits."""
+        if self._seen_of != space:
+            self._seen_of, self._seen = dict(space), set()
+            self._unentered = [n for n in range(self._n_read) if n not in self._pending]
+        self._seen |= self._digits(space, self._unentered)
+        self._unentered = []
+        return self._seen, self._digits(space, [n for n in self._pending if n != but])
+
+    def _digits(
+        self, space: Mapping[str, BaseDistribution], numbers: Sequence[int]
+    ) -> set[tuple[int, ...]]:
+        points = set()
+        for number in numbers:
+            trial = self._trials[number]
+            params = {**(point_of(trial) or {}), **fixed_params(trial), **trial.params}
+            digits = digits_in(space, params)
+            if len(digits) == len(space):
+                points.add(tuple(digits.values()))
+        return points
+
+
+def point_of(trial: FrozenTrial) -> dict[str, Any] | None:
+    """Give the point that a trial keeps, if it does."""
+    stored = trial.system_attrs.get(POINT)
+    return None if stored is None else stored["params"]
+
+
+def digits_in(space: Mapping[str, BaseDistribution], params: Mapping[str, Any]) -> dict[str, int]:
+    """Give the numbers of the values that lie in the space."""
+    inside = {n: d for n, d in space.items() if n in params and contains(d, params[n])}
+    digits = {n: level_of(d, params[n]) for n, d in inside.items()}
+    return {n: digit for n, digit in digits.items() if digit is not None}
+
+
+def is_finite(space: Mapping[str, BaseDistribution]) -> bool:
+    """Say whether a space has finitely many points, and a parameter at all."""
+    return bool(space) and all(n_levels(d) > 0 for d in space.values())
