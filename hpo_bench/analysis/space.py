@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +88,9 @@ def _takes(dist: BaseDistribution, value: Any) -> bool:
 
 def _trials(runs: Sequence[History]) -> list[FrozenTrial]:
     space = searched(runs)
-    return [
-        create_trial(params=configuration, distributions=space, value=value)
-        for _, configuration, value in points(runs, space)
-    ]
+    made = []
+    for _, configuration, value in points(runs, space):
+        # Optuna refuses a value between the steps of its range, which a storage may hold.
+        with suppress(ValueError):
+            made.append(create_trial(params=configuration, distributions=space, value=value))
+    return made

@@ -3,13 +3,17 @@
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
-from written import write_again, write_suite
+from optuna.distributions import FloatDistribution
+from written import history, job, write_again, write_suite
 
 from hpo_bench.analysis.change import compare_suites
+from hpo_bench.analysis.history import Step
 from hpo_bench.analysis.means import deviation, mean
 from hpo_bench.analysis.results import collect
+from hpo_bench.analysis.space import importances, points
 from hpo_bench.analysis.stored import read_suite
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.storage.opening import open_existing, open_storage
@@ -147,6 +151,17 @@ def test_a_comparison_of_less_than_all_is_no_success(changed):
     found = compare_suites([((storage, "written"), (storage, "written"))])
     assert [fault.field for fault in found.left_out] == ["direction"] * 2
     assert found.exit_status == 1
+
+
+def test_values_outside_of_the_space_are_neither_drawn_nor_judged():
+    stepped = {"x": FloatDistribution(0, 4, step=1.0), "y": FloatDistribution(0, 4, step=1.0)}
+    steps = [
+        Step(n, {"x": x, "y": 1.0}, job(0.1 * n), None)
+        for n, x in enumerate([*[float(n % 5) for n in range(40)], 0.5, 5.0, "a"])
+    ]
+    run = replace(history([]), steps=tuple(steps), space=stepped)
+    assert importances([run]).evaluations == 40
+    assert len(points([run], stepped)) == 41
 
 
 def test_means_of_what_sums_are_beyond_a_float():
