@@ -124,7 +124,7 @@ def main(
         ]
         costs.append([method, *(_told(each, "+.4f") for each in lost)])
     print(f"{len(TABLES)} tables, {seeds} seeds, {evaluations} evaluations; means over tables")
-    print("with 95% BCa intervals over seeds.")
+    print("with 95% intervals over seeds.")
     _print("Speed-up", counts, speed_ups)
     _print("Regret", counts, regrets)
     _print(f"Regret beyond that with {counts[0]}, paired by seed", counts[1:], costs)
