@@ -151,9 +151,10 @@ class Checkpoints:
 
     def keep_only(self, numbers: set[int]) -> None:
         """Remove the checkpoints of all other trials."""
-        kept = {self._path(number) for number in numbers}
+        # By stem: a process may be writing a new checkpoint of a trial that is kept.
+        kept = {self._path(number).stem for number in numbers}
         for path in self._files():
-            if path not in kept:
+            if path.stem not in kept:
                 path.unlink(missing_ok=True)
 
     def is_empty(self) -> bool:

@@ -56,6 +56,17 @@ def test_those_of_finished_trials_are_removed(checkpoints):
     assert checkpoints.is_empty()
 
 
+def test_a_checkpoint_that_another_process_writes_is_not_taken_for_a_leftover(
+    checkpoints, monkeypatch
+):
+    def tidy_meanwhile(_):
+        checkpoints.keep_only({2})
+
+    monkeypatch.setattr(os, "fsync", tidy_meanwhile)
+    checkpoints.save(2, Progress([0.2], 2.0), b"state")
+    assert checkpoints.load(2) == (Progress([0.2], 2.0), b"state")
+
+
 def test_a_directory_that_cannot_be_made_is_told_with_a_way_out(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(HpoBenchError, match="--checkpoint-dir"):
