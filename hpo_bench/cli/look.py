@@ -217,7 +217,10 @@ class Measure(StrEnum):
 def compare(
     old: Annotated[
         str,
-        typer.Argument(metavar="OLD", help="A suite in the storage, its file, or STORAGE#SUITE."),
+        typer.Argument(
+            metavar="OLD",
+            help="A suite in the storage, its file, or STORAGE#SUITE; or a JSON file.",
+        ),
     ],
     new: Annotated[str, typer.Argument(metavar="NEW", help="The same after a change.")],
     storage: OtherStorageOption = None,

@@ -37,10 +37,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from hpo_bench.storage.rdb import (
     BulkStorage,
     intermediate_row,
-    local_time,
     to_json,
     value_row,
 )
+from hpo_bench.storage.rows import local_time
 
 _Row = tuple[Any, dict[str, Any]]
 """A model of Optuna's, and what one row of its table holds."""
@@ -84,19 +84,19 @@ class HeldStudy(_CachedStorage):
     Args:
         backend: Where all is written to.
         study_id: Of the study that is kept.
+        trials: All that it has by now.
     """
 
-    def __init__(self, backend: BulkStorage, study_id: int) -> None:
+    def __init__(self, backend: BulkStorage, study_id: int, trials: Sequence[FrozenTrial]) -> None:
         super().__init__(backend)
         self._engine = backend.engine
         self._held_id = study_id
         dialect = backend.engine.dialect.name
         self._upserts = {model: _upsert(model, dialect) for model in _KEYS}
         self._pending: list[_Row] = []
-        self._read()
+        self._take(trials)
 
-    def _read(self) -> None:
-        trials = self._backend.get_all_trials(self._held_id, deepcopy=False)
+    def _take(self, trials: Sequence[FrozenTrial]) -> None:
         self._trials = {trial._trial_id: trial for trial in trials}
         self._ids = {trial.number: key for key, trial in self._trials.items()}
         self._open = {key for key, t in self._trials.items() if not t.state.is_finished()}
@@ -129,7 +129,7 @@ class HeldStudy(_CachedStorage):
             self._keep(made)
             self._space |= made.distributions
         else:  # somebody without a lease has added some, by hand
-            self._read()
+            self._take(self._backend.get_all_trials(study_id, deepcopy=False))
         return made._trial_id
 
     def set_trial_param(

@@ -209,7 +209,9 @@ def hold(storage: BaseStorage, study_id: int) -> None:
     """
     backend = backend_of(storage)
     if isinstance(storage, MeteredStorage) and backend is not None and can_hold(backend):
-        cast(Any, storage).inner = storage.patience.call(partial(HeldStudy, backend, study_id))
+        # Of the finished ones, the storage so far has a cache: they are not read again.
+        trials = storage.get_all_trials(study_id, deepcopy=False)
+        cast(Any, storage).inner = HeldStudy(backend, study_id, trials)
 
 
 class _InMemory(InMemoryStorage, MeteredStorage):

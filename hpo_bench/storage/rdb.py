@@ -224,11 +224,6 @@ def _create_trial(connection: Connection, study_id: int, template: FrozenTrial) 
     return trial_id, number
 
 
-def local_time(utc: datetime.datetime | None) -> datetime.datetime | None:
-    """Give a time of the database as Optuna's trials have it."""
-    return utc and utc.replace(tzinfo=datetime.UTC).astimezone().replace(tzinfo=None)
-
-
 def _utc(local: datetime.datetime | None) -> datetime.datetime | None:
     return local and local.astimezone(datetime.UTC).replace(tzinfo=None)
 

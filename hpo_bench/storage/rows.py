@@ -269,8 +269,8 @@ class _Trials:
             state=_STATES[state],
             value=None,
             values=list(values.values()) or None,
-            datetime_start=_local(start),
-            datetime_complete=_local(end),
+            datetime_start=local_time(start),
+            datetime_complete=local_time(end),
             params={name: value for name, (value, _) in params.items()},
             distributions={name: dist for name, (_, dist) in params.items()},
             user_attrs=self._users[key],
@@ -322,7 +322,7 @@ def _number(value: object, kind: str) -> float:
     return float(value)
 
 
-def _local(utc: Any) -> datetime.datetime | None:
+def local_time(utc: Any) -> datetime.datetime | None:
     """Give a time that is UTC in the tables, on SQLite as text, as Optuna gives it: as local."""
     if utc is None:
         return None
