@@ -144,8 +144,9 @@ def _schedules(runs: Sequence[Run]) -> list[str]:
             other = 100 * np.array([run.validation[-1] for run in theirs])
             gap = f"{ours.mean() - other.mean():+.1f}"
             body.append([name, str(length), _shown(ours), _shown(other), f"{rate:g}", gap])
-    header = ["network", "epochs", "ours", "one-cycle", "its tuned rate", "ours less one-cycle"]
-    title = f"**Our schedule, which does not know the end, and one-cycle runs; {size:,} images**"
+    header = ["network", "epochs", "constant", "one-cycle", "tuned rate of one-cycle"]
+    header += ["constant minus one-cycle"]
+    title = f"**The constant schedule and one-cycle schedules; {size:,} training images**"
     return [title, "", *rows(header, body), ""]
 
 
