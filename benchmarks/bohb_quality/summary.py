@@ -151,7 +151,7 @@ def _difference(
         for c in comparisons
         if {one, other} <= set(c.runs)
     ]
-    title = f"Normalised regret of {one} less that of {other} (mean; below 0: {one} is better)"
+    title = f"Normalised regret of {one} minus that of {other} (mean; below 0: {one} is better)"
     return [f"**{title}**", "", *rows(header, body), ""]
 
 

@@ -188,7 +188,7 @@ def _control(sample: Sample) -> str:
     found = p_values(SPACE, _of_kind("model", sample.stock), _of_kind("model", picks))
     option, value = next(iter(CONTROL.items()))
     return (
-        f"Control: with {option} = {value} instead of {default(option)} on our side alone, after "
+        f"Control: hpo-bench has {option} = {value} instead of {default(option)}. After "
         f"{len(sample.results)} results, the smallest of {len(found)} corrected p values is "
         f"{min(holm(list(found.values()))):.1e}."
     )
