@@ -1,4 +1,4 @@
-"""The trainings in tables: widths, rates, noise, curves that cross, schedules."""
+"""Summarise the trainings in tables: widths, rates, noise, crossing curves, schedules."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ..markdown import rows
 from .runs import C1, C3, DEFAULT, LENGTHS, RATES, SEEDS, WIDE, Run, tuned_rate
 
 Curves = dict[tuple[Any, ...], NDArray[np.float64]]
-"""Of configurations: validation accuracies in percent, (seeds, epochs)."""
+"""Configuration -> validation accuracies in percent, (seeds, epochs)."""
 EPOCHS = 9
 
 
 def curves(runs: Sequence[Run], names: Sequence[str], fixed: dict[str, Any]) -> Curves:
-    """Collect the curves of the landscape by some hyperparameters, the others as given.
+    """Collect the curves of the landscape by some hyperparameters; the others are fixed.
 
     Args:
-        runs: All.
-        names: Hyperparameters to tell them apart by.
-        fixed: Values of all others.
+        runs: All trainings.
+        names: Hyperparameters that identify a curve.
+        fixed: Values of all other hyperparameters.
     """
     size = min(run.train_size for run in runs)
     found: dict[tuple[Any, ...], list[list[float]]] = defaultdict(list)
