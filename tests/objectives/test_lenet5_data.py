@@ -501,3 +501,12 @@ def test_an_unwritable_data_directory_is_told(tmp_path):
     (tmp_path / "fixed").mkdir(mode=0o500)
     with pytest.raises(HpoBenchError, match="cannot be used for downloads"):
         data.load(request("cifar10", tmp_path / "fixed", **CIFAR))
+
+
+def test_a_relative_data_directory_stays_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setenv("HPO_BENCH_DATA", "relative-to-the-start")
+    monkeypatch.chdir(tmp_path)
+    assert data_directory() == tmp_path / "relative-to-the-start"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert data_directory() == tmp_path / "relative-to-the-start"
