@@ -140,7 +140,7 @@ def _gap(space: Space, a: Pick, b: Pick) -> float:
 
 
 def p_values(space: Space, left: Sequence[Pick], right: Sequence[Pick]) -> PValues:
-    """Test for each parameter if two samples have the same distribution.
+    """Test for each parameter whether two samples have the same distribution.
 
     Kolmogorov and Smirnov's test for numbers (conservative for integers), chi-squared for choices
     and integers.
