@@ -107,9 +107,8 @@ def markdown(comparisons: Sequence[Comparison], budgets: Sequence[int]) -> str:
     lines = [
         f"{first.n_seeds} seeds; brackets: 95% bootstrap interval of the mean over seeds.",
         "",
-        f"**Epochs to the quality that random search has after {first.budget} full trainings "
-        "(its median), as a share of random's epochs: median over seeds; expected running time; "
-        "runs that got there**",
+        f"**Epochs to the median final value of random search with {first.budget} full trainings, "
+        "as a share of its epochs: median over seeds; expected running time; successful runs**",
         "",
         *_efforts(comparisons),
         *(line for comparison in comparisons for line in _regrets(comparison, budgets)),

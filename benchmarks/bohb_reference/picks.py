@@ -77,7 +77,7 @@ def report(samples: Sequence[Sample]) -> str:
     )
     return "\n".join(
         [
-            *("**Share of model-based picks, a model given**", ""),
+            *("**Share of model-based picks when a model exists**", ""),
             *_shares({"HpBandSter": every_stock, "hpo-bench": every_other}),
             *("", "**Picks from the same random states**", ""),
             *_equality(samples),
