@@ -17,7 +17,7 @@ from hpo_bench.cli import main
 LONG = bool(os.environ.get("HPO_BENCH_LONG"))
 
 fuzzed = settings(
-    max_examples=10_000 if LONG else 120,
+    max_examples=10_000 if LONG else 60,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     # A case takes tens of milliseconds, and names its row and value: nothing is made smaller.
