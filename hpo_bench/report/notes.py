@@ -14,7 +14,7 @@ from hpo_bench.analysis.stored import read_suite
 from hpo_bench.numbers import number
 from hpo_bench.report import table
 from hpo_bench.report.foreign import markdown
-from hpo_bench.storage.rows import Fault, UnsoundError, why
+from hpo_bench.storage.rows import UNREADABLE, Fault, UnsoundError, why
 from hpo_bench.storage.studies import load_study, study_names
 
 _OURS = "*Written by hpo-bench, and written anew as long as this line stands.*"
@@ -39,7 +39,7 @@ def write_notes(storage: BaseStorage) -> tuple[int, list[Fault]]:
         for each, run in zip(stored.runs, result.runs, strict=True):
             try:
                 written += _write(load_study(storage, each.name), _note(result, run))
-            except (KeyError, TypeError, ValueError) as error:  # what is noted there is no note
+            except UNREADABLE as error:
                 left_out.append(Fault(each.name, None, "note", why(error)))
     return written, left_out
 

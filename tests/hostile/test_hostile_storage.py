@@ -132,6 +132,13 @@ def test_a_changed_row_does_nothing_and_hides_nothing(place, data):
     look_at(place, cell, value, command)
 
 
+def test_an_attribute_without_a_key_hides_no_note(place):
+    """Found among ten thousand: the dashboard reads the key of every attribute of a study."""
+    column = ("study_system_attributes", "key")
+    cell = next(c for c in place.cells if (c.table, c.column) == column)
+    look_at(place, cell, None, "dashboard --notes")
+
+
 def look_at(place, cell, value, command):
     """Change a place, and read what is there."""
     place.warm_up(command)

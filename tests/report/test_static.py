@@ -27,7 +27,7 @@ def test_every_picture_but_one_is_written(summary, tmp_path):
 
 @pytest.mark.parametrize("ending", static.FORMATS)
 def test_a_picture_is_the_same_again(summary, tmp_path, ending):
-    pictures = [("times", figures.times(summary).figure)]
+    pictures = [("times", figures.times(summary))]
     for name in ("one", "again"):
         (tmp_path / name).mkdir()
         (made,) = static.write(tmp_path / name, pictures, ending)
