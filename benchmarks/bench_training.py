@@ -153,26 +153,46 @@ class Good:
         return float((answers == self.answers).float().mean())
 
 
+# Values that are only known at run time: of chains that it sees to be equal a compiler computes one.
+# An addition of integers takes one cycle, so that a chain of them tells the clock of this moment.
 PEAK = b"""
 typedef float vector __attribute__((vector_size(64)));
-float peak(long n) {
-    vector sum[8], factor = {0.5f}, one = {1};
-    for (int j = 0; j < 8; j++) sum[j] = one * (float)j; /* of equal sums only one is computed */
+float multiply_adds(long n, const float *given) {
+    vector sum[12], factor, one;
+    for (int i = 0; i < 16; i++) factor[i] = given[0], one[i] = given[1];
+    for (int j = 0; j < 12; j++) sum[j] = one * given[j];
     for (long i = 0; i < n; i++)
-        for (int j = 0; j < 8; j++) sum[j] = sum[j] * factor + one;
-    for (int j = 1; j < 8; j++) sum[0] += sum[j];
-    return sum[0][0];
+        for (int j = 0; j < 12; j++) sum[j] = sum[j] * factor + one;
+    for (int j = 1; j < 12; j++) sum[0] += sum[j];
+    float total = 0;
+    for (int i = 0; i < 16; i++) total += sum[0][i];
+    return total;
+}
+long cycles(long n) {
+    long count = 0;
+    for (long i = 0; i < n; i++) {
+        count += 1;
+        __asm__ volatile("" : "+r"(count));
+    }
+    return count;
 }
 """
 
 
-def peak() -> float:
-    """Measure how many floating-point operations per second multiply-adds can make."""
-    n = 2_000_000
-    function = compiler.load("peak", PEAK, FLAGS).handle.peak
-    started = time.process_time()
-    function(ctypes.c_long(n))
-    return n * 8 * 16 * 2 / (time.process_time() - started)
+def peak() -> tuple[float, float]:
+    """Measure floating-point operations per second of multiply-adds, and cycles per second."""
+    library = compiler.load("peak", PEAK, FLAGS).handle
+    given = (ctypes.c_float * 12)(*(0.5 + 0.03 * j for j in range(12)))
+
+    def seconds(function, *arguments) -> float:
+        started = time.process_time()
+        function(*arguments)
+        return time.process_time() - started
+
+    n = 1_000_000
+    operations = n * 12 * 16 * 2 / seconds(library.multiply_adds, ctypes.c_long(n), given)
+    n = 20_000_000
+    return operations, n / seconds(library.cycles, ctypes.c_long(n))
 
 
 def compare(benchmark, ours, theirs, timer=time.process_time, **info):
@@ -240,8 +260,10 @@ def bench_arithmetic(benchmark, objective, network):
 
     benchmark.pedantic(train, setup=validate, rounds=ROUNDS)
     rate = flops(**NETWORKS[network]) * len(training._data.train) / median(seconds)
-    share = f"{rate / median(rates):.0%} of {median(rates) / 1e9:.0f} GFLOP/s"
-    benchmark.extra_info.update(network=network, share=share)
+    operations, clock = (median(column) for column in zip(*rates, strict=True))
+    share = f"{rate / operations:.0%} of {operations / 1e9:.0f} GFLOP/s"
+    per_cycle = f"{operations / clock:.1f} at {clock / 1e9:.2f} GHz"
+    benchmark.extra_info.update(network=network, share=share, operations_per_cycle=per_cycle)
 
 
 @pytest.mark.parametrize("networks", SETS)
