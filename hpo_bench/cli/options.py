@@ -66,7 +66,11 @@ OtherStorageOption = Annotated[
 
 WorkersOption = Annotated[
     str | None,
-    typer.Option("--workers", metavar="N", help="Worker processes, or 'auto': one per core."),
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help="Worker processes, or 'auto': one per core, or per GPU if used.",
+    ),
 ]
 
 
