@@ -36,6 +36,9 @@ FINISHED = "finished"
 RUN_ID = "run_id"
 """Study attribute that tells this run from any other of the same name, in any storage."""
 
+IS_SIMULATED = "is_simulated"
+"""Study attribute: whether the seconds of its evaluations are recorded ones, not waited for."""
+
 SUITE = "resolved_suite"
 """Study attribute that repeats the run: what its suite's file says, without seeds."""
 
@@ -125,6 +128,19 @@ def outcome_at(trial: FrozenTrial, fidelity: int) -> Outcome | None:
         if job.fidelity >= fidelity or job.pruned or job.value is None:
             return job.outcome
     return None
+
+
+def recorded_values(trial: FrozenTrial) -> dict[str, float]:
+    """Give what the levels of a trial stand for, where it replays a table: name -> number.
+
+    Empty where nothing was replayed, and where the configuration is its own: then the nearest
+    recorded one was replayed, whose numbers are others.
+    """
+    told = trial.user_attrs
+    if "snap_distance" in told:
+        return {}
+    found = {name: told.get(f"recorded_{name}") for name in trial.params}
+    return {name: value for name, value in found.items() if type(value) in (int, float)}
 
 
 def incumbent(trials: Sequence[FrozenTrial], direction: StudyDirection) -> FrozenTrial | None:

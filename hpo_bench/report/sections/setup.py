@@ -12,7 +12,16 @@ from hpo_bench.analysis.summary import Summary
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import space
 from hpo_bench.report.foreign import file_name
-from hpo_bench.report.parts import Code, Part, Section, Table, drawn, seconds, several
+from hpo_bench.report.parts import (
+    Code,
+    Part,
+    Section,
+    Table,
+    configuration,
+    drawn,
+    seconds,
+    several,
+)
 from hpo_bench.report.repeat import command, needs_directory, suite_file, to_toml
 from hpo_bench.storage.records import DIRECTORY, SUITE
 
@@ -92,7 +101,7 @@ def runs(summary: Summary) -> Section:
                 str(run.evaluations),
                 str(run.epochs),
                 seconds(run.wall_seconds),
-                _configuration(run.incumbent),
+                configuration(run.incumbent | run.recorded),
             ]
         )
     again = ["confirmed", "confirmed test"] if is_confirmed else []
@@ -112,14 +121,6 @@ def _confirmed_cells(run: RunResult) -> list[str]:
         number(mean) if deviation is None else f"{number(mean)} ± {number(deviation)}"
         for mean, deviation in found
     ]
-
-
-def _configuration(configuration: dict[str, Any]) -> str:
-    shown = (
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in configuration.items()
-    )
-    return ", ".join(shown) or NOTHING
 
 
 def manifest(summary: Summary, storage: str) -> Section:
