@@ -140,7 +140,7 @@ def recorded_values(trial: FrozenTrial) -> dict[str, float]:
     if "snap_distance" in told:
         return {}
     found = {name: told.get(f"recorded_{name}") for name in trial.params}
-    return {name: value for name, value in found.items() if type(value) in (int, float)}
+    return {name: value for name, value in found.items() if isinstance(value, int | float)}
 
 
 def incumbent(trials: Sequence[FrozenTrial], direction: StudyDirection) -> FrozenTrial | None:
