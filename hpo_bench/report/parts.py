@@ -48,6 +48,10 @@ class Code:
     """Title under which it is folded away, where that can be."""
 
 
+class Lead(str):
+    """A paragraph that says in words what was found."""
+
+
 Part = str | Table | Figure | Code
 """A string is a paragraph."""
 

@@ -63,6 +63,11 @@ def default_name(suite: str, seed: int) -> str:
     return f"{suite}/seed-{seed:02d}+default"
 
 
+def summary_name(suite: str) -> str:
+    """Name the study that shows a whole suite in a dashboard; it has no trials."""
+    return f"{suite}+summary"
+
+
 Count = Annotated[int, Field(strict=True, ge=0, le=2**53)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(strict=True, ge=-1, le=1e12)]
