@@ -21,7 +21,8 @@ def table(benchmarks: list[dict[str, Any]]) -> list[str]:
         found = [f"{info.pop(key)} {key}" for key in ("duplicates", "missing") if key in info]
         if "ratio" in info:
             found.append(f"{info.pop('ratio')}x")
-        found += [f"{key} {info.pop(key)}" for key in ("speedup", "share") if key in info]
+        told = [key for key in info if "beside" in key or key in ("speedup", "share", "rate")]
+        found += [f"{key} {info.pop(key)}" for key in told]
         column = ", ".join(f"{key} {value}" for key, value in info.items())
         row[column] = ", ".join([_shown(benchmark["stats"]["median"]), *found])
     columns = list(dict.fromkeys(column for row in cells.values() for column in row))

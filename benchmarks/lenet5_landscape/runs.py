@@ -16,7 +16,7 @@ from torch.nn import functional
 from hpo_bench.objectives.lenet5 import SPACES, LeNet5
 from hpo_bench.objectives.lenet5.batches import batches, normalised
 from hpo_bench.objectives.lenet5.model import logits
-from hpo_bench.objectives.lenet5.training import Training, _accuracies
+from hpo_bench.objectives.lenet5.training import Training, _accuracy
 
 from .. import kept
 
@@ -87,7 +87,7 @@ def _one_cycle(training: Training, length: int) -> float:
     convergence", 2019). Everything else is as in the objective.
     """
     configuration, data = training._configuration, training._data
-    weights = training._weights.requires_grad_()
+    weights = training._tensors["weights"].requires_grad_()
     optimizer = torch.optim.AdamW(
         [weights],
         lr=configuration["learning_rate"],
@@ -107,8 +107,8 @@ def _one_cycle(training: Training, length: int) -> float:
             optimizer.zero_grad()
             functional.cross_entropy(scores, labels).backward()
             optimizer.step()
-    training._average.copy_(weights.detach())
-    return _accuracies([training], data.validation)[0]
+    training._tensors["average"].copy_(weights.detach())
+    return _accuracy(training, data.validation)
 
 
 def _height(share: float) -> float:
