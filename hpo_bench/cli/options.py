@@ -144,7 +144,7 @@ WorkersOption = Annotated[
     typer.Option(
         "--workers",
         metavar="N",
-        help="Number of worker processes, or 'auto': one per core.",
+        help="Number of worker processes, or 'auto': one per core, or per GPU if they are used.",
         show_default=AS_THE_SUITE_SAYS,
     ),
 ]

@@ -17,7 +17,7 @@ from hpo_bench.analysis.summary import Summary, summarise
 from hpo_bench.report import figures, foreign
 from hpo_bench.report.parts import Figure
 from hpo_bench.storage.records import summary_name
-from hpo_bench.storage.rows import UnsoundError, why
+from hpo_bench.storage.rows import UNREADABLE, UnsoundError, why
 from hpo_bench.storage.studies import load_study, study_names
 
 MAX_STUDIES = 100
@@ -54,7 +54,7 @@ def write_figures(storage: BaseStorage) -> tuple[int, list[str]]:
             try:
                 _save(_open(storage, name, summary), made)
                 written += 1
-            except (KeyError, TypeError, ValueError) as error:  # what is there are no pictures
+            except UNREADABLE as error:
                 left_out.append(f"{name}: no pictures: {why(error)}")
     return written, left_out
 

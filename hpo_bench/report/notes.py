@@ -16,7 +16,7 @@ from hpo_bench.report import table
 from hpo_bench.report.dashboard import summary_study
 from hpo_bench.report.foreign import markdown
 from hpo_bench.storage.records import summary_name
-from hpo_bench.storage.rows import Fault, UnsoundError, why
+from hpo_bench.storage.rows import UNREADABLE, Fault, UnsoundError, why
 from hpo_bench.storage.studies import load_study, study_names
 
 _OURS = "*Written by hpo-bench, and written anew as long as this line stands.*"
@@ -43,12 +43,12 @@ def write_notes(storage: BaseStorage) -> tuple[int, list[Fault]]:
         for each, run in zip(stored.runs, result.runs, strict=True):
             try:
                 written += _write(load_study(storage, each.name), _note(result, run))
-            except (KeyError, TypeError, ValueError) as error:  # what is noted there is no note
+            except UNREADABLE as error:
                 left_out.append(Fault(each.name, None, "note", why(error)))
         try:
             whole = summary_study(storage, suite, maximise=result.maximise)
             written += _write(whole, _summary_note(result))
-        except (KeyError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             left_out.append(Fault(summary_name(suite), None, "note", why(error)))
     return written, left_out
 
