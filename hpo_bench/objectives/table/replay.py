@@ -1,4 +1,4 @@
-"""Replaying recorded trainings: an evaluation is looked up, epoch by epoch."""
+"""Replay recorded trainings: an evaluation looks its values up, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from hpo_bench.objectives.table.trainings import Trainings
 from hpo_bench.spaces import Configuration, Space
 
 Clock = Literal["measured", "simulated"]
+"""Seconds that a replayed epoch counts: those of the look-up, or the recorded ones."""
 
 
 class Replay(Objective):
-    """An objective whose trainings are all recorded.
+    """An objective that replays recorded trainings.
 
-    Numbers are searched by the index of their level, 0 being the lowest, so that every method
-    sees the recorded ones, and sees them evenly spaced; the values themselves are measurements,
-    `recorded_<name>`. What has a single level is not searched.
+    A method searches a number by the index of its level; 0 is the lowest level. Each method
+    therefore proposes only recorded numbers, and sees them evenly spaced. The numbers themselves
+    are the measurements `recorded_<name>`. A hyperparameter of a single level is not searched.
 
-    Which of the recorded trainings of a configuration is replayed depends on the run's seed and
-    the configuration alone.
+    If a configuration has several recorded trainings, the run's seed and the configuration alone
+    determine which one is replayed.
     """
 
     is_instant = True
@@ -36,9 +37,9 @@ class Replay(Objective):
         """Check the settings.
 
         Args:
-            clock: `"simulated"` counts the recorded seconds as spent, without waiting;
-                `"measured"` what looking them up takes.
-            seed: Of the run; draws the trainings.
+            clock: `"simulated"` charges the recorded seconds without waiting; `"measured"` charges
+                the time of the look-up.
+            seed: Seed of the run, which chooses among the trainings of a configuration.
 
         Raises:
             InputError: A setting cannot be used.
@@ -51,11 +52,11 @@ class Replay(Objective):
     @property
     @abstractmethod
     def trainings(self) -> Trainings:
-        """What is replayed; loaded on first use."""
+        """The recorded trainings, loaded on first use."""
 
     @property
     def search_space(self) -> Space:
-        """The recorded levels: by index, or by name where they are choices."""
+        """The recorded levels: their indices for numbers, the levels themselves for choices."""
         return {
             name: IntDistribution(0, len(levels) - 1)
             if name in self.trainings.numeric
@@ -65,14 +66,14 @@ class Replay(Objective):
         }
 
     def prepare(self) -> None:
-        """Load the trainings."""
+        """Load the recorded trainings."""
         _ = self.trainings
 
     def start(self, configuration: Configuration) -> Replayed:
-        """Begin to replay a training of a configuration.
+        """Start the replay of a training of a configuration.
 
         Raises:
-            InputError: A name is missing, another is given, or nothing was recorded there.
+            InputError: A name is missing or unknown, or nothing was recorded there.
         """
         key, told = self.locate(configuration)
         trainings = self.trainings
@@ -81,10 +82,13 @@ class Replay(Objective):
         return Replayed(trainings, row, which, told | {"recorded_training": which}, self)
 
     def locate(self, configuration: Configuration) -> tuple[tuple[int, ...], dict[str, float]]:
-        """Find the recorded configuration; give it by its levels, and what to record of it.
+        """Find a recorded configuration.
+
+        Returns:
+            The index of each hyperparameter's level, and the measurements to record about it.
 
         Raises:
-            InputError: There is none.
+            InputError: Nothing was recorded there.
         """
         trainings = self.trainings
         searched = trainings.searched
@@ -101,10 +105,11 @@ class Replay(Objective):
         return key, recorded_values(trainings, key)
 
     def restore(self, configuration: Configuration, checkpoint: bytes) -> Replayed:
-        """Go on from a checkpoint.
+        """Continue a replay from a checkpoint.
 
         Raises:
-            HpoBenchError: It is damaged.
+            InputError: A name is missing or unknown, or nothing was recorded there.
+            HpoBenchError: The checkpoint is damaged.
         """
         replayed = self.start(configuration)
         try:
@@ -115,7 +120,15 @@ class Replay(Objective):
 
 
 class Replayed(Evaluation):
-    """One recorded training."""
+    """The replay of one recorded training.
+
+    Args:
+        trainings: All recorded trainings.
+        row: Index of the configuration in their arrays.
+        which: Index of the training among those of the configuration.
+        told: Measurements that are the same after every epoch.
+        objective: The objective, whose clock decides the seconds.
+    """
 
     def __init__(
         self,
@@ -132,24 +145,24 @@ class Replayed(Evaluation):
         self._is_simulated = objective.is_simulated
 
     def advance(self) -> float:
-        """Look up the value after the next epoch; NaN if the training failed there."""
+        """Return the recorded value after the next epoch; NaN if the training failed there."""
         epoch = self.fidelity
         self.fidelity += 1
         self.simulated_seconds = float(self._seconds[epoch]) if self._is_simulated else 0.0
         return float(self._values[epoch])
 
     def measurements(self) -> dict[str, float]:
-        """Look up what was measured after the last epoch; say which training it is, and of what."""
+        """Return the recorded measurements after the last epoch, and those of the configuration."""
         epoch = self.fidelity - 1
         return {**{n: float(found[epoch]) for n, found in self._measured.items()}, **self._told}
 
     def checkpoint(self) -> bytes:
-        """Note the epoch."""
+        """Return the current epoch as JSON."""
         return json.dumps({"epoch": self.fidelity}).encode()
 
 
 def recorded_values(trainings: Trainings, key: tuple[int, ...]) -> dict[str, float]:
-    """Name the numbers of a recorded configuration as measurements."""
+    """Return the numbers of a recorded configuration as measurements `recorded_<name>`."""
     return {
         f"recorded_{name}": levels[place]
         for (name, levels), place in zip(trainings.levels.items(), key, strict=True)
@@ -158,6 +171,7 @@ def recorded_values(trainings: Trainings, key: tuple[int, ...]) -> dict[str, flo
 
 
 def _place(trainings: Trainings, name: str, value: Any) -> int:
+    """Return the index of the level that a value of the search space means."""
     levels = trainings.levels[name]
     if name not in trainings.numeric:
         if value not in levels:
@@ -171,6 +185,7 @@ def _place(trainings: Trainings, name: str, value: Any) -> int:
 
 
 def _drawn(seed: int, key: tuple[int, ...], count: int) -> int:
-    # A checksum would not do: those of two seeds differ by the same bits for every configuration.
+    """Choose one of `count` trainings by the seed and the configuration."""
+    # A CRC would not do: the CRCs of two seeds differ by the same bits for every configuration.
     digest = blake2b(f"{seed}/{key}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) % count
