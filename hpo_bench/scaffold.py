@@ -1,4 +1,4 @@
-"""A package to start from: a sampler or an objective of one's own, with its test."""
+"""Write a starter package with a sampler or an objective, and its test."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hpo_bench.errors import InputError
 
 _FOLDER = files("hpo_bench") / "templates"
 _ENDING = ".txt"
-"""Keeps tools for Python and TOML away from what is no file of theirs yet."""
+"""Suffix of all template files, so that tools for Python and TOML do not read them."""
 
 
 class Kind(StrEnum):
-    """What a package adds."""
+    """What a package adds to hpo-bench."""
 
     SAMPLER = "sampler"
     OBJECTIVE = "objective"
@@ -29,15 +29,18 @@ def create(kind: Kind, name: str, directory: Path | None = None) -> Path:
     """Write a package that registers a sampler or an objective under a name.
 
     Args:
-        kind: What it adds.
-        name: Of the package, and in suites; words of small letters and digits, joined by dashes.
-        directory: Where it goes, new or empty; by default the name, in the working directory.
+        kind: What the package adds.
+        name: Name of the package, also in suites: words of small letters and digits, joined by
+            dashes.
+        directory: A new or empty directory for the package; None: a directory of this name in the
+            working directory.
 
     Returns:
         The directory.
 
     Raises:
-        InputError: The name cannot be used, or the directory holds something.
+        InputError: The name is malformed or taken, the directory is not empty, or it cannot be
+            written.
     """
     module = _module(name)
     _check_unregistered(name)
@@ -57,6 +60,7 @@ def create(kind: Kind, name: str, directory: Path | None = None) -> Path:
 
 
 def _module(name: str) -> str:
+    """Return the Python module of a package's name; raise InputError if it cannot be used."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         expected = "expected words of small letters and digits, joined by dashes: my-sampler"
         raise InputError("NAME", name, expected)
@@ -74,5 +78,6 @@ def _check_unregistered(name: str) -> None:
 
 
 def _class(name: str, kind: Kind) -> str:
+    """Return the class of a package's name: `my-grid` gives `MyGrid` or `MyGridSampler`."""
     made = "".join(word.capitalize() for word in name.split("-"))
     return made if kind is Kind.OBJECTIVE or made.endswith("Sampler") else f"{made}Sampler"
