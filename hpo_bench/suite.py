@@ -191,6 +191,16 @@ class Suite(_Table):
 
     By seeds that no run has, at full fidelity, outside of the budget; the method is not told.
     """
+    endpoint: (
+        Literal["held-out-test", "held-out", "retrained-test", "retrained", "test", "validation"]
+        | None
+    ) = None
+    """Which value of a run's winner all verdicts use; by default the first of these there is.
+
+    held-out: mean of its recorded trainings that the run did not see, where a table is replayed;
+    retrained: mean of its trainings by fresh seeds (`confirm`); both by the objective's own value,
+    or, with -test, by test accuracy. It is recorded with each run when it begins.
+    """
     engine: Literal["local", "ray"] = "local"
     """Where runs are executed: in processes of this machine, or as tasks of a Ray cluster."""
     gpus_per_run: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
@@ -261,6 +271,35 @@ class Suite(_Table):
             pruner_options=spec.pruner_options,
         )
 
+    def endpoint_of(self, objective: Objective) -> str:
+        """Name the endpoint of its runs: the one that it says, else what flatters least.
+
+        Args:
+            objective: Its own.
+
+        Raises:
+            InputError: It says one that nothing will measure.
+        """
+        test = "-test" if objective.has_test else ""
+        measured = {
+            f"held-out{test}": objective.has_held_out,
+            "held-out": objective.has_held_out,
+            f"retrained{test}": self.confirm > 0,
+            "retrained": self.confirm > 0,
+            "test": objective.has_test,
+            "validation": True,
+        }
+        there = [name for name, is_there in measured.items() if is_there]
+        if self.endpoint is None:
+            return there[0]
+        if self.endpoint not in there:
+            expected = (
+                f"here one of {', '.join(there)}; retrained needs confirm, test an objective that "
+                "says has_test, held-out a table with two trainings of each configuration"
+            )
+            raise InputError("endpoint", self.endpoint, expected)
+        return self.endpoint
+
     def budget_of(self, method: str) -> Budget:
         """What a run of a method may spend."""
         return self.budget.times(self.methods[method].budget_factor)
@@ -277,6 +316,8 @@ class Suite(_Table):
             **(several if self.workers_per_run > 1 else {}),
             **({"batch_size": self.batch_size} if self.batch_size > 1 else {}),
             **({"budget_factor": spec.budget_factor} if spec.budget_factor > 1 else {}),
+            # Whoever says another one when results are there is refused.
+            **({records.ENDPOINT: self.endpoint} if self.endpoint else {}),
             **self.objective_definition(),
             "budget": self.budget_of(method).model_dump(exclude_none=True),
             "method": spec.sampler or spec.method or method,
@@ -325,6 +366,7 @@ class Suite(_Table):
         if not objective.search_space:
             raise InputError("space", self.space, "nothing is left to search: give a range")
         _check_storable(objective)
+        self.endpoint_of(objective)
         if objective.is_simulated:
             self._check_simulated()
         notices: list[str] = []

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 
 from hpo_bench.analysis.stored import Stored, read_suite
 from hpo_bench.spaces import Configuration
-from hpo_bench.storage.records import CREATED, FINISHED, JobRecord, test_accuracy
+from hpo_bench.storage.records import CREATED, FINISHED, JobRecord, measured, test_accuracy
 
 Array = NDArray[np.float64]
 
@@ -38,6 +38,10 @@ class Step:
     job: JobRecord
     test: float | None
     """Test accuracy, which is recorded for the last evaluation of a trial."""
+    held_out: float | None = None
+    """Mean value of the recorded trainings that the run did not see; recorded as that is."""
+    held_out_test: float | None = None
+    """Their mean test accuracy."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,27 @@ class History:
         best = np.fmax if self.maximise else np.fmin
         return best.accumulate(self.values) if len(self.values) else self.values
 
-    @cached_property
+    @property
     def incumbent_tests(self) -> Array:
         """Test value of the incumbent after each evaluation; NaN before the first, if untested."""
-        tests = np.array([s.test if s.test is not None else np.nan for s in self.steps], float)
+        return self.incumbents_by("test")
+
+    def incumbents_by(self, measure: str) -> Array:
+        """The incumbent by another measure, after each evaluation; it is chosen by validation.
+
+        NaN before the first, and where it was not measured.
+
+        Args:
+            measure: `validation`, or one of `analysis.measures.ALONG_THE_WAY`.
+        """
+        if measure == "validation":
+            return self.incumbents
+        told = (getattr(step, measure) for step in self.steps)
+        values = np.array([np.nan if value is None else value for value in told], float)
         before = np.concatenate([[np.nan], self.incumbents])[:-1]
         is_new = (self.incumbents != before) & ~np.isnan(self.incumbents)
-        places = np.maximum.accumulate(np.where(is_new, np.arange(len(tests)), -1))
-        found: Array = np.where(places < 0, np.nan, tests[places])
+        places = np.maximum.accumulate(np.where(is_new, np.arange(len(values)), -1))
+        found: Array = np.where(places < 0, np.nan, values[places])
         return found
 
     @property
@@ -168,10 +185,14 @@ def _steps(run: Stored) -> tuple[Step, ...]:
         bracket = trial.user_attrs.get("bracket", 0)
         for place, job in enumerate(jobs):
             is_last = place == len(jobs) - 1
-            test = test_accuracy(trial) if is_last else None
+            told = _measured(trial) if is_last else (None, None, None)
             key = (job.ended or 0.0, bracket, place, trial.number)
-            found.append((key, Step(trial.number, dict(trial.params), job, test)))
+            found.append((key, Step(trial.number, dict(trial.params), job, *told)))
     return tuple(step for _, step in sorted(found, key=lambda pair: pair[0]))
+
+
+def _measured(trial: FrozenTrial) -> tuple[float | None, float | None, float | None]:
+    return test_accuracy(trial), measured(trial, "held_out"), measured(trial, "held_out_test")
 
 
 def _state(

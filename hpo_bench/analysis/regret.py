@@ -12,9 +12,11 @@ from math import isfinite
 
 import numpy as np
 
-from hpo_bench.analysis.curves import incumbents_at, tests_at
+from hpo_bench.analysis.curves import incumbents_at
 from hpo_bench.analysis.history import Array
-from hpo_bench.analysis.measures import is_test
+from hpo_bench.analysis.means import mean
+from hpo_bench.analysis.measures import along_the_way
+from hpo_bench.analysis.results import DEFAULT
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.analysis.targets import AXIS
 
@@ -82,13 +84,14 @@ def regrets_at(
         summary: Of the objective.
         scale: Of its regrets.
         places: Full evaluations' worth of epochs.
-        measure: `validation`, or `test` of the incumbents that validation chose.
+        measure: `validation`, or another of the incumbents that validation chose, which is one of
+            `analysis.measures.ALONG_THE_WAY`.
     """
-    at = tests_at if is_test(measure) else incumbents_at
     made: dict[str, list[Array]] = {}
     for run in summary.histories:
         if run.is_finished:
-            values = at(run, AXIS, places) if run.steps else np.full(len(places), np.nan)
+            nothing = np.full(len(places), np.nan)
+            values = incumbents_at(run, AXIS, places, measure) if run.steps else nothing
             values = np.where(np.isnan(values), summary.worst[measure], values)
             made.setdefault(run.method, []).append(scale.regret(values))
     return {name: np.array(runs) for name, runs in made.items()}
@@ -102,15 +105,17 @@ def known_optimum(summary: Summary) -> float | None:
 
 
 def _of_default(summary: Summary, measure: str) -> float | None:
-    of = summary.default
-    found = None if of is None else of.test if is_test(measure) else of.validation
-    return None if found is None else found.mean
+    found = summary.default_scores.get(measure)
+    values = found.values.get(DEFAULT, {}) if found else {}
+    return mean(list(values.values())) if values else None
 
 
 def _median(summary: Summary, measure: str) -> float | None:
     runs = [history for history in summary.histories if history.is_finished]
-    if is_test(measure):
-        values = [s.test for run in runs for s in run.steps if s.test is not None]
-    else:
+    along = along_the_way(measure)
+    if along == "validation":
         values = [v for run in runs for v in run.values if not np.isnan(v)]
+    else:
+        told = (getattr(step, along) for run in runs for step in run.steps)
+        values = [value for value in told if value is not None]
     return float(np.median(values)) if values else None

@@ -11,9 +11,11 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from hpo_bench.analysis.endpoint import Endpoint, endpoint_of
 from hpo_bench.analysis.means import deviation, mean
+from hpo_bench.analysis.measures import is_maximised
 from hpo_bench.analysis.stored import Stored, StoredSuite, read_suite
-from hpo_bench.storage.records import FINISHED, incumbent, test_accuracy
+from hpo_bench.storage.records import FINISHED, incumbent, measured, test_accuracy
 from hpo_bench.storage.rows import Fault
 
 _DATA = ("data", "train_size", "validation_size", "test_size", "data_sha256")
@@ -35,6 +37,10 @@ class RunResult:
     """Value of the incumbent, by which it was chosen."""
     test: float | None
     """Test accuracy of the incumbent, which no method saw."""
+    held_out: float | None
+    """Mean value of its configuration's recorded trainings that the run did not see."""
+    held_out_test: float | None
+    """Their mean test accuracy."""
     incumbent: dict[str, Any]
     """Its configuration; empty while there is none."""
     configurations: int
@@ -95,6 +101,8 @@ class MethodResult:
     """Runs among them that have not ended yet."""
     validation: Spread | None
     test: Spread | None
+    endpoint: Spread | None
+    """Of what verdicts use; None where it is not measured yet."""
     configurations: float
     evaluations: float
     epochs: float
@@ -117,11 +125,12 @@ class SuiteResult:
 
     suite: str
     metric: str
+    endpoint: Endpoint
     data: dict[str, Any]
     """What the objective says of its data: the same for every run."""
     runs: list[RunResult]
     methods: list[MethodResult]
-    """Best first, by the incumbent's validation value."""
+    """Best first, by the endpoint."""
     defaults: list[RunResult]
     """The objective's default, trained by the seeds of the runs; empty where it has none."""
     left_out: list[Fault]
@@ -141,12 +150,22 @@ def results_of(stored: StoredSuite) -> SuiteResult:
     """Sum up a suite that was read."""
     runs = [_confirmed(_run(run), stored.confirmations.get(run.name)) for run in stored.runs]
     first = stored.runs[0]
-    methods = [of_method(name, runs) for name in sorted({run.method for run in runs})]
-    sign = -1.0 if first.direction is StudyDirection.MAXIMIZE else 1.0
-    methods.sort(key=lambda m: sign * m.validation.mean if m.validation else float("inf"))
-    data = {name: first.attributes[name] for name in _DATA if name in first.attributes}
-    defaults = [replace(_run(study), method=DEFAULT) for study in stored.defaults.values()]
-    return SuiteResult(stored.name, first.metric, data, runs, methods, defaults, stored.left_out)
+    endpoint = endpoint_of(stored.runs, runs)
+    names = sorted({run.method for run in runs})
+    methods = [of_method(name, runs, endpoint.measure) for name in names]
+    maximise = first.direction is StudyDirection.MAXIMIZE
+    sign = -1.0 if is_maximised(endpoint.measure, maximise=maximise) else 1.0
+    methods.sort(key=lambda m: sign * m.endpoint.mean if m.endpoint else float("inf"))
+    return SuiteResult(
+        suite=stored.name,
+        metric=first.metric,
+        endpoint=endpoint,
+        data={name: first.attributes[name] for name in _DATA if name in first.attributes},
+        runs=runs,
+        methods=methods,
+        defaults=[replace(_run(study), method=DEFAULT) for study in stored.defaults.values()],
+        left_out=stored.left_out,
+    )
 
 
 def _run(study: Stored) -> RunResult:
@@ -159,6 +178,8 @@ def _run(study: Stored) -> RunResult:
         finished=attributes.get(FINISHED),
         validation=best.value if best else None,
         test=test_accuracy(best) if best else None,
+        held_out=measured(best, "held_out") if best else None,
+        held_out_test=measured(best, "held_out_test") if best else None,
         incumbent=dict(best.params) if best else {},
         configurations=len(trials),
         evaluations=len(jobs),
@@ -192,8 +213,14 @@ def _confirmed(run: RunResult, again: Stored | None) -> RunResult:
     )
 
 
-def of_method(name: str, all_runs: Sequence[RunResult]) -> MethodResult:
-    """Summarise those of the runs that are this method's, one at least."""
+def of_method(name: str, all_runs: Sequence[RunResult], endpoint: str) -> MethodResult:
+    """Summarise those of the runs that are this method's, one at least.
+
+    Args:
+        name: The method's.
+        all_runs: Of all methods.
+        endpoint: The measure that verdicts use.
+    """
     runs = [run for run in all_runs if run.method == name]
     picks: Counter[str] = Counter()
     for run in runs:
@@ -202,8 +229,9 @@ def of_method(name: str, all_runs: Sequence[RunResult]) -> MethodResult:
         method=name,
         seeds=len(runs),
         unfinished=sum(run.finished is None for run in runs),
-        validation=Spread.of([run.validation for run in runs if run.validation is not None]),
-        test=Spread.of([run.test for run in runs if run.test is not None]),
+        validation=_spread(runs, "validation"),
+        test=_spread(runs, "test"),
+        endpoint=_spread(runs, endpoint),
         configurations=mean([run.configurations for run in runs]),
         evaluations=mean([run.evaluations for run in runs]),
         epochs=mean([run.epochs for run in runs]),
@@ -214,8 +242,11 @@ def of_method(name: str, all_runs: Sequence[RunResult]) -> MethodResult:
         failed=sum(run.failed for run in runs),
         picks=dict(picks),
         budget_factor=max(run.budget_factor for run in runs),
-        confirmed=Spread.of([run.confirmed for run in runs if run.confirmed is not None]),
-        confirmed_test=Spread.of(
-            [run.confirmed_test for run in runs if run.confirmed_test is not None]
-        ),
+        confirmed=_spread(runs, "confirmed"),
+        confirmed_test=_spread(runs, "confirmed_test"),
     )
+
+
+def _spread(runs: Sequence[RunResult], measure: str) -> Spread | None:
+    values = (getattr(run, measure) for run in runs)
+    return Spread.of([value for value in values if value is not None])

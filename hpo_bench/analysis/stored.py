@@ -21,6 +21,7 @@ from pydantic import Field, TypeAdapter, ValidationError, create_model
 
 from hpo_bench.storage.opening import MeteredStorage, backend_of
 from hpo_bench.storage.records import (
+    ENDPOINTS,
     Count,
     JobRecord,
     confirmation_name,
@@ -47,6 +48,8 @@ Table = dict[str, Any]
 
 _DIRECTION: Any = Literal["minimize", "maximize"] | None
 
+_ENDPOINT: Any = Literal[tuple(ENDPOINTS)] | None
+
 _RESOLVED: Any = create_model(
     "_RESOLVED",
     objective=create_model("_OBJECTIVE", options=(Table, {})),
@@ -71,9 +74,13 @@ _STUDY = TypeAdapter(
         budget_factor=(Few, 1),
         direction=(_DIRECTION, None),
         resolved_suite=(_RESOLVED | None, None),
+        endpoint=(_ENDPOINT, None),
     )
 )
 """Attributes of a study that are looked into; all others are text to be shown."""
+
+
+_Measured = Annotated[float, Field(strict=True)] | None
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,9 @@ class _TrialAttributes:
     """Those of a trial that are looked into."""
 
     jobs: list[JobRecord] = field(default_factory=list)
-    test_accuracy: Annotated[float, Field(strict=True)] | None = None
+    test_accuracy: _Measured = None
+    held_out: _Measured = None
+    held_out_test: _Measured = None
     pick: Text = ""
     bracket: Count = 0
     error: Text = ""

@@ -13,10 +13,12 @@ from hpo_bench.analysis import baselines, curves, targets
 from hpo_bench.analysis.baselines import Confirmed
 from hpo_bench.analysis.comparisons import Comparison
 from hpo_bench.analysis.curves import Curve
+from hpo_bench.analysis.endpoint import Endpoint
 from hpo_bench.analysis.failures import Failure, failures
 from hpo_bench.analysis.history import History, budget_factor, by_method, history_of
 from hpo_bench.analysis.intervals import Estimate, estimate
 from hpo_bench.analysis.judged import Judged, judge_suite
+from hpo_bench.analysis.measures import along_the_way, is_comparable, is_maximised
 from hpo_bench.analysis.results import (
     DEFAULT,
     MethodResult,
@@ -43,17 +45,19 @@ class MethodSummary:
     name: str
     means: MethodResult | None
     """Counts and times, means per run; None while no run is finished."""
-    validation: Estimate | None
-    """Of the incumbents, by which they were chosen; a run that found nothing has the worst."""
+    endpoint: Estimate | None
+    """Of the incumbents, by what verdicts use; a run that found nothing has the worst."""
     quartiles: tuple[float, float, float] | None
     """First quartile, median and third quartile of the same."""
+    validation: Estimate | None
+    """Of the incumbents, by which they were chosen: what the search saw."""
     test: Estimate | None
     """Of the incumbents, which no method saw."""
     states: dict[str, int]
     """How many of all its runs are finished, partial, failed, empty."""
     gap: Estimate | None = None
-    """Validation less test, of runs that have both; None where the objective's value is no
-    accuracy, which a test accuracy cannot be taken from."""
+    """By how much validation flatters: above 0, it is better than the endpoint (than the test where
+    that is validation itself). None where these are not in the same units."""
     area: Estimate | None = None
     """Mean incumbent over the part of the budget that all runs have in common."""
     overtuning: Overtuning | None = None
@@ -72,17 +76,21 @@ class Summary:
     studies: list[str]
     """Names of its runs' studies."""
     metric: str
+    endpoint: Endpoint
     maximise: bool
+    """Whether more of the objective's own value is better."""
     data: dict[str, Any]
     methods: list[MethodSummary]
-    """Best first, by the mean validation value."""
+    """Best first, by the endpoint."""
     runs: list[RunResult]
     histories: list[History]
     """By method, in the order of `methods`, and seed."""
     curves: dict[str, list[Curve]]
     """Axis -> a curve per method."""
-    test_curves: list[Curve]
-    """By epochs: test values of the incumbents."""
+    unseen_curves: list[Curve]
+    """By epochs: the incumbents by `unseen`."""
+    unseen: str
+    """The measure, unknown to the methods, that stands for the endpoint along the way."""
     area_range: tuple[float, float] | None
     """Full evaluations' worth of epochs between which `area` is taken."""
     targets: dict[float, str]
@@ -102,11 +110,13 @@ class Summary:
     """The objective's default configuration, trained by the seeds of the runs."""
     default_runs: list[RunResult]
     against: list[Comparison]
-    """Every method over every baseline: the default, and methods with a larger budget."""
-    against_by: str
-    """The measure of these."""
+    """Every method over every baseline, by the endpoint: the default, and methods with a larger
+    budget."""
     scores: dict[str, Scores]
     """Measure -> the value of each finished run."""
+    default_scores: dict[str, Scores]
+    """Measure -> the value of the default by each seed: by what corresponds, as it is trained once
+    and not again."""
     at_ceiling: list[str]
     """Methods that sit at the optimum; of two, the objective is saturated."""
     worst: dict[str, float]
@@ -158,11 +168,14 @@ def summarise(
     maximise = next(iter(groups.values()))[0].maximise
     finished = {name: [run for run in runs if run.is_finished] for name, runs in groups.items()}
     runs = finished_of(result.runs, _flat(groups))
-    judged = judge_suite(runs, result.defaults, _flat(finished), maximise, rope)
+    endpoint = result.endpoint.measure
+    judged = judge_suite(runs, result.defaults, _flat(finished), endpoint, rope)
     worst = judged.worst.get("validation")
+    unseen = _unseen(endpoint)
     area_range = curves.common_range(_flat(finished), targets.AXIS)
     methods = [_method(name, groups[name], runs, judged, area_range, result) for name in groups]
-    methods.sort(key=lambda method: _place(method, maximise))
+    is_more_better = is_maximised(endpoint, maximise=maximise)
+    methods.sort(key=lambda method: _place(method, is_more_better))
     groups = {method.name: groups[method.name] for method in methods}
     finished = {name: finished[name] for name in groups if finished[name]}
     table_targets, curve_targets = _targets(_flat(finished), given_targets, judged.stop)
@@ -172,13 +185,15 @@ def summarise(
         suite=suite,
         studies=[run.name for run in stored.runs],
         metric=result.metric,
+        endpoint=result.endpoint,
         maximise=maximise,
         data=result.data,
         methods=methods,
         runs=result.runs,
         histories=_flat(groups),
         curves=curves.curves(finished, worst),
-        test_curves=_test_curves(finished, judged.worst.get("test")),
+        unseen_curves=_curves_by(unseen, finished, judged.worst.get(unseen)),
+        unseen=unseen,
         area_range=area_range,
         targets=table_targets,
         reached=[targets.reached(r, t) for t in table_targets for r in finished.values()],
@@ -190,8 +205,8 @@ def summarise(
         default=_default(result, maximise),
         default_runs=result.defaults,
         against=judged.against,
-        against_by=judged.against_by,
         scores=judged.scores,
+        default_scores=judged.default_scores,
         at_ceiling=judged.at_ceiling,
         worst=judged.worst,
         random_twice=None
@@ -213,12 +228,21 @@ def _default(result: SuiteResult, maximise: bool) -> MethodSummary | None:
     if not result.defaults:
         return None
     states = ["finished"] * len(result.defaults)
-    made = _summed_up(DEFAULT, result.defaults, {}, states, maximise)
-    return replace(made, gap=_gap(result.defaults, result.metric))
+    endpoint = along_the_way(result.endpoint.measure)
+    made = _summed_up(DEFAULT, result.defaults, {}, states, endpoint, maximise)
+    return replace(made, gap=_gap(result.defaults, endpoint, result.metric, maximise))
 
 
-def _test_curves(groups: Mapping[str, Sequence[History]], worst: float | None) -> list[Curve]:
-    made = (curves.curve_of_tests(runs, targets.AXIS, worst) for runs in groups.values())
+def _unseen(endpoint: str) -> str:
+    """Name what stands for the endpoint along the way, or the test where that is validation."""
+    along = along_the_way(endpoint)
+    return "test" if along == "validation" else along
+
+
+def _curves_by(
+    measure: str, groups: Mapping[str, Sequence[History]], worst: float | None
+) -> list[Curve]:
+    made = (curves.curve_by(measure, runs, targets.AXIS, worst) for runs in groups.values())
     return [curve for curve in made if curve is not None]
 
 
@@ -234,11 +258,11 @@ def _flat(groups: dict[str, list[History]]) -> list[History]:
     return [history for runs in groups.values() for history in runs]
 
 
-def _place(method: MethodSummary, maximise: bool) -> tuple[bool, float]:
+def _place(method: MethodSummary, is_more_better: bool) -> tuple[bool, float]:
     """Give the order of the table: best first, then those that have found nothing."""
-    if method.validation is None:
+    if method.endpoint is None:
         return True, 0.0
-    return False, -method.validation.mean if maximise else method.validation.mean
+    return False, -method.endpoint.mean if is_more_better else method.endpoint.mean
 
 
 def _targets(
@@ -274,11 +298,12 @@ def _method(
     runs = [run for run in finished_runs if run.method == name]
     states = [history.state for history in histories]
     finished = [history for history in histories if history.is_finished]
+    maximise, endpoint = histories[0].maximise, result.endpoint.measure
     return replace(
-        _summed_up(name, runs, judged.worst, states, histories[0].maximise),
-        gap=_gap(runs, result.metric),
+        _summed_up(name, runs, judged.worst, states, endpoint, maximise),
+        gap=_gap(runs, endpoint, result.metric, maximise),
         area=_area(finished, area_range, judged.worst.get("validation")),
-        overtuning=overtuning(finished),
+        overtuning=overtuning(finished, _unseen(endpoint)),
         budget_factor=max(budget_factor(history) for history in histories),
     )
 
@@ -288,6 +313,7 @@ def _summed_up(
     runs: Sequence[RunResult],
     worst: Mapping[str, float],
     states: Sequence[str],
+    endpoint: str,
     maximise: bool,
 ) -> MethodSummary:
     found = {
@@ -296,27 +322,28 @@ def _summed_up(
             .values.get(name, {})
             .values()
         )
-        for measure in ("validation", "test")
+        for measure in {"validation", "test", endpoint}
     }
     return MethodSummary(
         name=name,
-        means=of_method(name, runs) if runs else None,
+        means=of_method(name, runs, endpoint) if runs else None,
+        endpoint=estimate(found[endpoint]),
+        quartiles=_quartiles(found[endpoint]),
         validation=estimate(found["validation"]),
-        quartiles=_quartiles(found["validation"]),
         test=estimate(found["test"]),
         states={state: states.count(state) for state in sorted(set(states))},
         confirmed=baselines.confirmed(runs, maximise=maximise),
     )
 
 
-def _gap(runs: Sequence[RunResult], metric: str) -> Estimate | None:
-    """Validation less test, where the objective's value is an accuracy as the test's is."""
-    gaps = [
-        run.validation - run.test
-        for run in runs
-        if run.validation is not None and run.test is not None
-    ]
-    return estimate(gaps) if "accuracy" in metric else None
+def _gap(runs: Sequence[RunResult], endpoint: str, metric: str, maximise: bool) -> Estimate | None:
+    """By how much validation is better than what the search did not see."""
+    unseen = "test" if endpoint == "validation" else endpoint
+    if not is_comparable("validation", unseen, metric):
+        return None
+    sign = 1 if maximise else -1
+    pairs = [(run.validation, getattr(run, unseen)) for run in runs]
+    return estimate([sign * (v - u) for v, u in pairs if v is not None and u is not None])
 
 
 def _area(

@@ -203,6 +203,8 @@ class Measure(StrEnum):
 
     VALIDATION = "validation"
     TEST = "test"
+    HELD_OUT = "held_out"
+    HELD_OUT_TEST = "held_out_test"
     CONFIRMED = "confirmed"
     CONFIRMED_TEST = "confirmed_test"
 
@@ -225,9 +227,9 @@ def compare(
     new: Annotated[str, typer.Argument(metavar="NEW", help="The same after a change.")],
     storage: OtherStorageOption = None,
     measure: Annotated[
-        Measure,
-        typer.Option(help="Of incumbents: what is searched by, the test, or trained again."),
-    ] = Measure.VALIDATION,
+        Measure | None,
+        typer.Option(help="Of incumbents, which value; by default the endpoint of the suites."),
+    ] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
     """Say for each method whether a change has made it better or worse; for CI by exit status.
@@ -241,7 +243,7 @@ def compare(
     from hpo_bench.report import change
 
     pairs = _pairs(_place("OLD", old, storage), _place("NEW", new, storage))
-    found = compare_suites(pairs, measure.value)
+    found = compare_suites(pairs, None if measure is None else measure.value)
     if output is Format.TABLE:
         change.print_table(found, PlainConsole())
     else:

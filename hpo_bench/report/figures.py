@@ -8,9 +8,11 @@ from typing import Any
 from hpo_bench.analysis.comparisons import Comparison
 from hpo_bench.analysis.curves import Curve
 from hpo_bench.analysis.history import AXES
-from hpo_bench.analysis.intervals import Estimate
+from hpo_bench.analysis.intervals import Estimate, estimate
 from hpo_bench.analysis.means import mean
+from hpo_bench.analysis.measures import measure_name
 from hpo_bench.analysis.results import DEFAULT
+from hpo_bench.analysis.scores import Scores
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.analysis.targets import Distribution
 from hpo_bench.report.parts import Figure
@@ -54,32 +56,38 @@ def curves(summary: Summary, on: Iterable[str] = AXES) -> list[Figure]:
     ]
 
 
-def tests(summary: Summary) -> Figure | None:
-    """Test values of the incumbents by epochs."""
-    style, found = styles(summary), summary.test_curves
+def unseen(summary: Summary) -> Figure | None:
+    """What no method saw of the incumbents, by epochs."""
+    style, found = styles(summary), summary.unseen_curves
     if not found:
         return None
-    label = AXES["epochs"]
+    label, name = AXES["epochs"], measure_name(summary.unseen, summary.metric)
+    default = summary.default_scores.get(summary.unseen)
     return Figure(
         key="curve-test",
-        title="Test, by epochs",
-        caption=f"Test accuracy of the best configuration by validation, by {label}: median over "
+        title=f"{name[0].upper()}{name[1:]}, by epochs",
+        caption=f"The best configuration by validation, by its {name}, by {label}: median over "
         "runs, and a band from the first to the third quartile. No method saw it: it can fall.",
         traces=[
             *(trace for made in found for trace in _curve(made, style[made.method])),
-            *_default(summary.default.test if summary.default else None, found),
+            *_default(_of_default(default), found),
         ],
-        layout=_by_cost(found, label, "test accuracy"),
+        layout=_by_cost(found, label, name),
     )
+
+
+def _of_default(found: Scores | None) -> Estimate | None:
+    return estimate(list(found.values.get(DEFAULT, {}).values())) if found else None
 
 
 def finals(summary: Summary) -> Figure | None:
     """What every run has found, beside its method's mean and interval."""
-    style = styles(summary)
+    style, endpoint = styles(summary), summary.endpoint.measure
+    name = measure_name(endpoint, summary.metric)
     traces: list[Trace] = []
     for method in summary.methods:
-        runs = [run for run in summary.finished(method.name) if run.validation is not None]
-        if method.validation is None or not runs:
+        runs = [r for r in summary.finished(method.name) if getattr(r, endpoint) is not None]
+        if method.endpoint is None or not runs:
             continue
         colour, _ = style[method.name]
         traces.append(
@@ -87,7 +95,7 @@ def finals(summary: Summary) -> Figure | None:
                 "type": "scatter",
                 "mode": "markers",
                 "name": method.name,
-                "x": [run.validation for run in runs],
+                "x": [getattr(run, endpoint) for run in runs],
                 "y": [method.name] * len(runs),
                 "text": [f"seed {run.seed}" for run in runs],
                 "marker": {"color": colour, "opacity": 0.6, "size": 8},
@@ -99,20 +107,20 @@ def finals(summary: Summary) -> Figure | None:
                 "type": "scatter",
                 "mode": "markers",
                 "name": f"{method.name}, mean",
-                "x": [method.validation.mean],
+                "x": [method.endpoint.mean],
                 "y": [method.name],
-                "error_x": _whiskers([method.validation]),
+                "error_x": _whiskers([method.endpoint]),
                 "marker": {"color": colour, "symbol": "diamond", "size": 12},
                 "showlegend": False,
             }
         )
     if not traces:
         return None
-    layout = named_rows(summary.metric)
+    layout = named_rows(name)
     return Figure(
         "finals",
         "Every run",
-        f"The {summary.metric} that each run has found (dots), the mean over runs (diamond) and "
+        f"The {name} of what each run has found (dots), the mean over runs (diamond) and "
         "its 95% interval.",
         traces,
         layout | {"height": 120 + 50 * len(summary.methods)},
@@ -166,15 +174,16 @@ def differences(comparisons: Sequence[Comparison], measure: str) -> Figure:
     )
 
 
-def validation_and_test(summary: Summary) -> Figure | None:
-    """Every run's incumbent: validation against test."""
-    style = styles(summary)
+def seen_and_unseen(summary: Summary) -> Figure | None:
+    """Every run's incumbent: validation against what the search did not see."""
+    style, unseen = styles(summary), summary.unseen
+    name = measure_name(unseen, summary.metric)
     traces: list[Trace] = []
     for method in summary.methods:
         runs = [
             run
             for run in summary.finished(method.name)
-            if run.validation is not None and run.test is not None
+            if run.validation is not None and getattr(run, unseen) is not None
         ]
         if runs:
             traces.append(
@@ -183,7 +192,7 @@ def validation_and_test(summary: Summary) -> Figure | None:
                     "mode": "markers",
                     "name": method.name,
                     "x": [run.validation for run in runs],
-                    "y": [run.test for run in runs],
+                    "y": [getattr(run, unseen) for run in runs],
                     "text": [f"seed {run.seed}" for run in runs],
                     "marker": {"color": style[method.name][0], "size": 9, "opacity": 0.75},
                 }
@@ -192,11 +201,10 @@ def validation_and_test(summary: Summary) -> Figure | None:
         return None
     return Figure(
         "validation-test",
-        "Validation and test",
-        "Each run's incumbent, chosen by validation: dots below the line are worse on the test "
-        "images.",
+        "Every winner",
+        f"Each run's incumbent, chosen by validation. The line: where {name} is the same.",
         [_diagonal(traces), *traces],
-        axes(summary.metric, "test accuracy"),
+        axes(summary.metric, name),
     )
 
 

@@ -13,6 +13,8 @@ from rich import box
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
+from hpo_bench.analysis.endpoint import Endpoint
+from hpo_bench.analysis.measures import along_the_way, measure_name
 from hpo_bench.analysis.results import DEFAULT, MethodResult, Spread, SuiteResult, of_method
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import foreign, markdown, parts
@@ -40,17 +42,24 @@ def _seconds(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
-def _columns(metric: str, methods: Sequence[MethodResult]) -> list[Column]:
-    measured: list[Column] = [
-        ("test accuracy", lambda m: _spread(m.test)),
-        ("confirmed", lambda m: _spread(m.confirmed)),
-        ("confirmed test", lambda m: _spread(m.confirmed_test)),
-    ]
+def _columns(result: SuiteResult, methods: Sequence[MethodResult]) -> list[Column]:
+    endpoint = result.endpoint.measure
+    others: dict[str, Column] = {
+        "validation": (result.metric, lambda m: _spread(m.validation)),
+        "test": ("test accuracy", lambda m: _spread(m.test)),
+        "confirmed": ("confirmed", lambda m: _spread(m.confirmed)),
+        "confirmed_test": ("confirmed test", lambda m: _spread(m.confirmed_test)),
+    }
+    others.pop(endpoint, None)
     return [
         ("method", lambda m: m.method),
         ("seeds", lambda m: str(m.seeds)),
-        (metric, lambda m: _spread(m.validation)),
-        *((name, show) for name, show in measured if any(show(m) != NOTHING for m in methods)),
+        (measure_name(endpoint, result.metric), lambda m: _spread(m.endpoint)),
+        *(
+            (name, show)
+            for name, show in others.values()
+            if any(show(m) != NOTHING for m in methods)
+        ),
         ("configs", lambda m: parts.count(m.configurations)),
         ("evals", lambda m: parts.count(m.evaluations)),
         ("epochs", lambda m: parts.count(m.epochs)),
@@ -62,9 +71,10 @@ def _columns(metric: str, methods: Sequence[MethodResult]) -> list[Column]:
 
 
 def _rows(result: SuiteResult) -> tuple[list[str], list[list[str]]]:
-    default = [of_method(DEFAULT, result.defaults)] if result.defaults else []
+    along = along_the_way(result.endpoint.measure)
+    default = [of_method(DEFAULT, result.defaults, along)] if result.defaults else []
     methods = [*result.methods, *default]
-    columns = _columns(result.metric, methods)
+    columns = _columns(result, methods)
     rows = [[show(method) for _, show in columns] for method in methods]
     return [heading for heading, _ in columns], rows
 
@@ -72,9 +82,10 @@ def _rows(result: SuiteResult) -> tuple[list[str], list[list[str]]]:
 def notes(result: SuiteResult) -> list[str]:
     """What must be read beside the table, one sentence each."""
     found = [
-        "Accuracies are of each run's incumbent, chosen by validation: mean ± standard deviation "
+        endpoint_note(result.endpoint, result.metric),
+        "Values are of each run's incumbent, chosen by validation: mean ± standard deviation "
         "over seeds. Counts (configurations, evaluations, epochs) and times are means per run; "
-        "rest is storage and harness, and with several workers within a run also their waiting."
+        "rest is storage and harness, and with several workers within a run also their waiting.",
     ]
     if result.data:
         found.insert(0, data_note(result.data))
@@ -95,6 +106,28 @@ def notes(result: SuiteResult) -> list[str]:
     for method in result.methods:
         found += _method_notes(method)
     return found + left_out(result.left_out)
+
+
+_MEANING = {
+    "validation": "by which winners were chosen: means are flattered by that choice",
+    "test": "which no method saw",
+    "held_out": "the mean of the winner's recorded trainings that its run did not see",
+    "held_out_test": "the mean of the winner's recorded trainings that its run did not see",
+    "confirmed": "the mean of the winner's trainings by fresh seeds",
+    "confirmed_test": "the mean of the winner's trainings by fresh seeds",
+}
+
+
+def endpoint_note(endpoint: Endpoint, metric: str) -> str:
+    """Say by what verdicts are made, and whether it was declared before the runs."""
+    name, meaning = measure_name(endpoint.measure, metric), _MEANING[endpoint.measure]
+    if not endpoint.is_declared:
+        declared = " Its runs are of a version that declared none: it is the fairest that all have."
+    elif not endpoint.is_unanimous:
+        declared = " Some runs declare another one; it is that of the run that was begun first."
+    else:
+        declared = ""
+    return f"Endpoint, by which methods are placed and compared: {name}, {meaning}.{declared}"
 
 
 def left_out(faults: Sequence[Fault]) -> list[str]:

@@ -57,6 +57,10 @@ class Run:
         """What makes it what it is, as far as the suite says."""
         return {**self.suite.definition(self.method), "seed": self.seed}
 
+    def declared(self, objective: Objective) -> dict[str, Any]:
+        """What is recorded before it begins of how it will be judged; never compared."""
+        return {records.ENDPOINT: self.suite.endpoint_of(objective)}
+
     def ended(self, there: Glance) -> str | None:
         """Why it has ended, by its study; None if it has not."""
         return there.user_attrs.get(records.FINISHED)
@@ -108,6 +112,10 @@ class Retraining(Run):
             "seed": self.seed,
             "configuration": self.configuration,
         }
+
+    def declared(self, objective: Objective) -> dict[str, Any]:  # noqa: ARG002
+        """Nothing: no verdict is made of it alone."""
+        return {}
 
     def ended(self, there: Glance) -> str | None:
         """Why it has ended, by its study; None while a seed is left."""

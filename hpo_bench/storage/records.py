@@ -33,6 +33,19 @@ CREATED = "created"
 FINISHED = "finished"
 """Study attribute that ends a run: why it ended."""
 
+ENDPOINT = "endpoint"
+"""Study attribute that says which value of a run's winner verdicts use; one of `ENDPOINTS`."""
+
+ENDPOINTS = {
+    "held-out-test": "held_out_test",
+    "held-out": "held_out",
+    "retrained-test": "confirmed_test",
+    "retrained": "confirmed",
+    "test": "test",
+    "validation": "validation",
+}
+"""Name of an endpoint -> the measure that it is. What flatters a search least stands first."""
+
 RUN_ID = "run_id"
 """Study attribute that tells this run from any other of the same name, in any storage."""
 
@@ -141,8 +154,13 @@ def incumbent(trials: Sequence[FrozenTrial], direction: StudyDirection) -> Froze
 
 def test_accuracy(trial: FrozenTrial) -> float | None:
     """What was measured on the test images; None if nothing was, or nothing that is a number."""
-    measured = trial.user_attrs.get("test_accuracy")
-    return measured if measured is not None and isfinite(measured) else None
+    return measured(trial, "test_accuracy")
+
+
+def measured(trial: FrozenTrial, name: str) -> float | None:
+    """Give a measurement of a trial; None if it has none of that name, or none that is finite."""
+    value = trial.user_attrs.get(name)
+    return value if value is not None and isfinite(value) else None
 
 
 def write(trial: optuna.Trial, jobs: Sequence[JobRecord], told: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
+from hpo_bench.analysis.endpoint import Endpoint
 from hpo_bench.analysis.results import (
     MethodResult,
     RunResult,
@@ -95,8 +96,10 @@ def test_a_single_seed_has_no_spread():
 def test_losses_are_told_apart_however_small(spread, told):
     times = dict.fromkeys(("train_seconds", "sampler_seconds", "rest_seconds", "wall_seconds"), 1.0)
     counts = dict.fromkeys(("configurations", "evaluations", "epochs"), 1.0)
-    method = MethodResult("pso", 2, 0, spread, None, **counts, **times, failed=0, picks={})
-    assert told in table.to_markdown(SuiteResult("mine", "loss", {}, [], [method], [], []))
+    method = MethodResult("pso", 2, 0, spread, None, spread, **counts, **times, failed=0, picks={})
+    endpoint = Endpoint("validation", is_declared=True)
+    made = SuiteResult("mine", "loss", endpoint, {}, [], [method], [], [])
+    assert told in table.to_markdown(made)
 
 
 def test_every_format_tells_the_same(result):

@@ -45,6 +45,9 @@ def test_what_was_recorded_is_replayed_epoch_by_epoch(path):
     values, measured = curve(table, {"units": 2, "activation": "tanh", "rate": 1})
     seed = measured.pop("recorded_training")
     assert values == [value(64, "tanh", 0.25, 2, seed, epoch) for epoch in (1, 2, 3)]
+    others = [value(64, "tanh", 0.25, 2, other, 3) for other in {0, 1, 2} - {seed}]
+    assert measured.pop("held_out") == pytest.approx(sum(others) / 2)
+    assert measured.pop("held_out_test") == pytest.approx(sum(others) / 2 - 0.1)
     assert measured == {
         "test_accuracy": values[-1] - 0.1,
         "parameters": 7 * 64,

@@ -6,6 +6,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from hashlib import blake2b
+from math import fsum, isfinite
 from numbers import Integral
 from typing import Any, Literal, get_args
 
@@ -17,6 +18,8 @@ from hpo_bench.objectives.table.trainings import Trainings
 from hpo_bench.spaces import Configuration, Space
 
 Clock = Literal["measured", "simulated"]
+
+TEST = "test_accuracy"
 
 
 class Replay(Objective):
@@ -47,6 +50,16 @@ class Replay(Objective):
             raise InputError("clock", clock, one_of(str(clock), get_args(Clock)))
         self.is_simulated = clock == "simulated"
         self._seed = seed
+
+    @property
+    def has_test(self) -> bool:  # type: ignore[override]
+        """Whether test accuracies were recorded."""
+        return TEST in self.trainings.measured
+
+    @property
+    def has_held_out(self) -> bool:  # type: ignore[override]
+        """Whether each configuration was trained twice at least: a run sees one of these."""
+        return int(self.trainings.counts.min()) > 1
 
     @property
     @abstractmethod
@@ -125,11 +138,15 @@ class Replayed(Evaluation):
         told: Mapping[str, float],
         objective: Replay,
     ) -> None:
+        self._trainings = trainings
+        self._row = row
+        self._which = which
         self._values = trainings.values[row, which]
         self._seconds = trainings.seconds[row, which]
         self._measured = {name: found[row, which] for name, found in trainings.measured.items()}
         self._told = told
         self._is_simulated = objective.is_simulated
+        self._has_held_out = objective.has_held_out
 
     def advance(self) -> float:
         """Look up the value after the next epoch; NaN if the training failed there."""
@@ -141,7 +158,26 @@ class Replayed(Evaluation):
     def measurements(self) -> dict[str, float]:
         """Look up what was measured after the last epoch; say which training it is, and of what."""
         epoch = self.fidelity - 1
-        return {**{n: float(found[epoch]) for n, found in self._measured.items()}, **self._told}
+        measured = {n: float(found[epoch]) for n, found in self._measured.items()}
+        return {**measured, **self._held_out(epoch), **self._told}
+
+    def _held_out(self, epoch: int) -> dict[str, float]:
+        """Give the means of the configuration's other trainings, which the run does not see.
+
+        Those that failed are left out; where all did, there is no mean.
+        """
+        if not self._has_held_out:
+            return {}
+        recorded = {"held_out": self._trainings.values}
+        if TEST in self._trainings.measured:
+            recorded["held_out_test"] = self._trainings.measured[TEST]
+        made = {}
+        for name, found in recorded.items():
+            all_of_them = found[self._row, :, epoch].tolist()
+            others = [v for i, v in enumerate(all_of_them) if i != self._which and isfinite(v)]
+            if others:
+                made[name] = fsum(others) / len(others)
+        return made
 
     def checkpoint(self) -> bytes:
         """Note the epoch."""

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hpo_bench.analysis.baselines import Again
+from hpo_bench.analysis.baselines import Again, Confirmed
 from hpo_bench.analysis.intervals import MIN_SEEDS, TOO_FEW
-from hpo_bench.analysis.measures import RUNNING_TIME
+from hpo_bench.analysis.measures import RUNNING_TIME, measure_name
 from hpo_bench.analysis.results import DEFAULT
 from hpo_bench.analysis.summary import MethodSummary, Summary
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import figures
 from hpo_bench.report.parts import Part, Section, Table, count, drawn, interval, seconds, several
 from hpo_bench.report.sections.differences import saturated, shown
-from hpo_bench.report.table import data_note, larger_budget, left_out_in_short
+from hpo_bench.report.table import (
+    data_note,
+    endpoint_note,
+    larger_budget,
+    left_out_in_short,
+)
 
 MAX_LEFT_OUT = 1000
 """Studies and trials that are listed as left out."""
@@ -21,7 +26,8 @@ MAX_LEFT_OUT = 1000
 
 def overview(summary: Summary) -> Section:
     """The first section: warnings, the answer, the table."""
-    parts: list[Part] = [*_warnings(summary), verdict(summary), results_table(summary)]
+    note = endpoint_note(summary.endpoint, summary.metric)
+    parts: list[Part] = [*_warnings(summary), verdict(summary), note, results_table(summary)]
     twice = summary.random_twice
     if twice is not None:
         parts.append(
@@ -51,14 +57,12 @@ def results_table(summary: Summary) -> Table:
     """The table that stands first."""
     methods = with_default(summary)
     nothing = _found_nothing(summary)
-    has_test = any(method.test for method in methods)
     columns: list[tuple[str, Callable[[MethodSummary], str]]] = [
         ("method", lambda m: m.name),
         ("runs", lambda m: _states(m, nothing.get(m.name, 0))),
-        (f"{summary.metric} [95%]", lambda m: interval(m.validation)),
+        (f"{_endpoint_name(summary)} [95%]", lambda m: interval(m.endpoint)),
         ("median (quartiles)", _quartiles),
-        *([("test accuracy [95%]", lambda m: interval(m.test))] if has_test else []),
-        *_confirmed_columns(methods),
+        *_beside_the_endpoint(summary, methods),
         ("mean incumbent [95%]", lambda m: interval(m.area)),
         ("configs", lambda m: count(m.means.configurations) if m.means else NOTHING),
         ("evals", lambda m: count(m.means.evaluations) if m.means else NOTHING),
@@ -69,9 +73,14 @@ def results_table(summary: Summary) -> Table:
     caption = (
         "Of each run's incumbent, chosen by validation; means over runs with 95% intervals "
         f"(Student's t, widened for skewness), [–] where fewer than {MIN_SEEDS} runs are too few "
-        "to say. A run that found nothing has the worst value of any evaluation. Counts and times "
-        "are means per run."
+        "to say. Median and quartiles are of the endpoint. A run that found nothing has the worst "
+        "value of any evaluation. Counts and times are means per run."
     )
+    if any(method.gap for method in methods):
+        caption += (
+            " Gap: by how much validation, which is what the search saw, is better than "
+            f"{measure_name(_gap_to(summary), summary.metric)}."
+        )
     if summary.area_range is not None:
         start, stop = summary.area_range
         caption += (
@@ -87,19 +96,37 @@ def results_table(summary: Summary) -> Table:
     return Table([heading for heading, _ in columns], rows, caption)
 
 
-def _confirmed_columns(
-    methods: Sequence[MethodSummary],
+def _beside_the_endpoint(
+    summary: Summary, methods: Sequence[MethodSummary]
 ) -> list[tuple[str, Callable[[MethodSummary], str]]]:
-    """Show what is left of the incumbents when they are trained again, where they were."""
-    if not any(method.confirmed for method in methods):
-        return []
+    """Show what the search saw, by how much that flatters, and what else was measured."""
+    endpoint = summary.endpoint.measure
+    made: list[tuple[str, Callable[[MethodSummary], str]]] = []
+    if endpoint != "validation":
+        made.append((f"{summary.metric} (seen) [95%]", lambda m: interval(m.validation)))
+    if endpoint != "test" and any(method.test for method in methods):
+        made.append(("test accuracy [95%]", lambda m: interval(m.test)))
+    if any(method.gap for method in methods):
+        made.append(("gap [95%]", lambda m: interval(m.gap)))
+    if endpoint.startswith("confirmed") or not any(method.confirmed for method in methods):
+        return made
     if any(method.confirmed and method.confirmed.test for method in methods):
-        return [("confirmed test [95%]", lambda m: _again(m.confirmed and m.confirmed.test))]
-    return [("confirmed [95%]", lambda m: _again(m.confirmed and m.confirmed.validation))]
+        return [*made, ("confirmed test [95%]", lambda m: _again(m.confirmed, "test"))]
+    return [*made, ("confirmed [95%]", lambda m: _again(m.confirmed, "validation"))]
 
 
-def _again(found: Again | None) -> str:
-    return interval(found.mean) if found else NOTHING
+def _endpoint_name(summary: Summary) -> str:
+    return measure_name(summary.endpoint.measure, summary.metric)
+
+
+def _gap_to(summary: Summary) -> str:
+    endpoint = summary.endpoint.measure
+    return "test" if endpoint == "validation" else endpoint
+
+
+def _again(found: Confirmed | None, measure: str) -> str:
+    again: Again | None = getattr(found, measure, None)
+    return interval(again.mean) if again else NOTHING
 
 
 def _warnings(summary: Summary) -> list[Part]:
@@ -137,12 +164,14 @@ def _warnings(summary: Summary) -> list[Part]:
 def verdict(summary: Summary) -> str:
     """The answer in a sentence or two."""
     rivals = [method for method in summary.methods if method.budget_factor == 1]
-    best = next((method for method in rivals if method.validation), None)
+    best = next((method for method in rivals if method.endpoint), None)
+    if best is None and any(method.validation for method in rivals):
+        return f"The endpoint, {_endpoint_name(summary)}, is not measured yet: no verdict."
     if best is None:
         return "No finished run has found anything yet."
     if summary.is_saturated:
         return saturated(summary)
-    measure = "validation" if summary.stopped_at is None else RUNNING_TIME
+    measure = summary.endpoint.measure if summary.stopped_at is None else RUNNING_TIME
     comparisons = summary.comparisons.get(measure, [])
     told = _best(summary, best)
     if not comparisons:
@@ -163,7 +192,7 @@ def _best(summary: Summary, best: MethodSummary) -> str:
     """Name the method that stands first; where a target ended the runs, the one that is fastest."""
     stop = summary.stopped_at
     if stop is None:
-        return f"Best mean {summary.metric}: {best.name}, {interval(best.validation)}."
+        return f"Best mean {_endpoint_name(summary)}: {best.name}, {interval(best.endpoint)}."
     rivals = {method.name for method in summary.methods if method.budget_factor == 1}
     found = [r for r in summary.reached if r.target == stop and r.method in rivals]
     times = {r.method: r.expected for r in found if r.expected is not None}
