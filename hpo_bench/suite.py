@@ -31,6 +31,7 @@ from hpo_bench.known import DEFAULT_STORAGE, MAX_SEEDS, shipped
 from hpo_bench.manifest import usable_cores
 from hpo_bench.objectives import Objective
 from hpo_bench.search import Search, Setup
+from hpo_bench.spaces import check_value
 from hpo_bench.storage import records
 from hpo_bench.storage.opening import anchored
 from hpo_bench.storage.outages import PATIENCE
@@ -160,6 +161,9 @@ class Suite(_Table):
     """One run per method and seed; a number n stands for 0 .. n-1."""
     methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
     """How it is searched: name -> method."""
+    baselines: dict[Name, Options] = {}
+    """Fixed configurations to measure methods against: name -> value of each hyperparameter that is
+    searched. Each is trained once by each seed, as the objective's default is."""
     storage: Annotated[str, AfterValidator(anchored), Field(validate_default=True)] = (
         DEFAULT_STORAGE
     )
@@ -319,7 +323,7 @@ class Suite(_Table):
             # Whoever says another one when results are there is refused.
             **({records.ENDPOINT: self.endpoint} if self.endpoint else {}),
             **self.objective_definition(),
-            "budget": self.budget_of(method).model_dump(exclude_none=True),
+            "budget": self.budget_of(method).definition(),
             "method": spec.sampler or spec.method or method,
             "method_options": spec.options,
             "pruner": spec.pruner,
@@ -366,6 +370,7 @@ class Suite(_Table):
         if not objective.search_space:
             raise InputError("space", self.space, "nothing is left to search: give a range")
         _check_storable(objective)
+        self._check_baselines(objective)
         self.endpoint_of(objective)
         if objective.is_simulated:
             self._check_simulated()
@@ -384,6 +389,16 @@ class Suite(_Table):
             search = self.build_search(method, methods.throwaway_setup(objective))
             notices += _fit(method, search, self.budget_of(method), objective)
         return notices
+
+    def _check_baselines(self, objective: Objective) -> None:
+        """See that every baseline is a configuration of the space."""
+        space = objective.search_space
+        for name, configuration in self.baselines.items():
+            if configuration.keys() != space.keys():
+                expected = f"expected a value of each that is searched: {', '.join(space)}"
+                raise InputError(f"baselines.{name}", configuration, expected)
+            for parameter, value in configuration.items():
+                check_value(f"baselines.{name}.{parameter}", value, space[parameter])
 
     def _check_simulated(self) -> None:
         """See that nothing is asked for that needs real time."""

@@ -9,7 +9,7 @@ from math import sqrt
 from hpo_bench.analysis.comparisons import Comparison, compare
 from hpo_bench.analysis.intervals import Estimate, estimate
 from hpo_bench.analysis.means import mean as mean_of
-from hpo_bench.analysis.results import DEFAULT, RunResult
+from hpo_bench.analysis.results import RunResult
 from hpo_bench.analysis.scores import Scores
 
 
@@ -49,7 +49,7 @@ def against(
     found: Scores,
     rivals: Sequence[str],
     larger: Sequence[str],
-    defaults: Scores,
+    fixed: Scores,
     rope: float | None,
 ) -> list[Comparison]:
     """Compare every method with every baseline, as one family.
@@ -58,14 +58,14 @@ def against(
         found: Values of all finished runs by the endpoint.
         rivals: Methods that have the suite's budget.
         larger: Those that have more.
-        defaults: Values of the objective's default by the measure that corresponds.
+        fixed: Values of fixed configurations by the measure that corresponds.
         rope: Half the width of the region of practical equivalence.
     """
     groups = {name: values for name, values in found.values.items() if values}
-    groups |= {name: values for name, values in defaults.values.items() if values}
+    groups |= {name: values for name, values in fixed.values.items() if values}
     pairs = [
         (name, baseline)
-        for baseline in (DEFAULT, *larger)
+        for baseline in (*fixed.values, *larger)
         for name in rivals
         if name in groups and baseline in groups
     ]

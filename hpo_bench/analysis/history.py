@@ -65,7 +65,7 @@ class History:
     def spent(self, axis: str) -> Array:
         """What was spent by the end of each evaluation, on one of `AXES`."""
         if axis == "evaluations":
-            return np.arange(1.0, len(self.steps) + 1)
+            return np.cumsum([not step.job.is_repeat for step in self.steps], dtype=float)
         each = np.array([getattr(step.job, axis) for step in self.steps], dtype=float)
         return np.cumsum(each) / (self.max_fidelity if axis == "epochs" else 1)
 

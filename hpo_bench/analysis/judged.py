@@ -25,14 +25,14 @@ class Judged:
     comparisons: dict[str, list[Comparison]]
     ropes: dict[str, Rope]
     against: list[Comparison]
-    default_scores: dict[str, Scores]
+    baseline_scores: dict[str, Scores]
     scores: dict[str, Scores]
     at_ceiling: list[str]
 
 
 def judge_suite(
     runs: Sequence[RunResult],
-    defaults: Sequence[RunResult],
+    fixed: Sequence[RunResult],
     histories: Sequence[History],
     endpoint: str,
     rope: float | None,
@@ -41,28 +41,27 @@ def judge_suite(
 
     Args:
         runs: Finished runs.
-        defaults: The objective's default, by seed.
+        fixed: Of baselines that are a configuration, by seed.
         histories: Of the finished runs.
         endpoint: The measure by which methods are placed and compared with baselines.
         rope: Half the width of the region of practical equivalence, if it was given.
     """
     maximise = histories[0].maximise if histories else True
     factors = {history.method: budget_factor(history) for history in histories}
-    worst = _worst([*runs, *defaults], histories, endpoint, maximise)
+    worst = _worst([*runs, *fixed], histories, endpoint, maximise)
     found = {m: scores(runs, m, worst[m], maximise=maximise) for m in worst}
     placed = _best_first(factors, found.get(endpoint))
     larger = [name for name in placed if factors[name] > 1]
     rivals = [name for name in placed if factors[name] == 1]
-    default = {
-        m: scores(defaults, along_the_way(m), value, maximise=maximise)
-        for m, value in worst.items()
+    baseline = {
+        m: scores(fixed, along_the_way(m), value, maximise=maximise) for m, value in worst.items()
     }
-    ropes = {measure: rope_of(found[measure], default[measure], rope) for measure in worst}
+    ropes = {measure: rope_of(found[measure], baseline[measure], rope) for measure in worst}
     stop = targets.stopped_at(histories)
     against: list[Comparison] = []
     if stop is None and endpoint in found:
         half = ropes[endpoint].half
-        against = baselines.against(found[endpoint], rivals, larger, default[endpoint], half)
+        against = baselines.against(found[endpoint], rivals, larger, baseline[endpoint], half)
     values = _of(found["validation"], rivals) if "validation" in found else {}
     return Judged(
         stop=stop,
@@ -72,7 +71,7 @@ def judge_suite(
         else _by_running_time(histories, rivals, stop),
         ropes=ropes,
         against=against,
-        default_scores=default,
+        baseline_scores=baseline,
         scores=found,
         # Where a target ended the runs, to be level is what they were asked for.
         at_ceiling=[] if stop is not None else at_ceiling(values, maximise=maximise),

@@ -16,7 +16,7 @@ from hpo_bench.analysis.curves import incumbents_at
 from hpo_bench.analysis.history import Array
 from hpo_bench.analysis.means import mean
 from hpo_bench.analysis.measures import along_the_way
-from hpo_bench.analysis.results import DEFAULT
+from hpo_bench.analysis.stored import DEFAULT
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.analysis.targets import AXIS
 
@@ -105,7 +105,7 @@ def known_optimum(summary: Summary) -> float | None:
 
 
 def _of_default(summary: Summary, measure: str) -> float | None:
-    found = summary.default_scores.get(measure)
+    found = summary.baseline_scores.get(measure)
     values = found.values.get(DEFAULT, {}) if found else {}
     return mean(list(values.values())) if values else None
 

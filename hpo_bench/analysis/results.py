@@ -15,14 +15,12 @@ from hpo_bench.analysis.endpoint import Endpoint, endpoint_of
 from hpo_bench.analysis.means import deviation, mean
 from hpo_bench.analysis.measures import is_maximised
 from hpo_bench.analysis.stored import Stored, StoredSuite, read_suite
+from hpo_bench.spaces import key_of
 from hpo_bench.storage.records import FINISHED, incumbent, measured, test_accuracy
 from hpo_bench.storage.rows import Fault
 
 _DATA = ("data", "train_size", "validation_size", "test_size", "data_sha256")
 """Attributes in which an objective says what its data are."""
-
-DEFAULT = "(default)"
-"""What stands for a method where the objective's default was trained; no method has that name."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,13 @@ class RunResult:
     incumbent: dict[str, Any]
     """Its configuration; empty while there is none."""
     configurations: int
+    """Those that the method proposed."""
+    distinct: int
+    """How many different ones are among them."""
     evaluations: int
+    """Those that were done."""
+    repeats: int
+    """Those that were answered from the run's own record, at no cost."""
     epochs: int
     train_seconds: float
     sampler_seconds: float
@@ -104,6 +108,7 @@ class MethodResult:
     endpoint: Spread | None
     """Of what verdicts use; None where it is not measured yet."""
     configurations: float
+    distinct: float
     evaluations: float
     epochs: float
     train_seconds: float
@@ -131,10 +136,16 @@ class SuiteResult:
     runs: list[RunResult]
     methods: list[MethodResult]
     """Best first, by the endpoint."""
-    defaults: list[RunResult]
-    """The objective's default, trained by the seeds of the runs; empty where it has none."""
+    baselines: list[RunResult]
+    """Fixed configurations, trained by the seeds of the runs: the objective's default, which comes
+    first, and those that the suite names; their names stand for the method."""
     left_out: list[Fault]
     """What the storage holds of it that is not sound."""
+
+
+def names_of(runs: Sequence[RunResult]) -> list[str]:
+    """Name the methods, or baselines, of runs, in their order."""
+    return list(dict.fromkeys(run.method for run in runs))
 
 
 def collect(storage: BaseStorage, suite: str) -> SuiteResult:
@@ -163,7 +174,11 @@ def results_of(stored: StoredSuite) -> SuiteResult:
         data={name: first.attributes[name] for name in _DATA if name in first.attributes},
         runs=runs,
         methods=methods,
-        defaults=[replace(_run(study), method=DEFAULT) for study in stored.defaults.values()],
+        baselines=[
+            replace(_run(study), method=name)
+            for name, studies in stored.baselines.items()
+            for study in studies
+        ],
         left_out=stored.left_out,
     )
 
@@ -182,7 +197,9 @@ def _run(study: Stored) -> RunResult:
         held_out_test=measured(best, "held_out_test") if best else None,
         incumbent=dict(best.params) if best else {},
         configurations=len(trials),
-        evaluations=len(jobs),
+        distinct=len({key_of(trial.params) for trial in trials}),
+        evaluations=sum(not job.is_repeat for job in jobs),
+        repeats=sum(job.is_repeat for job in jobs),
         epochs=sum(job.epochs for job in jobs),
         train_seconds=sum(job.train_seconds for job in jobs),
         sampler_seconds=sum(job.sampler_seconds for job in jobs),
@@ -233,6 +250,7 @@ def of_method(name: str, all_runs: Sequence[RunResult], endpoint: str) -> Method
         test=_spread(runs, "test"),
         endpoint=_spread(runs, endpoint),
         configurations=mean([run.configurations for run in runs]),
+        distinct=mean([run.distinct for run in runs]),
         evaluations=mean([run.evaluations for run in runs]),
         epochs=mean([run.epochs for run in runs]),
         train_seconds=mean([run.train_seconds for run in runs]),

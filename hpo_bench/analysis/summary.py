@@ -20,10 +20,10 @@ from hpo_bench.analysis.intervals import Estimate, estimate
 from hpo_bench.analysis.judged import Judged, judge_suite
 from hpo_bench.analysis.measures import along_the_way, is_comparable, is_maximised
 from hpo_bench.analysis.results import (
-    DEFAULT,
     MethodResult,
     RunResult,
     SuiteResult,
+    names_of,
     of_method,
     results_of,
 )
@@ -32,7 +32,7 @@ from hpo_bench.analysis.saturation import is_saturated
 from hpo_bench.analysis.scores import Scores, scores
 from hpo_bench.analysis.selection import Overtuning, overtuning
 from hpo_bench.analysis.space import Importances, importances
-from hpo_bench.analysis.stored import read_suite
+from hpo_bench.analysis.stored import DEFAULT, read_suite
 from hpo_bench.analysis.targets import Distribution, Reached, is_random, plain_random
 from hpo_bench.errors import InputError
 from hpo_bench.storage.rows import Fault
@@ -106,17 +106,17 @@ class Summary:
     measured. Where a target ended runs, the only measure is `RUNNING_TIME`."""
     ropes: dict[str, Rope]
     """Measure -> region of practical equivalence."""
-    default: MethodSummary | None
-    """The objective's default configuration, trained by the seeds of the runs."""
-    default_runs: list[RunResult]
+    baselines: list[MethodSummary]
+    """Fixed configurations, trained by the seeds of the runs: the objective's default first."""
+    baseline_runs: list[RunResult]
     against: list[Comparison]
-    """Every method over every baseline, by the endpoint: the default, and methods with a larger
-    budget."""
+    """Every method over every baseline, by the endpoint: fixed configurations, and methods with a
+    larger budget."""
     scores: dict[str, Scores]
     """Measure -> the value of each finished run."""
-    default_scores: dict[str, Scores]
-    """Measure -> the value of the default by each seed: by what corresponds, as it is trained once
-    and not again."""
+    baseline_scores: dict[str, Scores]
+    """Measure -> the values of fixed configurations by each seed: by what corresponds, as they are
+    trained once and not again."""
     at_ceiling: list[str]
     """Methods that sit at the optimum; of two, the objective is saturated."""
     worst: dict[str, float]
@@ -129,6 +129,11 @@ class Summary:
     """What the storage holds of it that is not sound."""
     failures: list[Failure]
     """What evaluations failed with, the most frequent first; also of unfinished runs."""
+
+    @property
+    def default(self) -> MethodSummary | None:
+        """The objective's default configuration; None where it has none."""
+        return next((made for made in self.baselines if made.name == DEFAULT), None)
 
     @property
     def is_saturated(self) -> bool:
@@ -169,7 +174,7 @@ def summarise(
     finished = {name: [run for run in runs if run.is_finished] for name, runs in groups.items()}
     runs = finished_of(result.runs, _flat(groups))
     endpoint = result.endpoint.measure
-    judged = judge_suite(runs, result.defaults, _flat(finished), endpoint, rope)
+    judged = judge_suite(runs, result.baselines, _flat(finished), endpoint, rope)
     worst = judged.worst.get("validation")
     unseen = _unseen(endpoint)
     area_range = curves.common_range(_flat(finished), targets.AXIS)
@@ -202,11 +207,11 @@ def summarise(
         stopped_at=judged.stop,
         comparisons=judged.comparisons,
         ropes=judged.ropes,
-        default=_default(result, maximise),
-        default_runs=result.defaults,
+        baselines=[_fixed(name, result, maximise) for name in names_of(result.baselines)],
+        baseline_runs=result.baselines,
         against=judged.against,
         scores=judged.scores,
-        default_scores=judged.default_scores,
+        baseline_scores=judged.baseline_scores,
         at_ceiling=judged.at_ceiling,
         worst=judged.worst,
         random_twice=None
@@ -224,13 +229,12 @@ def finished_of(runs: Sequence[RunResult], histories: Sequence[History]) -> list
     return [run for run in runs if (run.method, run.seed) in keys]
 
 
-def _default(result: SuiteResult, maximise: bool) -> MethodSummary | None:
-    if not result.defaults:
-        return None
-    states = ["finished"] * len(result.defaults)
+def _fixed(name: str, result: SuiteResult, maximise: bool) -> MethodSummary:
+    runs = [run for run in result.baselines if run.method == name]
+    states = ["finished"] * len(runs)
     endpoint = along_the_way(result.endpoint.measure)
-    made = _summed_up(DEFAULT, result.defaults, {}, states, endpoint, maximise)
-    return replace(made, gap=_gap(result.defaults, endpoint, result.metric, maximise))
+    made = _summed_up(name, runs, {}, states, endpoint, maximise)
+    return replace(made, gap=_gap(runs, endpoint, result.metric, maximise))
 
 
 def _unseen(endpoint: str) -> str:

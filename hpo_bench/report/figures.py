@@ -8,11 +8,8 @@ from typing import Any
 from hpo_bench.analysis.comparisons import Comparison
 from hpo_bench.analysis.curves import Curve
 from hpo_bench.analysis.history import AXES
-from hpo_bench.analysis.intervals import Estimate, estimate
 from hpo_bench.analysis.means import mean
 from hpo_bench.analysis.measures import measure_name
-from hpo_bench.analysis.results import DEFAULT
-from hpo_bench.analysis.scores import Scores
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.analysis.targets import Distribution
 from hpo_bench.report.parts import Figure
@@ -47,7 +44,7 @@ def curves(summary: Summary, on: Iterable[str] = AXES) -> list[Figure]:
             "from the first to the third quartile.",
             traces=[
                 *(trace for made in found for trace in _curve(made, style[made.method])),
-                *_default(summary.default.validation if summary.default else None, found),
+                *_fixed(summary, "validation", found),
             ],
             layout=_by_cost(found, AXES[axis], f"best {summary.metric} so far"),
         )
@@ -62,7 +59,6 @@ def unseen(summary: Summary) -> Figure | None:
     if not found:
         return None
     label, name = AXES["epochs"], measure_name(summary.unseen, summary.metric)
-    default = summary.default_scores.get(summary.unseen)
     return Figure(
         key="curve-test",
         title=f"{name[0].upper()}{name[1:]}, by epochs",
@@ -70,14 +66,10 @@ def unseen(summary: Summary) -> Figure | None:
         "runs, and a band from the first to the third quartile. No method saw it: it can fall.",
         traces=[
             *(trace for made in found for trace in _curve(made, style[made.method])),
-            *_default(_of_default(default), found),
+            *_fixed(summary, summary.unseen, found),
         ],
         layout=_by_cost(found, label, name),
     )
-
-
-def _of_default(found: Scores | None) -> Estimate | None:
-    return estimate(list(found.values.get(DEFAULT, {}).values())) if found else None
 
 
 def finals(summary: Summary) -> Figure | None:
@@ -273,18 +265,20 @@ def _curve(made: Curve, style: tuple[str, str]) -> Iterable[Trace]:
     yield steps(made.method, made.x, made.median, colour, dash)
 
 
-def _default(value: Estimate | None, drawn: Sequence[Curve]) -> Iterable[Trace]:
-    """The default configuration, which costs nothing to search for."""
-    if value is not None:
-        ends = [min(float(c.x[0]) for c in drawn), max(float(c.x[-1]) for c in drawn)]
-        yield {
-            "type": "scatter",
-            "mode": "lines",
-            "name": DEFAULT,
-            "x": ends,
-            "y": [value.mean] * 2,
-            "line": {"color": "#888888", "dash": "dot", "width": 1.5},
-        }
+def _fixed(summary: Summary, measure: str, drawn: Sequence[Curve]) -> Iterable[Trace]:
+    """Fixed configurations, which cost nothing to search for."""
+    found = summary.baseline_scores.get(measure)
+    ends = [min(float(c.x[0]) for c in drawn), max(float(c.x[-1]) for c in drawn)]
+    for place, (name, values) in enumerate(found.values.items() if found else ()):
+        if values:
+            yield {
+                "type": "scatter",
+                "mode": "lines",
+                "name": name,
+                "x": ends,
+                "y": [mean(list(values.values()))] * 2,
+                "line": {"color": "#888888", "dash": DASHES[2 - place % 3], "width": 1.5},
+            }
 
 
 def _ecdf(made: Distribution, style: tuple[str, str]) -> Iterable[Trace]:

@@ -135,7 +135,7 @@ def _csv(summaries: Sequence[Summary], _storage: str) -> str:
         [
             {"suite": s.suite, **table.flat(asdict(run))}
             for s in summaries
-            for run in (*s.runs, *s.default_runs)
+            for run in (*s.runs, *s.baseline_runs)
         ]
     )
 

@@ -15,7 +15,14 @@ from rich.table import Table
 
 from hpo_bench.analysis.endpoint import Endpoint
 from hpo_bench.analysis.measures import along_the_way, measure_name
-from hpo_bench.analysis.results import DEFAULT, MethodResult, Spread, SuiteResult, of_method
+from hpo_bench.analysis.results import (
+    MethodResult,
+    Spread,
+    SuiteResult,
+    names_of,
+    of_method,
+)
+from hpo_bench.analysis.stored import DEFAULT
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import foreign, markdown, parts
 from hpo_bench.report.plain import plain
@@ -60,7 +67,7 @@ def _columns(result: SuiteResult, methods: Sequence[MethodResult]) -> list[Colum
             for name, show in others.values()
             if any(show(m) != NOTHING for m in methods)
         ),
-        ("configs", lambda m: parts.count(m.configurations)),
+        ("distinct", lambda m: parts.count(m.distinct)),
         ("evals", lambda m: parts.count(m.evaluations)),
         ("epochs", lambda m: parts.count(m.epochs)),
         ("wall s", lambda m: _seconds(m.wall_seconds)),
@@ -72,8 +79,8 @@ def _columns(result: SuiteResult, methods: Sequence[MethodResult]) -> list[Colum
 
 def _rows(result: SuiteResult) -> tuple[list[str], list[list[str]]]:
     along = along_the_way(result.endpoint.measure)
-    default = [of_method(DEFAULT, result.defaults, along)] if result.defaults else []
-    methods = [*result.methods, *default]
+    fixed = [of_method(n, result.baselines, along) for n in names_of(result.baselines)]
+    methods = [*result.methods, *fixed]
     columns = _columns(result, methods)
     rows = [[show(method) for _, show in columns] for method in methods]
     return [heading for heading, _ in columns], rows
@@ -84,8 +91,8 @@ def notes(result: SuiteResult) -> list[str]:
     found = [
         endpoint_note(result.endpoint, result.metric),
         "Values are of each run's incumbent, chosen by validation: mean ± standard deviation "
-        "over seeds. Counts (configurations, evaluations, epochs) and times are means per run; "
-        "rest is storage and harness, and with several workers within a run also their waiting.",
+        "over seeds. Counts (distinct configurations, evaluations, epochs) and times are means per "
+        "run; rest is storage and harness, and with several workers in a run also their waiting.",
     ]
     if result.data:
         found.insert(0, data_note(result.data))
@@ -98,11 +105,7 @@ def notes(result: SuiteResult) -> list[str]:
     failed = sum(run.unconfirmed for run in result.runs)
     if failed:
         found.append(failed_again(failed))
-    if result.defaults:
-        found.append(
-            f"{DEFAULT}: the objective's default configuration, trained once by each seed, nothing "
-            "searched."
-        )
+    found += [fixed_note(name) for name in names_of(result.baselines)]
     for method in result.methods:
         found += _method_notes(method)
     return found + left_out(result.left_out)
@@ -162,6 +165,12 @@ def failed_again(trainings: int) -> str:
     return f"{times} of incumbents by fresh seeds failed: left out of what is confirmed."
 
 
+def fixed_note(name: str) -> str:
+    """Say what a baseline is that is a configuration."""
+    what = "the objective's default configuration" if name == DEFAULT else "a fixed configuration"
+    return f"{name}: {what}, trained once by each seed, nothing searched."
+
+
 def larger_budget(method: str, factor: int) -> str:
     """Say that a method has more than the others."""
     return f"{method}: has {factor} times the budget of the others, to measure them against."
@@ -216,7 +225,7 @@ def to_markdown(result: SuiteResult) -> str:
 
 def to_csv(result: SuiteResult) -> str:
     """One line per run, with full precision: for further analysis."""
-    return records_to_csv([flat(asdict(run)) for run in (*result.runs, *result.defaults)])
+    return records_to_csv([flat(asdict(run)) for run in (*result.runs, *result.baselines)])
 
 
 def records_to_csv(records: Sequence[Mapping[str, object]]) -> str:

@@ -73,6 +73,11 @@ def default_name(suite: str, seed: int) -> str:
     return f"{suite}/seed-{seed:02d}+default"
 
 
+def baseline_name(suite: str, seed: int, baseline: str) -> str:
+    """Name the study in which a suite's fixed configuration is trained; no run has such a name."""
+    return f"{suite}/seed-{seed:02d}+baseline-{baseline}"
+
+
 Count = Annotated[int, Field(strict=True, ge=0, le=2**53)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(strict=True, ge=-1, le=1e12)]
@@ -94,6 +99,13 @@ class JobRecord:
     wall_seconds: Seconds
     ended: Number | None = None
     """When it was recorded, in seconds since 1970: what tells the order of a run's jobs."""
+    repeats: Count | None = None
+    """The trial from whose record it was answered, at no cost; None if it was done."""
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether the run knew the value, and nothing was done."""
+        return self.repeats is not None
 
     @property
     def outcome(self) -> Outcome:
@@ -175,6 +187,15 @@ def write(trial: optuna.Trial, jobs: Sequence[JobRecord], told: Mapping[str, Any
     jobs = [*before, new if new.ended is not None else replace(new, ended=time.time())]
     totals = {cost: sum(getattr(job, cost) for job in jobs) for cost in _COSTS}
     set_user_attrs(trial, {**told, **totals, JOBS: [dict(vars(job)) for job in jobs]})
+
+
+def measurements_of(trial: FrozenTrial) -> dict[str, float]:
+    """What the objective measured of a trial."""
+    return {
+        name: value
+        for name, value in trial.user_attrs.items()
+        if name not in _RESERVED and isinstance(value, int | float)
+    }
 
 
 def as_number(value: Any) -> float:

@@ -2,7 +2,7 @@ import optuna
 import pytest
 from written import write_again, write_default, write_run
 
-from hpo_bench.analysis.results import DEFAULT
+from hpo_bench.analysis.stored import DEFAULT
 from hpo_bench.analysis.summary import summarise
 
 
@@ -95,7 +95,7 @@ def test_the_default_stands_in_the_summary(storage):
     assert summary.default.name == DEFAULT
     assert summary.default.validation.mean == pytest.approx(0.7)
     assert summary.default.test.n == 7
-    assert len(summary.default_runs) == 7
+    assert len(summary.baseline_runs) == 7
     assert [(c.first, c.second) for c in summary.comparisons["validation"]] == [("tpe", "pso")]
 
 

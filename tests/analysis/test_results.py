@@ -95,7 +95,7 @@ def test_a_single_seed_has_no_spread():
 )
 def test_losses_are_told_apart_however_small(spread, told):
     times = dict.fromkeys(("train_seconds", "sampler_seconds", "rest_seconds", "wall_seconds"), 1.0)
-    counts = dict.fromkeys(("configurations", "evaluations", "epochs"), 1.0)
+    counts = dict.fromkeys(("configurations", "distinct", "evaluations", "epochs"), 1.0)
     method = MethodResult("pso", 2, 0, spread, None, spread, **counts, **times, failed=0, picks={})
     endpoint = Endpoint("validation", is_declared=True)
     made = SuiteResult("mine", "loss", endpoint, {}, [], [method], [], [])

@@ -8,13 +8,12 @@ from hpo_bench.analysis.across import Across, across, left_out
 from hpo_bench.analysis.measures import along_the_way, is_maximised, measure_name
 from hpo_bench.analysis.over_budget import BUDGETS
 from hpo_bench.analysis.over_objectives import least_p
-from hpo_bench.analysis.results import DEFAULT
 from hpo_bench.analysis.simultaneous import ALPHA
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.numbers import number
 from hpo_bench.report import across_figures
 from hpo_bench.report.parts import Part, Section, Table, drawn, interval, probability
-from hpo_bench.report.sections.results import with_default
+from hpo_bench.report.sections.results import with_baselines
 
 _TITLE = "Across objectives"
 
@@ -240,15 +239,15 @@ def baselines_of_all(summaries: Sequence[Summary], besides: Sequence[str]) -> li
     """Name the baselines that every suite has."""
     return [
         method.name
-        for method in with_default(summaries[0])
-        if (method.budget_factor > 1 or method.name == DEFAULT)
+        for method in with_baselines(summaries[0])
+        if (method.budget_factor > 1 or method in summaries[0].baselines)
         and method.name not in besides
-        and all(method.name in {m.name for m in with_default(s)} for s in summaries)
+        and all(method.name in {m.name for m in with_baselines(s)} for s in summaries)
     ]
 
 
 def _means(summary: Summary, methods: Sequence[str]) -> list[str]:
-    found = {method.name: interval(method.endpoint) for method in with_default(summary)}
+    found = {method.name: interval(method.endpoint) for method in with_baselines(summary)}
     is_max = is_maximised(summary.endpoint.measure, maximise=summary.maximise)
     name = summary.suite if is_max else f"{summary.suite} (min)"
     return [name, *(found[method] for method in methods)]

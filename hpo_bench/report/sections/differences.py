@@ -132,9 +132,9 @@ def _against(summary: Summary) -> list[Part]:
     name = measure_name(endpoint, summary.metric)
     table = pairs_table(summary.against, name, summary.ropes[endpoint])
     chosen = (
-        " What a search found was chosen by this very measure, and the default was not: its "
-        "advantage has a selection bias."
-        if endpoint == "validation" and summary.default is not None
+        " What a search found was chosen by this very measure, and a fixed configuration was not: "
+        "its advantage has a selection bias."
+        if endpoint == "validation" and summary.baselines
         else ""
     )
     caption = f"Against baselines, which are a family of their own. {table.caption}{chosen}"

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from hpo_bench.analysis.baselines import Again, Confirmed
 from hpo_bench.analysis.intervals import MIN_SEEDS, TOO_FEW
 from hpo_bench.analysis.measures import RUNNING_TIME, measure_name
-from hpo_bench.analysis.results import DEFAULT
 from hpo_bench.analysis.summary import MethodSummary, Summary
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import figures
@@ -16,6 +15,7 @@ from hpo_bench.report.sections.differences import saturated, shown
 from hpo_bench.report.table import (
     data_note,
     endpoint_note,
+    fixed_note,
     larger_budget,
     left_out_in_short,
 )
@@ -55,7 +55,7 @@ def left_out(summary: Summary) -> Section:
 
 def results_table(summary: Summary) -> Table:
     """The table that stands first."""
-    methods = with_default(summary)
+    methods = with_baselines(summary)
     nothing = _found_nothing(summary)
     columns: list[tuple[str, Callable[[MethodSummary], str]]] = [
         ("method", lambda m: m.name),
@@ -65,6 +65,7 @@ def results_table(summary: Summary) -> Table:
         *_beside_the_endpoint(summary, methods),
         ("mean incumbent [95%]", lambda m: interval(m.area)),
         ("configs", lambda m: count(m.means.configurations) if m.means else NOTHING),
+        ("distinct", lambda m: count(m.means.distinct) if m.means else NOTHING),
         ("evals", lambda m: count(m.means.evaluations) if m.means else NOTHING),
         *([("failed", _failed)] if any(run.failed for run in summary.runs) else []),
         ("epochs", lambda m: count(m.means.epochs) if m.means else NOTHING),
@@ -74,7 +75,8 @@ def results_table(summary: Summary) -> Table:
         "Of each run's incumbent, chosen by validation; means over runs with 95% intervals "
         f"(Student's t, widened for skewness), [–] where fewer than {MIN_SEEDS} runs are too few "
         "to say. Median and quartiles are of the endpoint. A run that found nothing has the worst "
-        "value of any evaluation. Counts and times are means per run."
+        "value of any evaluation. Counts and times are means per run: configurations that were "
+        "proposed, how many different ones, and evaluations and epochs that were paid for."
     )
     if any(method.gap for method in methods):
         caption += (
@@ -87,8 +89,8 @@ def results_table(summary: Summary) -> Table:
             " Mean incumbent: area under the anytime curve, from "
             f"{start:.3g} to {stop:.3g} full evaluations' worth of epochs, divided by that width."
         )
-    if summary.default is not None:
-        caption += f" {DEFAULT}: the objective's default configuration, trained once by each seed."
+    for baseline in summary.baselines:
+        caption += f" {fixed_note(baseline.name)}"
     for method in summary.methods:
         if method.budget_factor > 1:
             caption += f" {larger_budget(method.name, method.budget_factor)}"
@@ -205,9 +207,9 @@ def _best(summary: Summary, best: MethodSummary) -> str:
     )
 
 
-def with_default(summary: Summary) -> list[MethodSummary]:
-    """Its methods, and the default configuration after them, where it was trained."""
-    return summary.methods if summary.default is None else [*summary.methods, summary.default]
+def with_baselines(summary: Summary) -> list[MethodSummary]:
+    """Its methods, and after them the fixed configurations that were trained."""
+    return [*summary.methods, *summary.baselines]
 
 
 def _states(method: MethodSummary, nothing: int) -> str:

@@ -9,7 +9,7 @@ from hpo_bench.analysis.summary import Summary
 from hpo_bench.numbers import number
 from hpo_bench.report import figures
 from hpo_bench.report.parts import Part, Section, Table, drawn, interval
-from hpo_bench.report.sections.results import with_default
+from hpo_bench.report.sections.results import with_baselines
 from hpo_bench.report.table import failed_again
 
 
@@ -36,7 +36,7 @@ def _selection_bias(summary: Summary) -> Table:
     name = measure_name("test" if is_validation else endpoint, summary.metric)
     rows = [
         [m.name, *map(interval, (m.validation, m.test if is_validation else m.endpoint, m.gap))]
-        for m in with_default(summary)
+        for m in with_baselines(summary)
     ]
     caption = (
         f"Gap: by how much validation, which the search saw, is better than {name}. It is the "
