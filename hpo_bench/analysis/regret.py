@@ -19,9 +19,7 @@ from hpo_bench.analysis.measures import along_the_way
 from hpo_bench.analysis.stored import DEFAULT
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.analysis.targets import AXIS
-
-OPTIMUM = "optimum"
-"""Attribute in which an objective says the best validation value that it can have."""
+from hpo_bench.storage.records import OPTIMUM
 
 
 @dataclass(frozen=True)
@@ -45,15 +43,15 @@ def scale_of(summary: Summary, measure: str = "validation") -> Scale | None:
 
     Args:
         summary: Of the objective.
-        measure: What values are compared by; a known optimum is one of validation.
+        measure: What values are compared by.
     """
     found = summary.scores.get(measure)
     values = [v for runs in found.values.values() for v in runs.values()] if found else []
     if found is None or not values:
         return None
     best, best_is = (max if found.maximise else min)(values), "best seen"
-    known = known_optimum(summary)
-    if known is not None and measure == "validation":
+    known = known_optimum(summary, measure)
+    if known is not None:
         best, best_is = known, "optimum"
     for reference_is, reference in (
         ("default", _of_default(summary, measure)),
@@ -97,10 +95,12 @@ def regrets_at(
     return {name: np.array(runs) for name, runs in made.items()}
 
 
-def known_optimum(summary: Summary) -> float | None:
-    """Give the best validation value that the objective can have, where its studies say it."""
-    told = (history.attributes.get(OPTIMUM) for history in summary.histories)
-    numbers = (v for v in told if isinstance(v, int | float) and not isinstance(v, bool))
+def known_optimum(summary: Summary, measure: str) -> float | None:
+    """Give the best value that the objective can have by a measure, where its studies say it."""
+    told = [history.attributes.get(OPTIMUM) for history in summary.histories]
+    by_measure = [one if isinstance(one, dict) else {"validation": one} for one in told]
+    values = (one.get(measure) for one in by_measure)
+    numbers = (v for v in values if isinstance(v, int | float) and not isinstance(v, bool))
     return next((float(v) for v in numbers if isfinite(v)), None)
 
 

@@ -74,6 +74,14 @@ class Objective(ABC):
         """What somebody would take who does not search, within the search space; None: nothing."""
         return None
 
+    @property
+    def optimum(self) -> Mapping[str, float]:
+        """The best there can be, as far as it is known; recorded, and never shown to a method.
+
+        By `validation` (the value), `test`, `held_out`, `held_out_test`.
+        """
+        return {}
+
     @abstractmethod
     def start(self, configuration: Configuration) -> Evaluation:
         """Begin to evaluate `configuration` (every name of the search space given)."""

@@ -59,7 +59,9 @@ class Run:
 
     def declared(self, objective: Objective) -> dict[str, Any]:
         """What is recorded before it begins of how it will be judged; never compared."""
-        return {records.ENDPOINT: self.suite.endpoint_of(objective)}
+        known = dict(objective.optimum)
+        told = {records.OPTIMUM: known} if known else {}
+        return {records.ENDPOINT: self.suite.endpoint_of(objective), **told}
 
     def ended(self, there: Glance) -> str | None:
         """Why it has ended, by its study; None if it has not."""

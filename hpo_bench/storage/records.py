@@ -46,6 +46,10 @@ ENDPOINTS = {
 }
 """Name of an endpoint -> the measure that it is. What flatters a search least stands first."""
 
+OPTIMUM = "optimum"
+"""Study attribute with the best that there can be, as far as it is known: measure -> value. A lone
+number is that of validation."""
+
 RUN_ID = "run_id"
 """Study attribute that tells this run from any other of the same name, in any storage."""
 

@@ -10,7 +10,9 @@ from math import fsum, isfinite
 from numbers import Integral
 from typing import Any, Literal, get_args
 
+import numpy as np
 from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.study import StudyDirection
 
 from hpo_bench.errors import HpoBenchError, InputError, one_of
 from hpo_bench.objectives.base import Evaluation, Objective
@@ -76,6 +78,29 @@ class Replay(Objective):
             for name, levels in self.trainings.levels.items()
             if len(levels) > 1
         }
+
+    @property
+    def optimum(self) -> dict[str, float]:
+        """The best that full trainings came to.
+
+        `validation` and `test` are of the best single training, which is what a run can see;
+        `held_out` and `held_out_test` are of the configuration with the best mean over trainings,
+        which is what the trainings that a run does not see come to on average.
+        """
+        trainings, is_max = self.trainings, self.directions[0] is StudyDirection.MAXIMIZE
+        recorded = {"validation": trainings.values, "test": trainings.measured.get(TEST)}
+        made = {}
+        for name, found in recorded.items():
+            last = None if found is None else found[:, :, -1]
+            if last is None or not np.isfinite(last).any():
+                continue
+            best = np.nanmax if is_max or name == "test" else np.nanmin
+            made[name] = float(best(last))
+            if self.has_held_out:
+                held_out = {"validation": "held_out", "test": "held_out_test"}[name]
+                there = last[np.isfinite(last).any(axis=1)]
+                made[held_out] = float(best(np.nanmean(there, axis=1)))
+        return made
 
     def prepare(self) -> None:
         """Load the trainings."""
