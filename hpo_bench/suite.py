@@ -161,6 +161,9 @@ class Suite(_Table):
     """One run per method and seed; a number n stands for 0 .. n-1."""
     methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
     """How it is searched: name -> method."""
+    starts: Literal["own", "fit"] = "own"
+    """How many points methods try before they search: as many as each does by itself, or, with
+    `fit`, no more than a third of the budget. Options that a method is given stay as they are."""
     baselines: dict[Name, Options] = {}
     """Fixed configurations to measure methods against: name -> value of each hyperparameter that is
     searched. Each is trained once by each seed, as the objective's default is."""
@@ -270,7 +273,7 @@ class Suite(_Table):
             f"methods.{method}",
             setup,
             target=spec.sampler or spec.method or method,
-            options=spec.options,
+            options=self.options_of(method),
             pruner=spec.pruner,
             pruner_options=spec.pruner_options,
         )
@@ -308,6 +311,22 @@ class Suite(_Table):
         """What a run of a method may spend."""
         return self.budget.times(self.methods[method].budget_factor)
 
+    def options_of(self, method: str) -> dict[str, Any]:
+        """The options that a method is built with: its own, and what `starts` makes of the others.
+
+        Raises:
+            InputError: The method or the objective cannot be made.
+        """
+        spec, allowed = self.methods[method], None
+        if self.starts == "fit":
+            objective = self.build_objective(self.seeds[0])
+            allowed = self.budget_of(method).full_evaluations(objective.max_fidelity)
+        if allowed is None:  # where time decides, nobody knows how many there will be
+            return spec.options
+        target = spec.sampler or spec.method or method
+        made = methods.fitted(f"methods.{method}", target, spec.options, objective, allowed)
+        return {**spec.options, **made}
+
     def definition(self, method: str) -> dict[str, Any]:
         """What a run of this method is, apart from its seed: the same words, the same run."""
         spec = self.methods[method]
@@ -325,7 +344,7 @@ class Suite(_Table):
             **self.objective_definition(),
             "budget": self.budget_of(method).definition(),
             "method": spec.sampler or spec.method or method,
-            "method_options": spec.options,
+            "method_options": self.options_of(method),
             "pruner": spec.pruner,
             "pruner_options": spec.pruner_options,
         }
