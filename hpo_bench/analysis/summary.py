@@ -122,8 +122,8 @@ class Summary:
     worst: dict[str, float]
     """Measure -> worst value of any evaluation, which stands for a run that found nothing."""
     random_twice: Estimate | None
-    """What random search finds at twice the budget: the better of two of its runs; None without
-    two, and where a method of the suite has it run."""
+    """What random search finds at twice the budget, by the endpoint: the better of two of its runs,
+    by validation; None without two, and where a method of the suite has it run."""
     importances: Importances | None
     left_out: list[Fault]
     """What the storage holds of it that is not sound."""
@@ -216,7 +216,7 @@ def summarise(
         worst=judged.worst,
         random_twice=None
         if is_random_twice_run
-        else estimate(_better_of_two(plain_random(_flat(finished)))),
+        else estimate(_better_of_two(plain_random(_flat(finished)), runs, endpoint)),
         importances=importances(_flat(finished)),
         left_out=result.left_out,
         failures=failures(stored),
@@ -250,12 +250,20 @@ def _curves_by(
     return [curve for curve in made if curve is not None]
 
 
-def _better_of_two(runs: Sequence[History]) -> list[float]:
-    """Give the better of the first two runs, of the next two, and so on: pairs share no run."""
-    found = [run.incumbent for run in sorted(runs, key=lambda run: run.seed)]
-    better = max if runs and runs[0].maximise else min
-    pairs = zip(found[::2], found[1::2], strict=False)
-    return [better(a, b) for a, b in pairs if a is not None and b is not None]
+def _better_of_two(
+    histories: Sequence[History], runs: Sequence[RunResult], endpoint: str
+) -> list[float]:
+    """Give the endpoint of the better of two runs, by validation: pairs share no run."""
+    by_key = {(run.method, run.seed): run for run in runs}
+    found = [by_key[h.method, h.seed] for h in sorted(histories, key=lambda run: run.seed)]
+    maximise = bool(histories) and histories[0].maximise
+    better = []
+    for pair in zip(found[::2], found[1::2], strict=False):
+        seen = [run.validation for run in pair if run.validation is not None]
+        if len(seen) == 2:
+            place = seen.index(max(seen) if maximise else min(seen))
+            better.append(getattr(pair[place], endpoint))
+    return [value for value in better if value is not None]
 
 
 def _flat(groups: dict[str, list[History]]) -> list[History]:
