@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,14 @@ from optuna.trial import FrozenTrial
 
 from hpo_bench.analysis.stored import Stored, read_suite
 from hpo_bench.spaces import Configuration
-from hpo_bench.storage.records import CREATED, FINISHED, JobRecord, measured, test_accuracy
+from hpo_bench.storage.records import (
+    CREATED,
+    FINISHED,
+    JobRecord,
+    measured,
+    recorded_values,
+    test_accuracy,
+)
 
 Array = NDArray[np.float64]
 
@@ -38,8 +45,10 @@ class Step:
     job: JobRecord
     test: float | None
     """Test accuracy, which is recorded for the last evaluation of a trial."""
+    recorded: dict[str, float] = field(default_factory=dict)
+    """What the levels of its configuration stand for, where it was replayed from a table."""
     held_out: float | None = None
-    """Mean value of the recorded trainings that the run did not see; recorded as that is."""
+    """Mean value of the recorded trainings that the run did not see; recorded as the test is."""
     held_out_test: float | None = None
     """Their mean test accuracy."""
 
@@ -183,11 +192,13 @@ def _steps(run: Stored) -> tuple[Step, ...]:
     found = []
     for trial, jobs in zip(run.trials, run.jobs, strict=True):
         bracket = trial.user_attrs.get("bracket", 0)
+        recorded = recorded_values(trial)
         for place, job in enumerate(jobs):
             is_last = place == len(jobs) - 1
             told = _measured(trial) if is_last else (None, None, None)
             key = (job.ended or 0.0, bracket, place, trial.number)
-            found.append((key, Step(trial.number, dict(trial.params), job, *told)))
+            step = Step(trial.number, dict(trial.params), job, told[0], recorded, *told[1:])
+            found.append((key, step))
     return tuple(step for _, step in sorted(found, key=lambda pair: pair[0]))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from optuna.storages import BaseStorage
@@ -16,7 +16,13 @@ from hpo_bench.analysis.means import deviation, mean
 from hpo_bench.analysis.measures import is_maximised
 from hpo_bench.analysis.stored import Stored, StoredSuite, read_suite
 from hpo_bench.spaces import key_of
-from hpo_bench.storage.records import FINISHED, incumbent, measured, test_accuracy
+from hpo_bench.storage.records import (
+    FINISHED,
+    incumbent,
+    measured,
+    recorded_values,
+    test_accuracy,
+)
 from hpo_bench.storage.rows import Fault
 
 _DATA = ("data", "train_size", "validation_size", "test_size", "data_sha256")
@@ -72,6 +78,8 @@ class RunResult:
     """Sample standard deviation between them; None of a single one."""
     confirmed_test: float | None = None
     confirmed_test_deviation: float | None = None
+    recorded: dict[str, float] = field(default_factory=dict)
+    """What the levels of the incumbent stand for, where it was replayed from a table."""
 
     @property
     def rest_seconds(self) -> float:
@@ -141,6 +149,10 @@ class SuiteResult:
     first, and those that the suite names; their names stand for the method."""
     left_out: list[Fault]
     """What the storage holds of it that is not sound."""
+    maximise: bool = True
+    """Whether more of the value is better."""
+    is_simulated: bool = False
+    """Whether the seconds of evaluations are recorded ones, which nobody waited for."""
 
 
 def names_of(runs: Sequence[RunResult]) -> list[str]:
@@ -180,6 +192,8 @@ def results_of(stored: StoredSuite) -> SuiteResult:
             for study in studies
         ],
         left_out=stored.left_out,
+        maximise=maximise,
+        is_simulated=first.is_simulated,
     )
 
 
@@ -209,6 +223,7 @@ def _run(study: Stored) -> RunResult:
         picks=dict(Counter(t.user_attrs["pick"] for t in trials if "pick" in t.user_attrs)),
         workers=attributes.get("workers_per_run", 1),
         budget_factor=attributes.get("budget_factor", 1),
+        recorded=recorded_values(best) if best else {},
     )
 
 

@@ -9,53 +9,48 @@ from hpo_bench.analysis.comparisons import Comparison
 from hpo_bench.analysis.curves import Curve
 from hpo_bench.analysis.history import AXES
 from hpo_bench.analysis.means import mean
-from hpo_bench.analysis.measures import measure_name
+from hpo_bench.analysis.measures import along_the_way, measure_name
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.analysis.targets import Distribution
-from hpo_bench.report.parts import Figure
-
-COLOURS = (
-    "#2f7fd6",
-    "#e07b00",
-    "#1a9e77",
-    "#c2559d",
-    "#8a6fd1",
-    "#c9403f",
-    "#2ba6b8",
-    "#9a7d1c",
-)
-"""Told apart on white and on black, and with the common kinds of colour blindness."""
-
-DASHES = ("solid", "dash", "dot", "dashdot")
+from hpo_bench.report.parts import Figure, clock
+from hpo_bench.report.styles import COLOURS, NEUTRAL, style_of
 
 TIME_PARTS = ("training", "sampler", "storage", "harness")
+
+MAX_MARKERS = 8
+"""On a line: they tell lines apart, and say nothing of where its steps are."""
 
 Trace = dict[str, Any]
 
 
 def curves(summary: Summary, on: Iterable[str] = AXES) -> list[Figure]:
     """Anytime curves, one picture per axis."""
-    style = styles(summary)
     return [
         Figure(
             key=f"curve-{axis}",
-            title=f"By {AXES[axis].split(',')[0]}",
-            caption=f"Best {summary.metric} so far by {AXES[axis]}: median over runs, and a band "
-            "from the first to the third quartile.",
+            title=f"By {axis_name(summary, axis).split(',')[0]}",
+            caption=f"Best {summary.metric} so far by {axis_name(summary, axis)}: median over "
+            "runs, and a band from the first to the third quartile.",
             traces=[
-                *(trace for made in found for trace in _curve(made, style[made.method])),
+                *(trace for made in found for trace in _curve(made)),
                 *_fixed(summary, "validation", found),
             ],
-            layout=_by_cost(found, AXES[axis], f"best {summary.metric} so far"),
+            layout=_by_cost(found, axis_name(summary, axis), f"best {summary.metric} so far"),
         )
         for axis in on
         if (found := summary.curves[axis])
     ]
 
 
+def axis_name(summary: Summary, axis: str) -> str:
+    """Name an axis of `AXES`; seconds that nobody waited for are called simulated."""
+    is_time = axis.endswith("seconds")
+    return f"{clock(summary.is_simulated and is_time)}{AXES[axis]}"
+
+
 def unseen(summary: Summary) -> Figure | None:
     """What no method saw of the incumbents, by epochs."""
-    style, found = styles(summary), summary.unseen_curves
+    found = summary.unseen_curves
     if not found:
         return None
     label, name = AXES["epochs"], measure_name(summary.unseen, summary.metric)
@@ -65,7 +60,7 @@ def unseen(summary: Summary) -> Figure | None:
         caption=f"The best configuration by validation, by its {name}, by {label}: median over "
         "runs, and a band from the first to the third quartile. No method saw it: it can fall.",
         traces=[
-            *(trace for made in found for trace in _curve(made, style[made.method])),
+            *(trace for made in found for trace in _curve(made)),
             *_fixed(summary, summary.unseen, found),
         ],
         layout=_by_cost(found, label, name),
@@ -74,14 +69,17 @@ def unseen(summary: Summary) -> Figure | None:
 
 def finals(summary: Summary) -> Figure | None:
     """What every run has found, beside its method's mean and interval."""
-    style, endpoint = styles(summary), summary.endpoint.measure
+    endpoint = summary.endpoint.measure
+    along = along_the_way(endpoint)
     name = measure_name(endpoint, summary.metric)
     traces: list[Trace] = []
-    for method in summary.methods:
-        runs = [r for r in summary.finished(method.name) if getattr(r, endpoint) is not None]
+    every = [(method, summary.finished(method.name), endpoint) for method in summary.methods]
+    for fixed in summary.baselines:
+        every.append((fixed, [r for r in summary.baseline_runs if r.method == fixed.name], along))
+    for method, its_runs, measure in every:
+        runs = [run for run in its_runs if getattr(run, measure) is not None]
         if method.endpoint is None or not runs:
             continue
-        colour, _ = style[method.name]
         traces.append(
             {
                 "type": "scatter",
@@ -90,7 +88,7 @@ def finals(summary: Summary) -> Figure | None:
                 "x": [getattr(run, endpoint) for run in runs],
                 "y": [method.name] * len(runs),
                 "text": [f"seed {run.seed}" for run in runs],
-                "marker": {"color": colour, "opacity": 0.6, "size": 8},
+                "marker": marker(method.name, size=8, opacity=0.6),
                 "showlegend": False,
             }
         )
@@ -102,7 +100,7 @@ def finals(summary: Summary) -> Figure | None:
                 "x": [method.endpoint.mean],
                 "y": [method.name],
                 "error_x": _whiskers([method.endpoint]),
-                "marker": {"color": colour, "symbol": "diamond", "size": 12},
+                "marker": marker(method.name, size=13),
                 "showlegend": False,
             }
         )
@@ -112,18 +110,17 @@ def finals(summary: Summary) -> Figure | None:
     return Figure(
         "finals",
         "Every run",
-        f"The {name} of what each run has found (dots), the mean over runs (diamond) and "
-        "its 95% interval.",
+        f"The {name} of what each run has found (small), the mean over runs (large) and its "
+        "95% interval.",
         traces,
-        layout | {"height": 120 + 50 * len(summary.methods)},
+        layout | {"height": 120 + 50 * len(every)},
         wide=True,
     )
 
 
 def distributions(summary: Summary) -> Figure | None:
     """Share of targets reached by cost."""
-    style = styles(summary)
-    traces = [t for made in summary.distributions for t in _ecdf(made, style[made.method])]
+    traces = [t for made in summary.distributions for t in _ecdf(made)]
     if not traces:
         return None
     layout = axes(AXES["epochs"], "share of (run, target) pairs reached")
@@ -143,7 +140,7 @@ def differences(comparisons: Sequence[Comparison], measure: str) -> Figure:
     """Mean advantages with their simultaneous intervals."""
     names = [f"{c.first} over {c.second}" for c in comparisons]
     layout = named_rows(f"mean advantage of the first, {measure}")
-    layout["xaxis"] |= {"zeroline": True}
+    layout["xaxis"] |= {"zeroline": True, "rangemode": "tozero"}
     return Figure(
         f"differences-{measure}",
         f"Differences, {measure}",
@@ -168,7 +165,7 @@ def differences(comparisons: Sequence[Comparison], measure: str) -> Figure:
 
 def seen_and_unseen(summary: Summary) -> Figure | None:
     """Every run's incumbent: validation against what the search did not see."""
-    style, unseen = styles(summary), summary.unseen
+    unseen = summary.unseen
     name = measure_name(unseen, summary.metric)
     traces: list[Trace] = []
     for method in summary.methods:
@@ -186,7 +183,7 @@ def seen_and_unseen(summary: Summary) -> Figure | None:
                     "x": [run.validation for run in runs],
                     "y": [getattr(run, unseen) for run in runs],
                     "text": [f"seed {run.seed}" for run in runs],
-                    "marker": {"color": style[method.name][0], "size": 9, "opacity": 0.75},
+                    "marker": marker(method.name, size=9, opacity=0.75),
                 }
             )
     if not traces:
@@ -206,7 +203,7 @@ def times(summary: Summary) -> Figure | None:
     if not parts:
         return None
     names = list(parts)
-    layout = named_rows("seconds per run")
+    layout = named_rows(f"seconds per run{', training simulated' if summary.is_simulated else ''}")
     return Figure(
         "times",
         "Where the time goes",
@@ -245,64 +242,62 @@ def time_parts(summary: Summary) -> dict[str, tuple[float, float, float, float]]
     return found
 
 
-def styles(summary: Summary) -> dict[str, tuple[str, str]]:
-    """Give the colour and dash of each method, the same in every picture."""
-    return styles_of([method.name for method in summary.methods])
-
-
-def styles_of(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Give the colour and dash of each of some methods."""
-    names = sorted(methods)
-    return {
-        name: (COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)])
-        for i, name in enumerate(names)
-    }
-
-
-def _curve(made: Curve, style: tuple[str, str]) -> Iterable[Trace]:
-    colour, dash = style
-    yield from shade(made.method, made.x, made.lower, made.upper, colour)
-    yield steps(made.method, made.x, made.median, colour, dash)
+def _curve(made: Curve) -> Iterable[Trace]:
+    yield from shade(made.method, made.x, made.lower, made.upper)
+    yield steps(made.method, made.x, made.median)
 
 
 def _fixed(summary: Summary, measure: str, drawn: Sequence[Curve]) -> Iterable[Trace]:
     """Fixed configurations, which cost nothing to search for."""
     found = summary.baseline_scores.get(measure)
     ends = [min(float(c.x[0]) for c in drawn), max(float(c.x[-1]) for c in drawn)]
-    for place, (name, values) in enumerate(found.values.items() if found else ()):
+    for name, values in found.values.items() if found else ():
         if values:
-            yield {
-                "type": "scatter",
-                "mode": "lines",
-                "name": name,
-                "x": ends,
-                "y": [mean(list(values.values()))] * 2,
-                "line": {"color": "#888888", "dash": DASHES[2 - place % 3], "width": 1.5},
-            }
+            yield level(name, ends, mean(list(values.values())))
 
 
-def _ecdf(made: Distribution, style: tuple[str, str]) -> Iterable[Trace]:
-    colour, dash = style
-    if made.low is not None and made.high is not None:
-        yield from shade(made.method, made.x, made.low, made.high, colour)
-    yield steps(made.method, made.x, made.share, colour, dash)
-
-
-def steps(name: str, x: Any, y: Any, colour: str, dash: str) -> Trace:
-    """Draw a line that goes in steps."""
+def level(name: str, ends: list[float], value: float) -> Trace:
+    """Draw a value that costs nothing to reach as a level line."""
     return {
         "type": "scatter",
         "mode": "lines",
         "name": name,
-        "legendgroup": name,
-        "x": x.tolist(),
-        "y": y.tolist(),
-        "line": {"color": colour, "dash": dash, "width": 2.5, "shape": "hv"},
+        "x": ends,
+        "y": [value] * 2,
+        "line": {"color": NEUTRAL, "dash": "dot", "width": 2},
     }
 
 
-def shade(name: str, x: Any, low: Any, high: Any, colour: str) -> Iterable[Trace]:
+def _ecdf(made: Distribution) -> Iterable[Trace]:
+    if made.low is not None and made.high is not None:
+        yield from shade(made.method, made.x, made.low, made.high)
+    yield steps(made.method, made.x, made.share)
+
+
+def steps(name: str, x: Any, y: Any) -> Trace:
+    """Draw a method's line, which goes in steps."""
+    style = style_of(name)
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": name,
+        "legendgroup": name,
+        "x": x.tolist(),
+        "y": y.tolist(),
+        "line": {"color": style.colour, "dash": style.dash, "width": 2.5, "shape": "hv"},
+        "marker": marker(name, size=8) | {"maxdisplayed": MAX_MARKERS},
+    }
+
+
+def marker(method: str, size: float, opacity: float = 1.0) -> dict[str, Any]:
+    """Give the marker of a method; sizes are in pixels, opacities from 0 to 1."""
+    style = style_of(method)
+    return {"color": style.colour, "symbol": style.marker, "size": size, "opacity": opacity}
+
+
+def shade(name: str, x: Any, low: Any, high: Any) -> Iterable[Trace]:
     """Draw the band of such a line."""
+    colour = style_of(name).colour
     for edge, fill in ((low, None), (high, "tonexty")):
         yield {
             "type": "scatter",
@@ -338,7 +333,7 @@ def _diagonal(traces: Sequence[Trace]) -> Trace:
         "name": "equal",
         "x": ends,
         "y": ends,
-        "line": {"color": "#888888", "dash": "dot", "width": 1},
+        "line": {"color": NEUTRAL, "dash": "dot", "width": 1},
         "hoverinfo": "skip",
     }
 

@@ -49,7 +49,7 @@ def _selection_bias(summary: Summary) -> Table:
             "search's gap has beyond it is selection bias."
         )
     headings = ["method", f"{summary.metric} (seen)", name, "gap"]
-    return Table(headings, rows, caption, wide=False)
+    return Table(headings, rows, caption)
 
 
 def _overtuning(summary: Summary) -> Table:
