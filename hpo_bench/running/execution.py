@@ -339,9 +339,11 @@ class _Execution:
             told["error"] = work.error
         if work.traceback is not None:
             told["traceback"] = work.traceback
-        if work.restarted:
+        before = records.jobs_of(recorded(trial))
+        # What was answered by another trial's record has left no checkpoint that could be missing.
+        if work.restarted and not any(job.is_repeat for job in before):
             told["restarted"] = "there was no usable checkpoint: trained again from the start"
-        records.write(trial, [*records.jobs_of(recorded(trial)), entry], told)
+        records.write(trial, [*before, entry], told)
         done.work, done.entry = work, entry
 
     def tidy(self, work: Work) -> None:
