@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from hpo_bench.analysis.stored import Stored
 from hpo_bench.storage.records import CREATED, ENDPOINT, ENDPOINTS
-
-if TYPE_CHECKING:  # results are made with their endpoint
-    from hpo_bench.analysis.results import RunResult
-    from hpo_bench.analysis.stored import Stored
 
 
 @dataclass(frozen=True)
@@ -34,14 +30,14 @@ class Endpoint:
         return next(name for name, measure in ENDPOINTS.items() if measure == self.measure)
 
 
-def endpoint_of(studies: Sequence[Stored], runs: Sequence[RunResult]) -> Endpoint:
+def endpoint_of(studies: Sequence[Stored], runs: Sequence[object]) -> Endpoint:
     """Give the endpoint of a suite: what the run says that was begun first.
 
     Where none says anything, it is the measure that all runs have which flatters a search least.
 
     Args:
         studies: Of its runs.
-        runs: What they have found.
+        runs: What they have found: a `RunResult` of each.
     """
     told = [study.attributes for study in studies if study.attributes.get(ENDPOINT)]
     if not told:
@@ -51,11 +47,15 @@ def endpoint_of(studies: Sequence[Stored], runs: Sequence[RunResult]) -> Endpoin
     return Endpoint(ENDPOINTS[first[ENDPOINT]], is_declared=True, is_unanimous=len(names) == 1)
 
 
-def fairest(runs: Sequence[RunResult]) -> str:
+def fairest(runs: Sequence[object]) -> str:
     """Name the measure of all runs that found something which flatters a search least.
 
     Validation is the last of all: a search is chosen by it, and a baseline is not.
     """
-    found = [run for run in runs if run.validation is not None]
-    measures = (m for m in ENDPOINTS.values() if all(getattr(run, m) is not None for run in found))
+    found = [run for run in runs if _has(run, "validation")]
+    measures = (m for m in ENDPOINTS.values() if all(_has(run, m) for run in found))
     return next(measures) if found else "validation"
+
+
+def _has(run: object, measure: str) -> bool:
+    return getattr(run, measure) is not None

@@ -89,11 +89,6 @@ class History:
         best = np.fmax if self.maximise else np.fmin
         return best.accumulate(self.values) if len(self.values) else self.values
 
-    @property
-    def incumbent_tests(self) -> Array:
-        """Test value of the incumbent after each evaluation; NaN before the first, if untested."""
-        return self.incumbents_by("test")
-
     def incumbents_by(self, measure: str) -> Array:
         """The incumbent by another measure, after each evaluation; it is chosen by validation.
 
