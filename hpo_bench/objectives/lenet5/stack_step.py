@@ -99,7 +99,7 @@ def _convolved(layers: Layers, layer: str, maps: Tensor) -> Tensor:
     n, height, width = patches.shape[1:4]
     rows = patches.reshape(len(maps), n * height * width, -1)
     rows = rows.expand(len(layers[f"{layer}.bias"]), -1, -1)
-    return _dense(layers, layer, rows).unflatten(1, (n, height, width))
+    return _dense(layers, layer, rows).view(len(rows), n, height, width, -1)
 
 
 def _dense(layers: Layers, layer: str, inputs: Tensor) -> Tensor:
@@ -107,12 +107,12 @@ def _dense(layers: Layers, layer: str, inputs: Tensor) -> Tensor:
 
 
 def _pooled(maps: Tensor) -> Tensor:
-    pooled = functional.max_pool2d(maps.flatten(0, 1).permute(0, 3, 1, 2), 2)
-    return pooled.permute(0, 2, 3, 1).unflatten(0, maps.shape[:2])
+    pooled = functional.max_pool2d(maps.flatten(0, 1).permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+    return pooled.reshape(*maps.shape[:2], *pooled.shape[1:])
 
 
 def _activated(x: Tensor, activations: Activations) -> Tensor:
-    parts = x.split([n for _, n in activations])
+    parts = torch.split(x, [n for _, n in activations])
     done = [ACTIVATIONS[name](part) for (name, _), part in zip(activations, parts, strict=True)]
     return done[0] if len(done) == 1 else torch.cat(done)
 
