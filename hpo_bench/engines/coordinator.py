@@ -108,7 +108,7 @@ def _execute(
     address: str | None,
 ) -> Report:
     left = [run for run in runs if run.study_name not in done]
-    with ProgressDisplay(runs, console, n_done=len(done)) as display:
+    with ProgressDisplay(runs, console, done=done) as display:
         if suite.engine == "ray":
             return ray.execute_all(left, suite.n_workers, display, address=address, wait=wait)
         n_gpus = objective.n_gpus()
