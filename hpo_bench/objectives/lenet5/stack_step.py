@@ -145,7 +145,7 @@ class Step:
         self.n_batches = n_images // min(sizes)
         device, rows = shape.device, torch.arange(max(sizes))
         column = torch.tensor(sizes)[:, None]
-        self._share = ((rows < column) / column).to(device)
+        self._share = ((rows < column) / column).to(device, torch.float32)
         # Networks of one batch size and augmentation see the same images: these are cut up once.
         kinds = [_KINDS.index(c["augmentation"]) for c in configurations]
         alike = len(set(zip(sizes, kinds, strict=True))) == 1
@@ -199,7 +199,7 @@ class Step:
         torch.cuda.current_stream().wait_stream(side)
         # Graphs are replayed one after another and leave their results in buffers of ours: what
         # they need in between can be the same memory.
-        with torch.cuda.graph(graph, pool=_pool()):
+        with torch.cuda.graph(graph, pool=_first_graph().pool()):
             self._step()
         for name, matrix in kept.items():
             self._state[name].copy_(matrix)
@@ -344,6 +344,12 @@ def _column(configurations: Sequence[Configuration], name: str, device: torch.de
 
 
 @cache
-def _pool() -> Any:
-    """Give the memory that all graphs of this process share."""
-    return torch.cuda.graph_pool_handle()
+def _first_graph() -> torch.cuda.CUDAGraph:
+    """Give a graph whose memory all others share.
+
+    It is kept for good: once every graph of some memory is gone, torch refuses to use it again.
+    """
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        torch.zeros(1, device="cuda")
+    return graph
