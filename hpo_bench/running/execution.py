@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -29,6 +30,8 @@ from hpo_bench.storage.leases import holding
 from hpo_bench.storage.opening import MeteredStorage, close, in_memory, open_storage, write_out
 from hpo_bench.storage.studies import glance_at, recorded, unfinished
 
+SHOW_SECONDS = 0.1
+"""Between two signs of progress of a run whose evaluations are instant."""
 MAX_FAILURES = 5
 """Failed evaluations in a row after which a run gives up."""
 
@@ -51,7 +54,7 @@ def execute(
     Args:
         run: What to execute.
         worker: Recorded with every trial that is evaluated in this process.
-        notify: Called after every unit of fidelity.
+        notify: Called after every unit of fidelity; of instant evaluations ten times a second.
         should_stop: Asked before every unit of fidelity; once true, the evaluations under way are
             saved and the run left as it is.
         processes: Who evaluates where the suite asks for workers within a run; None starts them.
@@ -134,6 +137,7 @@ class _Execution:
         self.budget = run.budget  # which is made anew when it is asked for
         self.worker = worker
         self.notify = notify
+        self.shown_at = -math.inf
         self.objective = run.build_objective()
         self.objective.prepare()
         self.final_storage = storage
@@ -363,6 +367,13 @@ class _Execution:
         if self.storage is not self.final_storage:
             instant.write(self.study, self.final_storage)
 
+    def show(self) -> None:
+        """Tell how far the run has come; not so often that it takes a share of its time."""
+        now = time.monotonic()
+        if self.storage is self.final_storage or now - self.shown_at >= SHOW_SECONDS:
+            self.shown_at = now
+            self.notify(self.status())
+
     def status(self, finished: str | None = None) -> Status:
         epochs = sum(u.reached - u.task.fidelity_before for u in self.under_way.values())
         share = self.spent.share(self.budget, epochs_under_way=epochs)
@@ -382,7 +393,7 @@ class _Follower:
         if step not in self._reported:
             self._reported.add(step)
             self._under_way.job.trial.report(value, step)
-        self._execution.notify(self._execution.status())
+        self._execution.show()
 
     def should_prune(self) -> bool:
         with self._execution.clock.sampling():
