@@ -17,7 +17,9 @@ from .summary import compare, markdown
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
-Suite = Annotated[str, typer.Option("--suite", help="bbob, lattice, mixed, noise, trees or parallel.")]
+Suite = Annotated[
+    str, typer.Option("--suite", help="bbob, lattice, mixed, noise, trees or parallel.")
+]
 File = Annotated[Path, typer.Option(help="Where the runs are kept; what is there is not repeated.")]
 
 

@@ -161,6 +161,9 @@ def _pymoo(problem: Problem, observe: Observe, budget: int, seed: int) -> None:
 
 SAMPLERS: dict[str, Callable[[Space, int], BaseSampler]] = {
     "pso": lambda _, seed: PSOSampler(seed=seed, warn_independent_sampling=False),
+    "pso-rbf": lambda _, seed: PSOSampler(
+        seed=seed, surrogate="rbf", warn_independent_sampling=False
+    ),
     "pso-pure": lambda space, seed: PSOSampler(seed=seed, search_space=space, n_candidates=1),
     "pso-classic": lambda space, seed: PSOSampler.classic(seed=seed, search_space=space, epsilon=0),
     "random": lambda space, seed: RandomSampler(seed=seed, search_space=space),

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._swarm import Array, Cube, Evaluation, Move, put
+from ._cube import Array, Cube
+from ._moves import put
+from ._swarm import Evaluation, Move
 
 
 @dataclass(frozen=True)

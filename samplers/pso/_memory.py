@@ -12,8 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 from samplers._base.spaces import digest_of
 from samplers._base.trials import Turns, fixed_params, has_no_turn, is_enqueued
 
+from ._cube import Array
 from ._space import Space
-from ._swarm import Array, Evaluation, Move
+from ._swarm import Evaluation, Move
 
 MOVE = "pso:move"  # of a trial: its position and what the next moves must know of it
 

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
@@ -19,9 +19,10 @@ from samplers._base.studies import stop
 from samplers._base.trials import is_enqueued
 
 from ._classic import ClassicSettings, ClassicSwarm
+from ._cube import Cube
 from ._memory import MOVE, Engine, Memory
 from ._space import Space, middle
-from ._swarm import Cube, Settings, Swarm
+from ._swarm import Settings, Swarm
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -97,6 +98,7 @@ class PSOSampler(RelativeSampler[Memory]):
         cognitive: float = 1.6,
         social: float = 2.0,
         max_velocity: float = 0.2,
+        surrogate: Literal["gp", "rbf"] | None = "gp",
         n_candidates: int = 32,
         warn_independent_sampling: bool = True,
     ) -> None:
@@ -109,6 +111,7 @@ class PSOSampler(RelativeSampler[Memory]):
             checked_number("social", social, ">= 0", lambda c: 0 <= c < math.inf),
             checked_number("max_velocity", max_velocity, "in (0, 1]", lambda v: 0 < v <= 1),
             checked_integer("n_candidates", n_candidates, ">= 1", lambda n: n >= 1),
+            _checked_surrogate(surrogate),
         )
         self._configure(seed, search_space, warn_independent_sampling)
 
@@ -251,6 +254,14 @@ class PSOSampler(RelativeSampler[Memory]):
         return Memory(space, engine, study.direction)
 
 
+def _checked_surrogate(surrogate: object) -> str | None:
+    if surrogate not in ("gp", "rbf", None):
+        raise ValueError(
+            f"surrogate: {surrogate!r} cannot be used; give 'gp', 'rbf', or None for the pure swarm"
+        )
+    return None if surrogate is None else str(surrogate)
+
+
 @dataclass(frozen=True)
 class _Modern:
     """The default swarm, its size still to be fitted to the space."""
@@ -261,6 +272,7 @@ class _Modern:
     social: float
     max_velocity: float
     n_candidates: int
+    surrogate: str | None
 
     def engine(self, cube: Cube, seed: int) -> Engine:
         return Swarm(cube, self._settings(len(cube)), seed)
@@ -269,13 +281,15 @@ class _Modern:
         return self._settings(n_dimensions).n_initial if n_dimensions else 0
 
     def _settings(self, n_dimensions: int) -> Settings:
+        n_candidates = 1 if self.surrogate is None else self.n_candidates
         return Settings(
             self.swarm_size or round(6 + 2 * math.log(n_dimensions)),
             self.inertia,
             self.cognitive,
             self.social,
             self.max_velocity,
-            self.n_candidates,
+            n_candidates,
+            self.surrogate if n_candidates > 1 else None,
         )
 
 

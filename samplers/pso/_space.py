@@ -12,7 +12,7 @@ from samplers._base.arguments import with_python_choices
 from samplers._base.private import contains
 from samplers._base.values import at_share, is_bent, level_of, n_levels, share_of, value_at
 
-from ._swarm import Array, Cube
+from ._cube import Array, Cube
 
 if TYPE_CHECKING:
     from samplers._base.values import Range
