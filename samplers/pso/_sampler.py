@@ -15,13 +15,14 @@ from samplers._base.arguments import checked_integer, checked_number
 from samplers._base.logs import logger_of
 from samplers._base.private import write_trial
 from samplers._base.relative import KnownInSpace, RelativeSampler
+from samplers._base.spaces import CommonSpace, SeenSpace
 from samplers._base.studies import stop
 from samplers._base.trials import is_enqueued
 
 from ._classic import ClassicSettings, ClassicSwarm
 from ._cube import Cube
 from ._memory import MOVE, Engine, Memory
-from ._space import Space, middle
+from ._space import Space, clipped, middle
 from ._swarm import Settings, Swarm
 
 if TYPE_CHECKING:
@@ -210,9 +211,39 @@ class PSOSampler(RelativeSampler[Memory]):
         is_first = trial.number == 0 and not is_enqueued(trial)
         if is_first and isinstance(self._variant, _Modern):
             return middle(param_distribution)
+        moved = self._moved(study, trial, param_name)
+        if moved is not None:  # the range has changed, and does not reach as far
+            return clipped(param_distribution, moved)
         self._warn_of_parameter(study, trial, param_name)
         rng = self._generator(study, trial.number, param_name)
         return Space({param_name: param_distribution}).decode(rng.random(1))[param_name]
+
+    def _moved(self, study: Study, trial: FrozenTrial, name: str) -> Any:
+        """Give what the trial's move says of a parameter; None where it says nothing."""
+        space = self._space_of(study, trial.number) if self._variant.takes_parts else {}
+        if name not in space:
+            return None
+        with self._lock:
+            memory = self._memory_of(study, space, self._studies.up_to(study, trial.number))
+        stored = memory.stored(trial)
+        return None if stored is None else memory.space.decode(stored[1].x)[name]
+
+    def recommend(self, study: Study) -> dict[str, Any]:
+        """Give the configuration that is believed to be the best one that was evaluated.
+
+        Where the Gaussian process finds noise, that is the one with the best posterior mean, and
+        not a lucky draw; otherwise the configuration of `study.best_trial`.
+
+        Raises:
+            ValueError: No trial is complete.
+        """
+        best, space = study.best_trial, self._space_of(study)
+        if not space:
+            return best.params
+        with self._lock:
+            known = self._studies.all(study)
+            number = self._memory_of(study, space, known).engine.recommend()
+            return best.params if number is None else dict(known.trials.known[number].params)
 
     def after_trial(
         self,
@@ -244,14 +275,14 @@ class PSOSampler(RelativeSampler[Memory]):
             if memory.engine.has_converged(memory.turns_over()):
                 stop(study)
 
-    @staticmethod
-    def _know_nothing() -> KnownInSpace[Memory]:
-        return KnownInSpace(lambda trial: trial.state == TrialState.COMPLETE)
+    def _know_nothing(self) -> KnownInSpace[Memory]:
+        kind = SeenSpace if self._variant.takes_parts else CommonSpace
+        return KnownInSpace(kind(lambda trial: trial.state == TrialState.COMPLETE))
 
     def _new_memory(self, study: Study, search_space: Mapping[str, BaseDistribution]) -> Memory:
         space = Space(search_space)
         engine = self._variant.engine(space.cube, self._seed_of(study) % 2**64)
-        return Memory(space, engine, study.direction)
+        return Memory(space, engine, study.direction, takes_parts=self._variant.takes_parts)
 
 
 def _checked_surrogate(surrogate: object) -> str | None:
@@ -277,6 +308,11 @@ class _Modern:
     def engine(self, cube: Cube, seed: int) -> Engine:
         return Swarm(cube, self._settings(len(cube)), seed)
 
+    @property
+    def takes_parts(self) -> bool:
+        """Whether trials that lack parameters of the space are taken into account."""
+        return self._settings(1).surrogate is not None
+
     def n_startup_trials(self, n_dimensions: int) -> int:
         return self._settings(n_dimensions).n_initial if n_dimensions else 0
 
@@ -298,6 +334,7 @@ class _Classic:
     """The report's swarm."""
 
     settings: ClassicSettings
+    takes_parts = False
 
     def engine(self, cube: Cube, seed: int) -> Engine:
         return ClassicSwarm(cube, self.settings, seed)

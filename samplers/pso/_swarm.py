@@ -206,13 +206,16 @@ class Swarm:
             x, v = _with_velocity(search.best(rng, xs, taken), xs, vs, view)
         return Move(x, v, particle, bests.best if view.radius else None, view.radius, since)
 
-    def recommend(self) -> int:
-        """Give the number of the evaluation that is believed to be the best one."""
+    def recommend(self) -> int | None:
+        """Give the number of the evaluation that is believed to be the best one.
+
+        None says that it is the one with the best value: there is no noise, or no model.
+        """
         model = self._model(stacked([], len(self._cube)))
         if model is None or not model.is_noisy:
-            return self.best.number
+            return None
         believed = [(mean, n) for n, mean in model.beliefs.items() if n in self._told]
-        return min(believed)[1] if believed else self.best.number
+        return min(believed)[1] if believed else None
 
     def _model(self, running: Array) -> Model | None:
         if self._set.surrogate != "gp":
