@@ -21,7 +21,7 @@ from .sets import DEVELOPMENT, HELD_OUT, TABLES
 
 LEVELS = 16  # of a coordinate of the lattice
 OUTSTANDING = 8  # asks of the suite parallel
-NOISE = 0.3  # standard deviation, in shares of the spread of the good values
+NOISE = 1.0  # standard deviation, in shares of that of the good values
 
 
 @dataclass(frozen=True)

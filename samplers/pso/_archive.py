@@ -146,7 +146,8 @@ class Archive:
     def taken(self, running: Array, fixed: Mapping[int, float] | None) -> Taken:
         """Give a test of points: were they evaluated, or are they being evaluated?"""
         running = self.canonical(running)
-        if self._cube.is_finite:
+        # Where a tree has branches without a continuum, its configurations would come again, too.
+        if self._cube.is_finite or self._conditions is not None:
             busy = {self._key(x) for x in running}
             return lambda x: (key := self._key(self._one(x))) in self._seen or key in busy
         if fixed is None:

@@ -84,7 +84,8 @@ def _evidence(theta: Array, squares: Array, values: Array) -> tuple[float, Array
     """Give minus the log marginal likelihood and its gradient (equations 5.8 and 5.9)."""
     d, n = len(squares), len(values)
     inverse_squares, noise = np.exp(-2 * theta[:d]), math.exp(theta[d + 1])
-    kernel, slope = _matern(np.tensordot(inverse_squares, squares, 1), math.exp(theta[d]))
+    scaled, signal = np.tensordot(inverse_squares, squares, 1), math.exp(theta[d])
+    kernel = _matern(scaled, signal)
     lower = np.linalg.cholesky(kernel + (noise + _JITTER) * np.eye(n))
     inverse = np.linalg.inv(lower)
     inverse = inverse.T @ inverse
@@ -92,21 +93,30 @@ def _evidence(theta: Array, squares: Array, values: Array) -> tuple[float, Array
     loss = 0.5 * float(values @ alpha) + float(np.log(np.diag(lower)).sum())
     outer = inverse - np.multiply.outer(alpha, alpha)
     gradient = np.empty(d + 2)
-    gradient[:d] = 0.5 * (squares.reshape(d, -1) @ (outer * slope).ravel()) * inverse_squares
+    gradient[:d] = (
+        0.5 * (squares.reshape(d, -1) @ (outer * _slope(scaled, signal)).ravel()) * inverse_squares
+    )
     gradient[d] = 0.5 * float(np.sum(outer * kernel))
     gradient[d + 1] = 0.5 * noise * float(np.trace(outer))
     return loss, gradient
 
 
-def _matern(squares: Array, signal: float) -> tuple[Array, Array]:
-    """Give Matern's covariance with nu = 5/2 (equation 4.17), and how it falls with the distance.
+def _matern(squares: Array, signal: float) -> Array:
+    """Give Matern's covariance with nu = 5/2 (equation 4.17)."""
+    r = np.sqrt(5 * squares)
+    covariance: Array = (1 + r + 5 / 3 * squares) * (signal * np.exp(-r))
+    return covariance
 
-    The second is -2 dk / d(squares); times the part of `squares` that one coordinate has, it is the
-    derivative by the logarithm of that coordinate's length scale.
+
+def _slope(squares: Array, signal: float) -> Array:
+    """Give -2 dk / d(squares) of Matern's covariance.
+
+    Times the part of `squares` that one coordinate has, it is the derivative by the logarithm of
+    that coordinate's length scale.
     """
     r = np.sqrt(5 * squares)
-    decay = signal * np.exp(-r)
-    return (1 + r + 5 / 3 * squares) * decay, 5 / 3 * (1 + r) * decay
+    slope: Array = 5 / 3 * (1 + r) * (signal * np.exp(-r))
+    return slope
 
 
 class GaussianProcess:
@@ -141,7 +151,7 @@ class GaussianProcess:
     def _covariance(self, columns: Array) -> Array:
         at = columns * self._scales
         squares = np.sum(at**2, axis=1)[:, None] + self._norms - 2 * at @ self._points.T
-        return _matern(np.maximum(squares, 0.0), self._signal)[0]
+        return _matern(np.maximum(squares, 0.0), self._signal)
 
     def mean(self, columns: Array) -> Array:
         """Give the mean of the function at points (equation 2.25)."""
@@ -166,7 +176,7 @@ class GaussianProcess:
 
 
 def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
-    """Give log E max(best - f, 0) for f of normal distributions (Ament et al. 2023, section 4.1)."""
+    """Give log E max(best - f, 0) for normally distributed f (Ament et al. 2023, section 4.1)."""
     found: Array = _log_h((best - mean) / deviation) + np.log(deviation)
     return found
 

@@ -49,10 +49,10 @@ class Model(NamedTuple):
         """What it believes, by number."""
         return dict(zip(self.numbers.tolist(), self.mean.tolist(), strict=True))
 
-    @property
-    def is_noisy(self) -> bool:
-        """Whether what was observed is not what would be observed again."""
-        return self.process.hyperparameters.noise > _NOISY
+
+def is_noisy(hyperparameters: Hyperparameters) -> bool:
+    """Say whether what was observed is not what would be observed again."""
+    return hyperparameters.noise > _NOISY
 
 
 class Modeller:
@@ -64,11 +64,10 @@ class Modeller:
 
     def model(self, archive: Archive, running: Array) -> Model | None:
         """Model an archive; None while there is too little in it."""
-        if np.isfinite(archive.values).sum() < _LEAST:
+        hyperparameters = self.fitted(archive, len(running))
+        if hyperparameters is None:
             return None
-        # By number, so that the order in which they were told leaves no trace in the last digits.
         order = np.argsort(archive.numbers)
-        hyperparameters = self._fit(archive, order[: _scheduled(len(archive) - len(running))])
         places = order[_thinned(archive.values[order], _N_MODELLED)]
         points, running = archive.points[places], archive.canonical(running)
         coding = Coding(self._cube, np.concatenate([points, running]))
@@ -79,6 +78,18 @@ class Modeller:
         if len(running):
             process = process.believing(coding(running))
         return Model(process, coding, archive.numbers[places], places, mean)
+
+    def fitted(self, archive: Archive, n_running: int) -> Hyperparameters | None:
+        """Fit the hyperparameters; None while there is too little to fit them to.
+
+        They are fitted to the first evaluations, by number. What is running may end later and be
+        one of those, so as many evaluations as are running are waited for.
+        """
+        if np.isfinite(archive.values).sum() < _LEAST:
+            return None
+        # By number, so that the order in which they were told leaves no trace in the last digits.
+        order = np.argsort(archive.numbers)
+        return self._fit(archive, order[: _scheduled(len(archive) - n_running)])
 
     def _fit(self, archive: Archive, places: NDArray[np.int64]) -> Hyperparameters:
         key = archive.numbers[places].tobytes()

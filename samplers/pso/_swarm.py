@@ -30,7 +30,7 @@ from . import _rbf
 from ._archive import Archive, Taken, stacked
 from ._cube import Array, Coding, Cube
 from ._design import initial_point
-from ._model import Model, Modeller, Search
+from ._model import Model, Modeller, Search, is_noisy
 from ._moves import N_ROAMING, View, put
 
 
@@ -184,7 +184,8 @@ class Swarm:
         taken = self._archive.taken(at_work, fixed)
         since = max(self._flocks)
         flock = self._flock(since)
-        model = self._model(at_work) if flock.n_told >= self._set.n_initial else None
+        noisy = self._is_noisy(len(at_work)) and flock.n_told >= self._set.n_initial
+        model = self._modeller.model(self._archive, at_work) if noisy else None
         bests = self._bests(flock, model)
         if self._is_done(flock, bests):
             if fixed is not None:  # it takes no turn, so it is not the first of a flock either
@@ -198,7 +199,9 @@ class Swarm:
         bests = self._bests(flock, model)
         view = self._view(flock, bests, particle)
         xs, vs = self._draw(view, rng, taken, fixed or {})
-        if model is None or (number % _TURNS and not model.is_noisy):
+        if model is None and self._set.surrogate == "gp" and number % _TURNS == 0:
+            model = self._modeller.model(self._archive, at_work)
+        if model is None:
             chosen = self._sift(xs) if len(xs) > 1 else 0
             x, v = xs[chosen], vs[chosen]
         else:
@@ -211,23 +214,26 @@ class Swarm:
 
         None says that it is the one with the best value: there is no noise, or no model.
         """
-        model = self._model(stacked([], len(self._cube)))
-        if model is None or not model.is_noisy:
+        if not self._is_noisy(0):
             return None
+        model = self._modeller.model(self._archive, stacked([], len(self._cube)))
+        assert model is not None
         believed = [(mean, n) for n, mean in model.beliefs.items() if n in self._told]
         return min(believed)[1] if believed else None
 
-    def _model(self, running: Array) -> Model | None:
+    def _is_noisy(self, n_running: int) -> bool:
+        """Say whether the Gaussian process finds that a lucky value is no best."""
         if self._set.surrogate != "gp":
-            return None
-        return self._modeller.model(self._archive, running)
+            return False
+        hyperparameters = self._modeller.fitted(self._archive, n_running)
+        return hyperparameters is not None and is_noisy(hyperparameters)
 
     def _bests(self, flock: _Flock, model: Model | None) -> _Bests:
         """Give the best evaluations of a flock: where there is noise, those believed to be."""
         if flock.best is None:
             return _Bests(-1, [])
         particles = range(self._set.swarm_size)
-        if model is None or not model.is_noisy:
+        if model is None:
             return _Bests(flock.best[1], [flock.personal_best(particle) for particle in particles])
         beliefs = {n: mean for n, mean in model.beliefs.items() if n in flock}
         own = [flock.believed_best(particle, beliefs) for particle in particles]
