@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._cube import Array, Cube
+from ._rungs import Rungs
 
 Taken = Callable[[Array], bool]
 Mask = NDArray[np.bool_]
@@ -87,6 +89,8 @@ class Archive:
         self._values = np.empty(64)
         self._numbers = np.empty(64, dtype=np.int64)
         self._masks: list[Mask | None] = []
+        self._rungs = Rungs()
+        self._estimated = 0  # so many evaluations the estimates take account of
         self._n = 0
         self._seen: set[bytes] = set()
 
@@ -100,7 +104,11 @@ class Archive:
 
     @property
     def values(self) -> Array:
-        """What was found there, (n,); infinity for what was given up on."""
+        """What was found there, (n,); what was given up on is estimated, or infinity."""
+        if self._estimated != self._n:
+            for places, values in self._rungs.estimates():
+                self._values[places] = values
+            self._estimated = self._n
         return self._values[: self._n]
 
     @property
@@ -108,14 +116,34 @@ class Archive:
         """Of the evaluations, (n,)."""
         return self._numbers[: self._n]
 
-    def remember(self, number: int, x: Array, value: float, active: Mask | None) -> None:
-        """Take account of an evaluation; `active` is None for a point with all coordinates."""
+    def remember(
+        self,
+        number: int,
+        x: Array,
+        value: float | None,
+        active: Mask | None,
+        reports: Mapping[int, float],
+    ) -> None:
+        """Take account of an evaluation.
+
+        Args:
+            number: Of the evaluation.
+            x: Where it was made, (d,).
+            value: What was found; None if it was given up on.
+            active: Which coordinates the point has; None for all.
+            reports: What was found before, by step: by these, what was given up on is estimated.
+        """
         if self._n == len(self._values):
             self._points = np.concatenate([self._points, self._points])
             self._values = np.concatenate([self._values, self._values])
             self._numbers = np.concatenate([self._numbers, self._numbers])
         self._points[self._n] = self._cube.snap(x if active is None else np.where(active, x, 0.5))
-        self._values[self._n], self._numbers[self._n] = value, number
+        self._numbers[self._n] = number
+        self._values[self._n] = math.inf if value is None else value
+        if value is None:
+            self._rungs.prune(self._n, reports)
+        else:
+            self._rungs.finish(value, reports)
         self._masks.append(active)
         self._n += 1
         if active is not None and self._conditions is None:

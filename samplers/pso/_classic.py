@@ -57,7 +57,7 @@ class ClassicSwarm:
 
     def tell(self, evaluation: Evaluation, turn: int | None) -> None:
         """Take a finished evaluation into account; the turn is None for somebody else's."""
-        number, value, move, _ = evaluation
+        number, value, move = evaluation[:3]
         if value is None:
             return
         generation = -1

@@ -97,7 +97,8 @@ class Memory:
             turn, move = None, Move(x)  # somebody else's choice, at least in part
         complete = trial.state == TrialState.COMPLETE and trial.value is not None
         value = self._sign * trial.value if complete and trial.value is not None else None
-        self.engine.tell(Evaluation(trial.number, value, move, active), turn)
+        reports = {step: self._sign * v for step, v in trial.intermediate_values.items()}
+        self.engine.tell(Evaluation(trial.number, value, move, active, reports), turn)
 
     def _belongs(self, trial: FrozenTrial, found: Mapping[int, float]) -> bool:
         """Say whether a trial is a point of the space, or, where such are taken, a part of one."""

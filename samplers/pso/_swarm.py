@@ -57,13 +57,14 @@ class Evaluation(NamedTuple):
 
     `value` is None for a point that was given up on (pruned): it warns the candidates off, and is
     no position of a particle. `active` says which coordinates the configuration has, None that it
-    has all.
+    has all; `reports` what was found before, by step, to be minimised, too.
     """
 
     number: int
     value: float | None
     move: Move
     active: NDArray[np.bool_] | None = None
+    reports: Mapping[int, float] = {}
 
 
 class Move(NamedTuple):
@@ -140,8 +141,9 @@ class Swarm:
 
     def tell(self, evaluation: Evaluation, turn: int | None = None) -> None:  # noqa: ARG002
         """Take a finished evaluation into account; the order of the calls does not matter."""
-        number, value, move, active = evaluation
-        self._archive.remember(number, move.x, math.inf if value is None else value, active)
+        number, value, move, active, reports = evaluation
+        known = reports if self._set.surrogate == "gp" else {}
+        self._archive.remember(number, move.x, value, active, known)
         if value is None:
             return
         self._told[number] = evaluation
@@ -290,7 +292,7 @@ class Swarm:
     def _radius(self, flock: _Flock) -> float:
         if flock.last_lead < 0:
             return _RADIUS
-        _, value, move, _ = self._told[flock.last_lead]
+        value, move = self._told[flock.last_lead][1:3]
         before = self._told.get(-1 if move.incumbent is None else move.incumbent)
         success = before is None or _value(value) < _value(before.value)
         radius = move.radius * (_GROW if success else _SHRINK)
@@ -370,7 +372,7 @@ class _Flock:
 
     def tell(self, evaluation: Evaluation) -> None:
         """Take a finished evaluation into account."""
-        number, value, move, _ = evaluation
+        number, value, move = evaluation[:3]
         entry = (_value(value), number)
         bisect.insort(self._numbers, number)
         self.best = entry if self.best is None else min(self.best, entry)

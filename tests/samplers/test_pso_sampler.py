@@ -44,8 +44,9 @@ def loss(params):
 @pytest.mark.parametrize(
     ("sampler", "n"),
     [
-        (PSOSampler(seed=3), 2 * round(6 + 2 * np.log(6))),  # one of the seven does not move
-        (PSOSampler(seed=3, swarm_size=4), 8),
+        (PSOSampler(seed=3), round(6 + 2 * np.log(6))),  # one of the seven does not move
+        (PSOSampler(seed=3, swarm_size=4), 4),
+        (PSOSampler(seed=3, surrogate="rbf", swarm_size=4), 8),
         (PSOSampler.classic(seed=3, swarm_size=5), 5),
     ],
 )

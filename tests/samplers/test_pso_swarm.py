@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from samplers.pso._classic import ClassicSettings, ClassicSwarm
-from samplers.pso._swarm import Cube, Evaluation, Move, Settings, Swarm, _encode, initial_point
+from samplers.pso._cube import Coding, Cube
+from samplers.pso._design import initial_point
+from samplers.pso._swarm import Evaluation, Move, Settings, Swarm
 
 
 def cube(*levels, categorical=()):
@@ -126,7 +128,7 @@ def test_the_order_of_telling_leaves_no_trace(levels, n_candidates, n):
 
 def test_positions_stay_in_the_cube_and_velocities_within_their_limit():
     swarm = Swarm(cube(0, 0), Settings(4, 0.9, 2.0, 2.0, 0.3, 1), seed=2)
-    for _, _, move in run(swarm, lambda x: float(np.sum(x)), 80):  # the optimum is a corner
+    for _, _, move, *_ in run(swarm, lambda x: float(np.sum(x)), 80):  # the optimum is a corner
         assert np.all((move.x >= 0) & (move.x <= 1))
         assert move.v is None or np.all(np.abs(move.v) <= 0.3)
 
@@ -134,7 +136,7 @@ def test_positions_stay_in_the_cube_and_velocities_within_their_limit():
 def test_values_of_any_scale_are_taken():
     swarm = Swarm(cube(0, 0), Settings(3, 0.5, 1.6, 1.6, 0.25, 8), seed=2)
     values = itertools.cycle([np.inf, -np.inf, 1e308, -1e308, 0.0])
-    for _, _, move in run(swarm, lambda _: next(values), 30):
+    for _, _, move, *_ in run(swarm, lambda _: next(values), 30):
         assert np.all(np.isfinite(move.x))
 
 
@@ -165,7 +167,8 @@ def test_two_choices_are_at_distance_one_however_many_there_are(n_choices):
     space = cube(0, n_choices, categorical=(1,))
     points = space.snap(np.random.default_rng(1).random((20, 2)))
     points[10:15, 1] = points[0, 1]
-    codes, those = _encode(space, points, points[:5]), _encode(space, points[:5], points[:5])
+    coding = Coding(space, points[:5])
+    codes, those = coding(points), coding(points[:5])
     square = np.sum((codes[:, None] - those) ** 2, axis=2)
     moved = points[:, None, 0] - points[:5, 0]
     assert square == pytest.approx(moved**2 + (points[:, None, 1] != points[:5, 1]))
