@@ -24,7 +24,7 @@ _JITTER = 1e-7  # on the diagonal, in units of the values' variance: Cholesky's 
 _STEPS = 30  # of the ascent: more change no proposal that is worth it
 _FIRST_STEP, _STEP_RANGE = 0.3, (1e-3, 1.0)
 _FASTER, _SLOWER = 1.3, 0.5
-_N_TERMS = 40  # of the continued fraction, for 12 digits from one standard deviation on
+_N_TERMS, _FROM = 30, 4.0  # of the continued fraction: 12 digits from 4 standard deviations on
 
 
 class Hyperparameters(NamedTuple):
@@ -184,17 +184,17 @@ def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Arra
 def _log_h(z: Array) -> Array:
     """Give log(phi(z) + z Phi(z)), also where both terms vanish.
 
-    Below -1, phi(z) + z Phi(z) = phi(z) (1 - t R(t)) with t = -z and Mills' ratio R(t), for which
+    Far below, phi(z) + z Phi(z) = phi(z) (1 - t R(t)) with t = -z and Mills' ratio R(t), for which
     Laplace's continued fraction is 1 / (t + 1 / (t + 2 / (t + 3 / ...))). With 1 / (t + rest) for R
     that is phi(z) rest / (t + rest), in which nothing cancels.
     """
     log_density = -0.5 * z * z - 0.5 * math.log(2 * math.pi)
-    near = np.maximum(z, -1.0)
+    near = np.maximum(z, -_FROM)
     below = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in near.tolist()])
-    t = np.maximum(-z, 1.0)
+    t = np.maximum(-z, _FROM)
     rest = np.zeros_like(t)
     for k in range(_N_TERMS, 0, -1):
         rest = k / (t + rest)
     far = log_density + np.log(rest / (t + rest))
     direct = np.exp(-0.5 * near * near - 0.5 * math.log(2 * math.pi)) + near * below
-    return np.where(z > -1, np.log(direct), far)
+    return np.where(z > -_FROM, np.log(direct), far)

@@ -41,13 +41,12 @@ class Rungs:
     def estimates(self) -> Iterator[tuple[NDArray[np.int64], Array]]:
         """Give places of pruned trials, with the values that they would have come to.
 
-        Such a value is the worst one of the trials whose reports at that step were no higher. It is
-        infinity for a report above all of theirs, and their best for one below.
+        What finished trials came to, as the worst value up to each of their reports, rises with the
+        report; between two of them it is taken to be a line. It is their best value for a report
+        below all of theirs, and infinity for one above.
         """
         for step, (places, reports) in self._pruned.items():
             pairs = np.array(self._finished.get(step, []), dtype=np.float64).reshape(-1, 2)
             if len(pairs):
-                rising = np.append(np.maximum.accumulate(pairs[:, 1]), math.inf)
-                above = np.searchsorted(pairs[:, 0], reports, side="right")
-                last = np.where(above == len(pairs), len(pairs), np.maximum(above - 1, 0))
-                yield np.array(places), rising[last]
+                rising = np.maximum.accumulate(pairs[:, 1])
+                yield np.array(places), np.interp(reports, pairs[:, 0], rising, right=math.inf)

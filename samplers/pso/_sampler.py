@@ -314,7 +314,7 @@ class _Modern:
         return self._settings(1).surrogate is not None
 
     def n_startup_trials(self, n_dimensions: int) -> int:
-        return self._settings(n_dimensions).n_initial if n_dimensions else 0
+        return self._settings(n_dimensions).n_spread if n_dimensions else 0
 
     def _settings(self, n_dimensions: int) -> Settings:
         n_candidates = 1 if self.surrogate is None else self.n_candidates

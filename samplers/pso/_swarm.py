@@ -51,6 +51,12 @@ class Settings:
         """How many points are looked at before the particles move."""
         return self.swarm_size if self.surrogate == "gp" else 2 * self.swarm_size
 
+    @property
+    def n_spread(self) -> int:
+        """How many of them are spread evenly; the Gaussian process chooses the others."""
+        least = max(_LEAST_SPREAD, self.swarm_size // 2)
+        return min(least, self.n_initial) if self.surrogate == "gp" else self.n_initial
+
 
 class Evaluation(NamedTuple):
     """A finished evaluation. The value is to be minimised.
@@ -90,6 +96,7 @@ class Move(NamedTuple):
 _RADIUS = 0.12  # the leader's first step, in units of the swarm's spread
 _GROW, _SHRINK = 1.3, 0.75
 _RADIUS_RANGE = (1e-3, 1.0)
+_LEAST_SPREAD = 4  # points of the initial design, where a Gaussian process chooses the others
 _TURNS = 2  # every so many moves the Gaussian process chooses, the others the radial functions
 # A flock is done when its personal bests spread, in shares of the ranges, by less than _COLLAPSED
 # and nothing better was found in _PATIENCE moves per particle, or by less than _CONVERGED.
@@ -196,7 +203,11 @@ class Swarm:
             flock = self._flock(since)
         moves_before = turn - since[1]
         if moves_before < self._set.n_initial or flock.best is None:
-            return self._start(turn, rng, taken, fixed)._replace(since=since)
+            start = self._start(turn, rng, taken, fixed)
+            if fixed is None and moves_before >= self._set.n_spread:
+                model = self._modeller.model(self._archive, at_work)
+                start = start if model is None else self._promising(start, rng, taken, model)
+            return start._replace(since=since)
         particle = (moves_before - self._set.n_initial) % self._set.swarm_size
         bests = self._bests(flock, model)
         view = self._view(flock, bests, particle)
@@ -288,6 +299,10 @@ class Swarm:
             elsewhere = put(self._cube.draw(rng, N_ROAMING), fixed or {})
             x = next((y for y in elsewhere if not taken(y)), x)
         return Move(x)
+
+    def _promising(self, start: Move, rng: np.random.Generator, taken: Taken, model: Model) -> Move:
+        """Give the start that promises the most, of a given one and those that a model finds."""
+        return Move(Search(self._cube, self._archive, model, {}).best(rng, start.x[None], taken))
 
     def _radius(self, flock: _Flock) -> float:
         if flock.last_lead < 0:
