@@ -212,9 +212,10 @@ class Swarm:
         bests = self._bests(flock, model)
         view = self._view(flock, bests, particle)
         xs, vs = self._draw(view, rng, taken, fixed or {})
-        if model is None and self._set.surrogate == "gp" and number % _TURNS == 0:
+        is_its_turn = self._set.surrogate == "gp" and number % _TURNS == 0
+        if is_its_turn and model is None:
             model = self._modeller.model(self._archive, at_work)
-        if model is None:
+        if not is_its_turn or model is None:
             chosen = self._sift(xs) if len(xs) > 1 else 0
             x, v = xs[chosen], vs[chosen]
         else:
