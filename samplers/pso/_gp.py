@@ -50,7 +50,9 @@ def fit(columns: Array, owners: NDArray[np.int64], values: Array) -> Hyperparame
     """Maximise the posterior density of the hyperparameters, from a start that is always the same.
 
     The length scales have the prior of Hvarfner et al., of median exp(sqrt 2) sqrt d, the variances
-    log-normal ones.
+    log-normal ones. The start has short lengths and little noise. Where rough values have another
+    explanation, long lengths and much noise, it may be the likelier one and is not found: a search
+    that believes in the structure found more (by .1 to .2 in log10 regret on noisy problems).
 
     Args:
         columns: Encoded points, (n, columns).

@@ -231,8 +231,8 @@ class PSOSampler(RelativeSampler[Memory]):
     def recommend(self, study: Study) -> dict[str, Any]:
         """Give the configuration that is believed to be the best one that was evaluated.
 
-        Where the Gaussian process finds noise, that is the one with the best posterior mean, and
-        not a lucky draw; otherwise the configuration of `study.best_trial`.
+        Where the Gaussian process finds noise, that is the one of the five best values' with the
+        best posterior mean; otherwise, the configuration of `study.best_trial`.
 
         Raises:
             ValueError: No trial is complete.

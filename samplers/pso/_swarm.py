@@ -96,8 +96,9 @@ class Move(NamedTuple):
 _RADIUS = 0.12  # the leader's first step, in units of the swarm's spread
 _GROW, _SHRINK = 1.3, 0.75
 _RADIUS_RANGE = (1e-3, 1.0)
+_N_RECOMMENDED = 5  # evaluations of which the most trusted is recommended
 _LEAST_SPREAD = 4  # points of the initial design, where a Gaussian process chooses the others
-_TURNS = 2  # every so many moves the Gaussian process chooses, the others the radial functions
+_TURNS = 3  # every so many moves the Gaussian process chooses, the others the radial functions
 # A flock is done when its personal bests spread, in shares of the ranges, by less than _COLLAPSED
 # and nothing better was found in _PATIENCE moves per particle, or by less than _CONVERGED.
 _COLLAPSED, _PATIENCE, _CONVERGED = 0.01, 2, 1e-5
@@ -226,14 +227,16 @@ class Swarm:
     def recommend(self) -> int | None:
         """Give the number of the evaluation that is believed to be the best one.
 
-        None says that it is the one with the best value: there is no noise, or no model.
+        Of the evaluations with the best values, that is the one with the best posterior mean. None
+        says that it is the one with the best value: there is no noise, or no model.
         """
         if not self._is_noisy(0):
             return None
         model = self._modeller.model(self._archive, stacked([], len(self._cube)))
         assert model is not None
-        believed = [(mean, n) for n, mean in model.beliefs.items() if n in self._told]
-        return min(believed)[1] if believed else None
+        beliefs = {n: mean for n, mean in model.beliefs.items() if n in self._told}
+        best = sorted(beliefs, key=lambda n: (_value(self._told[n].value), n))[:_N_RECOMMENDED]
+        return min(best, key=lambda n: (beliefs[n], n), default=None)
 
     def _is_noisy(self, n_running: int) -> bool:
         """Say whether the Gaussian process finds that a lucky value is no best."""
