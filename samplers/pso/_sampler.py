@@ -37,39 +37,53 @@ class PSOSampler(RelativeSampler[Memory]):
     in the storage, the seed and the trial's number, so a study that is continued elsewhere goes on
     as if it had never been interrupted, and any number of workers may share one.
 
-    The swarm starts from the best of twice as many initial points (the centre of the space, then a
-    scrambled Halton sequence). The move is that of Kennedy and Eberhart (1995) with an inertia
-    (Shi and Eberhart 1998), its random factors taken along the eigenvectors of the personal bests.
-    The particle that holds the best point samples around it instead (after van den Bergh and
-    Engelbrecht 2002). Of `n_candidates` draws of a move, the one that a cubic radial basis
-    function on the ranks of the nearest trials predicts best is evaluated (after Regis 2014);
-    1 leaves the pure swarm. When the personal bests lie within a hundredth of the ranges and two
-    rounds have found nothing better, or within a hundred thousandth, the swarm starts again.
+    The move is that of Kennedy and Eberhart (1995) with an inertia (Shi and Eberhart 1998), its
+    random factors taken along the eigenvectors of the personal bests. The particle that holds the
+    best point samples around it instead (after van den Bergh and Engelbrecht 2002). When the
+    personal bests lie within a hundredth of the ranges and two rounds have found nothing better, or
+    within a hundred thousandth, the swarm starts again.
+
+    Of `n_candidates` draws of a move, the one that a cubic radial basis function on the ranks of
+    the nearest trials predicts best is evaluated (after Regis 2014). With `surrogate="gp"`, every
+    third trial is chosen by a Gaussian process instead (Rasmussen and Williams 2006): of the moves
+    and of points near the best ones and anywhere, it takes the one with the highest expected
+    improvement (Ament et al. 2023), given that what is running comes out as it predicts. It also
+    chooses half of the points that the swarm starts from; the others are the centre of the space
+    and a scrambled Halton sequence. Where it finds noise, its mean says which of a particle's points
+    is the best. With "rbf" the swarm starts from the best of twice as many points of the sequence;
+    None, or one candidate, is the pure swarm.
 
     What finished trials mean: COMPLETE ones move the swarm, enqueued or others' ones too. A PRUNED
-    one is no position of its particle, which tries again from where it was; the model takes it for
-    worse than all others. A FAILed one (NaN included) leaves no trace. A discrete configuration
-    that was COMPLETE, PRUNED or is running is proposed again only if redrawing, first among the
-    neighbours of the particle's best, then anywhere, finds no other: the space is all but used up.
+    one is no position of its particle, which tries again from where it was; the Gaussian process
+    takes it for what the trials with such reports came to, the radial functions and a process
+    without reports for worse than all others. A FAILed one (NaN included) leaves no trace. A
+    discrete configuration that was COMPLETE, PRUNED or is running is proposed again only if
+    redrawing, first among the neighbours of the particle's best, then anywhere, finds no other: the
+    space is all but used up.
 
     Categorical parameters adopt, one by one, the choice of the particle, of its personal best or
     of the best, with the weights of the velocity's terms: no order of the choices is made up, and
-    a choice spreads as fast as a number would. Parameters outside the common space of all COMPLETE
-    trials (conditional ones) are drawn at random, with one warning for each of them.
+    a choice spreads as fast as a number would.
+
+    Trials need not have the same parameters. The space is all that was seen, a range that changes
+    as wide as all of its ranges; which parameters a configuration has is learnt from the choices
+    that go with them. What was never seen is drawn at random, with one warning for each parameter.
+    The pure swarm and the classic one take what all COMPLETE trials have in common.
 
     An enqueued trial with some parameters fixed takes no particle's turn, and draws the others for
     itself: no two such trials are one point.
 
     Args:
         seed: Any integer; None draws one and keeps it with the study.
-        search_space: Name to distribution; None takes what all COMPLETE trials have in common.
-        swarm_size: Particles, at least 2; None for round(6 + 2 ln d) in d dimensions. Until twice
-            as many trials are done the swarm does not move (`n_startup_trials`).
+        search_space: Name to distribution; None takes what COMPLETE trials had. A trial may lack
+            some of it.
+        swarm_size: Particles, at least 2; None for round(6 + 2 ln d) in d dimensions.
         inertia: w, in [0, 1).
         cognitive: c1, the pull of the particle's own best, at least 0.
         social: c2, the pull of the swarm's best, at least 0.
         max_velocity: In shares of a range, in (0, 1].
-        n_candidates: At least 1.
+        surrogate: "gp", "rbf" or None: what chooses among the candidates.
+        n_candidates: Moves that it chooses from, at least 1.
         warn_independent_sampling: Warn of parameters that are drawn at random.
 
     Raises:
