@@ -74,17 +74,19 @@ class SeenSpace(StudySpace):
 
 
 def _hull(one: BaseDistribution, other: BaseDistribution) -> BaseDistribution | None:
-    """Give the range that contains two others; None where there is none."""
-    ranges = FloatDistribution | IntDistribution
-    if not isinstance(one, ranges) or type(one) is not type(other) or one.log != other.log:
+    """Give the range that contains two others of its kind; None where there is none."""
+    if getattr(one, "log", None) != getattr(other, "log", None):
         return None
-    low, high = min(one.low, other.low), max(one.high, other.high)
-    if isinstance(one, IntDistribution):
-        # Steps that need not meet: every integer is a level then.
+    if isinstance(one, IntDistribution) and isinstance(other, IntDistribution):
+        # Steps that do not meet: every integer is a level then.
         same = one.step == other.step and (one.low - other.low) % one.step == 0
+        low, high = min(one.low, other.low), max(one.high, other.high)
         return IntDistribution(low, high, log=one.log, step=one.step if same else 1)
-    same = one.step == other.step and one.low == other.low
-    return FloatDistribution(low, high, log=one.log, step=one.step if same else None)
+    if isinstance(one, FloatDistribution) and isinstance(other, FloatDistribution):
+        same = one.step == other.step and one.low == other.low
+        bottom, top = min(one.low, other.low), max(one.high, other.high)
+        return FloatDistribution(bottom, top, log=one.log, step=one.step if same else None)
+    return None
 
 
 def digest_of(space: Mapping[str, BaseDistribution]) -> str:

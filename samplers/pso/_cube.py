@@ -83,13 +83,13 @@ class Coding:
         self._cube = cube
         self._numeric = np.flatnonzero(~cube.categorical)
         self._choices: dict[int, NDArray[np.int64]] = {}
-        owners = list(self._numeric)
-        for j in np.flatnonzero(cube.categorical):
+        owners = self._numeric.tolist()
+        for j in np.flatnonzero(cube.categorical).tolist():
             choices, n_columns = np.arange(cube.levels[j]), int(cube.levels[j])
             if self._is_long(j):
                 choices = np.unique(cube.cells(points)[:, j])
                 n_columns = len(choices) + 1
-            self._choices[int(j)] = choices
+            self._choices[j] = choices
             owners += [j] * n_columns
         self.owners = np.array(owners, dtype=np.int64)
 

@@ -199,4 +199,5 @@ def _log_h(z: Array) -> Array:
         rest = k / (t + rest)
     far = log_density + np.log(rest / (t + rest))
     direct = np.exp(-0.5 * near * near - 0.5 * math.log(2 * math.pi)) + near * below
-    return np.where(z > -_FROM, np.log(direct), far)
+    found: Array = np.where(z > -_FROM, np.log(direct), far)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ _REFIT = 1.2  # the hyperparameters are fitted anew when there are so many times
 _NOISY = 0.02  # of the values' variance: from here on, a lucky value is no best
 
 _N_NEAR, _N_ANYWHERE = 256, 256  # candidates beside the particle's moves
-_RADII = (0.01, 0.3)  # of the candidates near good points
+_LOG_RADII = math.log(0.01), math.log(0.3)  # of the candidates near good points
 _N_CENTRES = 5  # good points
 _SWITCH = 0.15  # how often a candidate has another choice than its centre
 _REFINED = (0.1, 0.03, 0.01)  # radii of the rounds in which the best candidates are refined
@@ -160,7 +161,8 @@ class Search:
             xs = np.concatenate([xs, near])
             promise = np.concatenate([promise, self._promise(near)])
         ranked = np.argsort(-promise, kind="stable")
-        return xs[next((i for i in ranked if not taken(xs[i])), ranked[0])]
+        best: Array = xs[next((i for i in ranked if not taken(xs[i])), ranked[0])]
+        return best
 
     def _promise(self, xs: Array) -> Array:
         model = self._model
@@ -176,7 +178,7 @@ class Search:
         masks = [self._archive.active(place) for place in top]
         lacking = np.array([np.zeros(d, bool) if mask is None else ~mask for mask in masks])
         centres = np.where(lacking[ranks], rng.random((_N_NEAR, d)), centres)
-        radii = np.exp(rng.uniform(*np.log(_RADII), (_N_NEAR, 1)))
+        radii = np.exp(rng.uniform(*_LOG_RADII, (_N_NEAR, 1)))
         anywhere = put(self._cube.draw(rng, _N_ANYWHERE), self._fixed)
         return np.concatenate([self._near(rng, centres, radii), anywhere])
 

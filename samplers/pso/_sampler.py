@@ -45,13 +45,14 @@ class PSOSampler(RelativeSampler[Memory]):
 
     Of `n_candidates` draws of a move, the one that a cubic radial basis function on the ranks of
     the nearest trials predicts best is evaluated (after Regis 2014). With `surrogate="gp"`, every
-    third trial is chosen by a Gaussian process instead (Rasmussen and Williams 2006): of the moves
-    and of points near the best ones and anywhere, it takes the one with the highest expected
-    improvement (Ament et al. 2023), given that what is running comes out as it predicts. It also
-    chooses half of the points that the swarm starts from; the others are the centre of the space
-    and a scrambled Halton sequence. Where it finds noise, its mean says which of a particle's points
-    is the best. With "rbf" the swarm starts from the best of twice as many points of the sequence;
-    None, or one candidate, is the pure swarm.
+    other trial (every third where all parameters are continua) is chosen by a Gaussian process
+    instead (Rasmussen and Williams 2006): of the moves and of points near the best ones and
+    anywhere, it takes the one with the highest expected improvement (Ament et al. 2023), given that
+    what is running comes out as it predicts. It also chooses half of the points that the swarm
+    starts from; the others are the centre of the space and a scrambled Halton sequence. Where it
+    finds noise, its mean says which of a particle's points is the best. With "rbf" the swarm starts
+    from the best of twice as many points of the sequence; None, or one candidate, is the pure
+    swarm.
 
     What finished trials mean: COMPLETE ones move the swarm, enqueued or others' ones too. A PRUNED
     one is no position of its particle, which tries again from where it was; the Gaussian process

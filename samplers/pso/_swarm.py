@@ -98,7 +98,9 @@ _GROW, _SHRINK = 1.3, 0.75
 _RADIUS_RANGE = (1e-3, 1.0)
 _N_RECOMMENDED = 5  # evaluations of which the most trusted is recommended
 _LEAST_SPREAD = 4  # points of the initial design, where a Gaussian process chooses the others
-_TURNS = 3  # every so many moves the Gaussian process chooses, the others the radial functions
+# Every so many moves the Gaussian process chooses, the others the radial functions, which are better
+# at the smooth valleys that a continuum may have.
+_TURNS_OF_CONTINUUM, _TURNS = 3, 2
 # A flock is done when its personal bests spread, in shares of the ranges, by less than _COLLAPSED
 # and nothing better was found in _PATIENCE moves per particle, or by less than _CONVERGED.
 _COLLAPSED, _PATIENCE, _CONVERGED = 0.01, 2, 1e-5
@@ -132,6 +134,7 @@ class Swarm:
         self._flocks = {(0, 0): _Flock()}  # by the number and turn of their first move
         self._archive = Archive(cube)
         self._modeller = Modeller(cube)
+        self._turns = _TURNS if np.any(cube.levels) else _TURNS_OF_CONTINUUM
 
     def has_converged(self, turns: int) -> bool:  # noqa: ARG002
         """Say that this swarm never ends by itself."""
@@ -213,7 +216,7 @@ class Swarm:
         bests = self._bests(flock, model)
         view = self._view(flock, bests, particle)
         xs, vs = self._draw(view, rng, taken, fixed or {})
-        is_its_turn = self._set.surrogate == "gp" and number % _TURNS == 0
+        is_its_turn = self._set.surrogate == "gp" and number % self._turns == 0
         if is_its_turn and model is None:
             model = self._modeller.model(self._archive, at_work)
         if not is_its_turn or model is None:
