@@ -98,8 +98,8 @@ _GROW, _SHRINK = 1.3, 0.75
 _RADIUS_RANGE = (1e-3, 1.0)
 _N_RECOMMENDED = 5  # evaluations of which the most trusted is recommended
 _LEAST_SPREAD = 4  # points of the initial design, where a Gaussian process chooses the others
-# Every so many moves the Gaussian process chooses, the others the radial functions, which are better
-# at the smooth valleys that a continuum may have.
+# Every so many moves the Gaussian process chooses. The others are the radial functions', which are
+# better at the smooth valleys that a continuum may have.
 _TURNS_OF_CONTINUUM, _TURNS = 3, 2
 # A flock is done when its personal bests spread, in shares of the ranges, by less than _COLLAPSED
 # and nothing better was found in _PATIENCE moves per particle, or by less than _CONVERGED.
