@@ -24,7 +24,12 @@ _OTHERS_MAY_WRITE = 0o022
 def data_directory() -> Path:
     """Where downloads and caches live: `HPO_BENCH_DATA`, else the user's cache directory."""
     named = os.environ.get("HPO_BENCH_DATA")
-    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("hpo-bench"))
+    return _absolute(named) if named else Path(platformdirs.user_cache_dir("hpo-bench"))
+
+
+@lru_cache(maxsize=8)  # once a process: an objective may change the working directory later
+def _absolute(named: str) -> Path:
+    return Path(named).expanduser().absolute()
 
 
 def cache_directories() -> Iterator[Path]:
@@ -62,6 +67,9 @@ def held(directory: Path) -> Iterator[Path]:
     try:
         _check(directory, os.fstat(descriptor))
         opened = Path(f"/proc/self/fd/{descriptor}")
+        if not opened.exists():  # macOS: then nobody else may have put another one in its place
+            opened = directory
+            _check(directory.parent, directory.parent.stat())
         for file in opened.iterdir():
             with suppress(FileNotFoundError):  # another process of this user has just removed it
                 _check(directory / file.name, file.lstat())
