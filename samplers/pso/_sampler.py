@@ -37,39 +37,37 @@ class PSOSampler(RelativeSampler[Memory]):
     in the storage, the seed and the trial's number, so a study that is continued elsewhere goes on
     as if it had never been interrupted, and any number of workers may share one.
 
-    The move is that of Kennedy and Eberhart (1995) with an inertia (Shi and Eberhart 1998), its
-    random factors taken along the eigenvectors of the personal bests. The particle that holds the
-    best point samples around it instead (after van den Bergh and Engelbrecht 2002). When the
-    personal bests lie within a hundredth of the ranges and two rounds have found nothing better, or
-    within a hundred thousandth, the swarm starts again.
+    The move is that of Kennedy and Eberhart (1995) with an inertia (Shi and Eberhart 1998). Its
+    random factors are taken along the eigenvectors of the personal bests. The particle that holds
+    the best point samples around it instead (after van den Bergh and Engelbrecht 2002). The swarm
+    restarts when the personal bests lie within a hundredth of the ranges and two rounds have found
+    nothing better, or when they lie within a hundred thousandth.
 
-    Of `n_candidates` draws of a move, the one that a cubic radial basis function on the ranks of
-    the nearest trials predicts best is evaluated (after Regis 2014). With `surrogate="gp"`, every
-    other trial (every third where all parameters are continua) is chosen by a Gaussian process
-    instead (Rasmussen and Williams 2006): of the moves and of points near the best ones and
-    anywhere, it takes the one with the highest expected improvement (Ament et al. 2023), given that
-    what is running comes out as it predicts. It also chooses half of the points that the swarm
-    starts from; the others are the centre of the space and a scrambled Halton sequence. Where it
-    finds noise, its mean says which of a particle's points is the best. With "rbf" the swarm starts
-    from the best of twice as many points of the sequence; None, or one candidate, is the pure
-    swarm.
+    A surrogate model chooses among `n_candidates` draws of each move:
 
-    What finished trials mean: COMPLETE ones move the swarm, enqueued or others' ones too. A PRUNED
-    one is no position of its particle, which tries again from where it was; the Gaussian process
-    takes it for what the trials with such reports came to, the radial functions and a process
-    without reports for worse than all others. A FAILed one (NaN included) leaves no trace. A
-    discrete configuration that was COMPLETE, PRUNED or is running is proposed again only if
-    redrawing, first among the neighbours of the particle's best, then anywhere, finds no other: the
-    space is all but used up.
+    - "rbf": a cubic radial basis function on the ranks of the nearest trials (after Regis 2014).
+    - "gp": the same, but a Gaussian process (Rasmussen and Williams 2006) chooses every other
+      trial, or every third if no parameter has levels or choices. Beside the moves it considers
+      points near the best ones and points anywhere, and takes the largest expected improvement
+      (Ament et al. 2023). It assumes that running trials come out at its mean. It also chooses half
+      of the startup trials; the others are the centre of the space and a scrambled Halton sequence.
+      If it finds noise, its mean decides which of a particle's points is the best.
+    - None, or one candidate: the pure swarm.
+
+    Finished trials: COMPLETE ones move the swarm, including enqueued ones and those of others. A
+    PRUNED one does not move its particle, which tries again from where it was. The Gaussian process
+    estimates its value by what the trials with similar reports came to; the radial functions take
+    it for worse than all others. A FAILed one (NaN included) leaves no trace. The swarm proposes a
+    discrete configuration that is COMPLETE, PRUNED or running again only if redrawing finds no
+    other one, first among the neighbours of the particle's best and then anywhere.
 
     Categorical parameters adopt, one by one, the choice of the particle, of its personal best or
-    of the best, with the weights of the velocity's terms: no order of the choices is made up, and
-    a choice spreads as fast as a number would.
+    of the best, with the weights of the velocity's terms: choices get no order.
 
-    Trials need not have the same parameters. The space is all that was seen, a range that changes
-    as wide as all of its ranges; which parameters a configuration has is learnt from the choices
-    that go with them. What was never seen is drawn at random, with one warning for each parameter.
-    The pure swarm and the classic one take what all COMPLETE trials have in common.
+    Trials may have different parameters. The space is the union of those that COMPLETE trials had,
+    and a range that changes is as wide as all of its ranges together. The swarm learns which
+    choices go with which parameters. A parameter that was never seen is drawn at random, with one
+    warning. The pure swarm and the classic one use the parameters that all COMPLETE trials share.
 
     An enqueued trial with some parameters fixed takes no particle's turn, and draws the others for
     itself: no two such trials are one point.
