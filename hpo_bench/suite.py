@@ -31,6 +31,7 @@ from hpo_bench.known import DEFAULT_STORAGE, MAX_SEEDS, shipped
 from hpo_bench.manifest import usable_cores
 from hpo_bench.objectives import Objective
 from hpo_bench.search import Search, Setup
+from hpo_bench.spaces import is_known
 from hpo_bench.storage import records
 from hpo_bench.storage.opening import anchored
 from hpo_bench.storage.outages import PATIENCE
@@ -322,7 +323,7 @@ class Suite(_Table):
             )
             raise InputError("workers", self.workers, expected)
         objective = self.build_objective(self.seeds[0])
-        if not objective.search_space:
+        if is_known(objective.search_space) and not objective.search_space:
             raise InputError("space", self.space, "nothing is left to search: give a range")
         _check_storable(objective)
         if objective.is_simulated:
@@ -364,7 +365,8 @@ def _check_storable(objective: Objective) -> None:
     if not records.is_storable(objective.metric_name):
         expected = f"expected a {records.STORABLE}"
         raise InputError("the objective's metric_name", objective.metric_name, expected)
-    for name, dist in objective.search_space.items():
+    space = objective.search_space if is_known(objective.search_space) else {}
+    for name, dist in space.items():
         if not records.is_storable(name):
             raise InputError("space", name, f"expected a {records.STORABLE}")
         try:
