@@ -60,9 +60,8 @@ class SamplerSearch(Search):
         self._study.pruner = pruner or NopPruner()
         self.n_configurations = getattr(sampler, "n_points", None)
         n_startup_trials = getattr(sampler, "n_startup_trials", None)
-        if callable(n_startup_trials) and is_known(
-            setup.space
-        ):  # to others the name may mean a number, or anything
+        # To other samplers the name may mean a number, or anything.
+        if callable(n_startup_trials) and is_known(setup.space):
             self.n_startup = n_startup_trials(setup.space)
         self._asked_to_stop = False
         # Finite samplers of Optuna's end a study by its `stop`, which is for `optimize` only.

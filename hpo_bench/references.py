@@ -33,6 +33,7 @@ class Reference(str):
     _pickled: bytes | None
 
     def __new__(cls, path: str, held: Any, digest: str | None = None) -> Reference:
+        """Hold an object under a name."""
         made = super().__new__(cls, path)
         made.held = held
         made.digest = digest or digest_of(held)

@@ -47,9 +47,9 @@ class UnknownSpace(Space):
     def _refuse(self, *_: object) -> Any:
         raise UnknownSpaceError
 
-    __iter__ = __len__ = __getitem__ = __contains__ = __eq__ = _refuse  # type: ignore[assignment]
-    items = keys = values = get = copy = __or__ = __ror__ = _refuse  # type: ignore[assignment]
-    __hash__ = None  # type: ignore[assignment]
+    __iter__ = __len__ = __getitem__ = __contains__ = __eq__ = _refuse
+    items = keys = values = get = copy = __or__ = __ror__ = _refuse
+    __hash__ = None
 
 
 def is_known(space: Space) -> bool:

@@ -258,15 +258,16 @@ class Function(Objective):
         space: Mapping[str, Any] | None = None,
         steps: int | None = None,
     ) -> None:
-        is_path = isinstance(function, str)
-        self._function = plugins.load_path("function", function) if is_path else function
-        if not callable(self._function):
+        if isinstance(function, str):
+            self._function: Callable[[Any], Any] = plugins.load_path("function", function)
+        elif callable(function):
+            self._function = function
+        else:
             raise InputError("function", function, "expected a function of a trial, or its path")
         if direction not in DIRECTIONS:
             raise InputError("direction", direction, f"expected {' or '.join(DIRECTIONS)}")
-        if steps is not None and (
-            not isinstance(steps, int) or isinstance(steps, bool) or steps < 1
-        ):
+        is_count = isinstance(steps, int) and not isinstance(steps, bool) and steps >= 1
+        if steps is not None and not is_count:
             raise InputError("steps", steps, "expected a whole number, 1 or more")
         self._digest = (
             function.digest if isinstance(function, Reference) else digest_of(self._function)
