@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpo_bench import plugins
 from hpo_bench.cli.options import (
     CheckpointOption,
     DataOption,
@@ -20,7 +21,6 @@ from hpo_bench.cli.options import (
     SuiteArgument,
     WorkersOption,
     choose,
-    look_beside,
     names,
     overlay,
 )
@@ -172,7 +172,7 @@ def record(
     from hpo_bench import recording
 
     overrides = overlay(settings, seeds, storage, workers, data_dir)
-    look_beside(name)
+    plugins.look_beside(name)
     chosen = suite.load(name, overrides, names(objectives))
     made = recording.recording(chosen, cpu_time=cpu_time)
     recording.check_output(made, output)

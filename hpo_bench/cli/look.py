@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from hpo_bench.cli.options import OtherStorageOption, StorageOption, place
-from hpo_bench.cli.root import app, say
+from hpo_bench.cli.options import OtherStorageOption, StorageOption
+from hpo_bench.cli.root import app, lazily, say
 from hpo_bench.errors import InputError, needing
 from hpo_bench.known import DEFAULT_STORAGE
 from hpo_bench.terminal import PlainConsole
@@ -21,7 +21,10 @@ from hpo_bench.terminal import PlainConsole
 if TYPE_CHECKING:  # a command that only prints its help need not wait for a database
     from optuna.storages import BaseStorage
 
+    from hpo_bench import suite
     from hpo_bench.storage.rows import Fault
+else:
+    suite = lazily("hpo_bench.suite")
 
 
 class Format(StrEnum):
@@ -62,7 +65,7 @@ def results(
     from hpo_bench.storage.opening import open_existing
     from hpo_bench.storage.studies import members
 
-    name, url = place(name, storage)
+    name, url = suite.place(name, storage)
     opened = open_existing(url)
     names = members(opened, name)
     if len(names) > 1 and output is not Format.TABLE:
@@ -192,7 +195,7 @@ def report(
 
 
 def _in_one_storage(given: list[str], storage: str | None) -> tuple[list[str], str]:
-    names, urls = zip(*(place(name, storage) for name in given), strict=True)
+    names, urls = zip(*(suite.place(name, storage) for name in given), strict=True)
     if len(set(urls)) > 1:
         raise InputError("SUITE", given, "they say different storages; name one by --storage")
     return list(names), urls[0]
@@ -290,7 +293,7 @@ def _place(field: str, text: str, storage: str | None) -> tuple[BaseStorage, str
     url, _, name = text.rpartition("#")
     if not name or (not url and "://" in text):
         raise InputError(field, text, "expected SUITE or STORAGE#SUITE, e.g. sqlite:///a.db#mine")
-    name, url = place(name, url or storage)
+    name, url = suite.place(name, url or storage)
     return open_existing(url), name
 
 

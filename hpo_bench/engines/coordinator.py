@@ -9,6 +9,7 @@ from rich.console import Console
 
 from hpo_bench.engines import local, ray
 from hpo_bench.engines.base import Report
+from hpo_bench.engines.notebook import NotebookDisplay
 from hpo_bench.engines.progress import ProgressDisplay
 from hpo_bench.objectives import Objective
 from hpo_bench.running.checkpoints import default_directory, make_directory, remove_if_empty
@@ -108,13 +109,14 @@ def _execute(
     address: str | None,
 ) -> Report:
     left = [run for run in runs if run.study_name not in done]
-    with ProgressDisplay(runs, console, n_done=len(done)) as display:
+    make = NotebookDisplay if console.is_jupyter else ProgressDisplay
+    with make(runs, console, n_done=len(done)) as display:
         if suite.engine == "ray":
             return ray.execute_all(left, suite.n_workers, display, address=address, wait=wait)
         return local.execute_all(left, _runs_at_once(suite, objective), display, wait=wait)
 
 
 def _runs_at_once(suite: Suite, objective: Objective) -> int:
-    if objective.is_simulated:
+    if objective.is_simulated or suite.workers == 0:
         return suite.n_workers
     return max(1, suite.n_workers // suite.workers_per_run)

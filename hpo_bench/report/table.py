@@ -61,12 +61,13 @@ def _columns(metric: str, methods: Sequence[MethodResult]) -> list[Column]:
     ]
 
 
-def _rows(result: SuiteResult) -> tuple[list[str], list[list[str]]]:
+def rows(result: SuiteResult) -> tuple[list[str], list[list[str]]]:
+    """Give the headings and the cells, a row for each method, the best first."""
     default = [of_method(DEFAULT, result.defaults)] if result.defaults else []
     methods = [*result.methods, *default]
     columns = _columns(result.metric, methods)
-    rows = [[show(method) for _, show in columns] for method in methods]
-    return [heading for heading, _ in columns], rows
+    cells = [[show(method) for _, show in columns] for method in methods]
+    return [heading for heading, _ in columns], cells
 
 
 def notes(result: SuiteResult) -> list[str]:
@@ -154,7 +155,7 @@ def _method_notes(method: MethodResult) -> list[str]:
 
 def print_table(result: SuiteResult, console: Console) -> None:
     """Print for people."""
-    headings, rows = _rows(result)
+    headings, cells = rows(result)
     gap = 1 if console.width >= 100 else 0
     table = Table(
         title=result.suite,
@@ -164,10 +165,10 @@ def print_table(result: SuiteResult, console: Console) -> None:
         show_edge=False,
     )
     for index, heading in enumerate(headings):
-        words = " ".join([heading, *(row[index] for row in rows)]).split()
+        words = " ".join([heading, *(row[index] for row in cells)]).split()
         side: JustifyMethod = "left" if index == 0 else "right"
         table.add_column(heading, justify=side, min_width=max(map(len, words)))
-    for row in rows:
+    for row in cells:
         table.add_row(*row)
     console.print(table)
     for note in notes(result):
@@ -176,9 +177,9 @@ def print_table(result: SuiteResult, console: Console) -> None:
 
 def to_markdown(result: SuiteResult) -> str:
     """A Markdown table with its notes."""
-    headings, rows = _rows(result)
+    headings, cells = rows(result)
     told = map(foreign.markdown, notes(result))
-    return "\n".join([markdown.table(parts.Table(headings, rows)), "", *told])
+    return "\n".join([markdown.table(parts.Table(headings, cells)), "", *told])
 
 
 def to_csv(result: SuiteResult) -> str:

@@ -1,0 +1,293 @@
+"""What a comparison has found: tables, curves, pictures, a page; also while it runs elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpo_bench import suite
+from hpo_bench.analysis.history import AXES
+from hpo_bench.analysis.results import SuiteResult, collect
+from hpo_bench.errors import InputError, needing, one_of
+from hpo_bench.report import notebook, table
+from hpo_bench.storage.opening import close, open_existing, shown
+from hpo_bench.storage.studies import members
+from hpo_bench.terminal import PlainConsole
+
+if TYPE_CHECKING:
+    import pandas
+    import plotly.graph_objects
+    from optuna.storages import BaseStorage
+
+    from hpo_bench.analysis.summary import Summary
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best that any run has found."""
+
+    value: float
+    configuration: dict[str, Any]
+    """Hyperparameter -> value."""
+    method: str
+    seed: int
+    """Of the run."""
+
+
+class Results:
+    """What the storage holds of a comparison, as it was when it was first looked at.
+
+    In a notebook it shows itself as a table and a curve, in a terminal as a table. Tables of data
+    are those of pandas, pictures are Plotly's, and both come with `pip install 'hpo-bench[report]'`.
+
+    Args:
+        suites: Names in the storage: one, or one for each objective.
+        storage: Its SQLAlchemy URL.
+
+    Example:
+        >>> import hpo_bench
+        >>> url = f"sqlite:///{directory}/example.db"
+        >>> found = hpo_bench.run("quickstart", seeds=2, methods=["random"], storage=url, workers=0)
+        >>> list(found.runs["seed"])
+        [0, 1]
+        >>> found.best.method
+        'random'
+    """
+
+    def __init__(self, suites: Sequence[str], storage: str) -> None:
+        self.suites = list(suites)
+        """Names in the storage: one, or one for each objective."""
+        self.storage = storage
+        """SQLAlchemy URL of the storage."""
+
+    def __getitem__(self, name: str) -> Results:
+        """Give the results on one objective alone, by its suite's name or by the end of it."""
+        found = [suite for suite in self.suites if name in (suite, suite.rpartition(".")[2])]
+        if not found:
+            raise InputError("results", name, one_of(name, self.suites))
+        return Results(found, self.storage)
+
+    @property
+    def runs(self) -> pandas.DataFrame:
+        """One row per run: what it found (`validation`), its configuration, and what it spent."""
+        rows = [
+            {"suite": one.suite, **table.flat(asdict(run))}
+            for one in self.tables
+            for run in (*one.runs, *one.defaults)
+        ]
+        return _frame(rows)
+
+    @property
+    def evaluations(self) -> pandas.DataFrame:
+        """One row per evaluation, in order: value, configuration, and what was spent by then."""
+        from hpo_bench.report.files import evaluations
+
+        return _frame(
+            [
+                row
+                for one in self._summaries
+                for h in one.histories
+                for row in evaluations(one.suite, h)
+            ]
+        )
+
+    def curves(self, axis: str = "evaluations") -> pandas.DataFrame:
+        """Give the best value so far by what was spent: median and quartiles over a method's runs.
+
+        Args:
+            axis: "evaluations", "epochs" (in full evaluations), "train_seconds" or "wall_seconds".
+
+        Returns:
+            Columns suite, method, spent, median, lower, upper.
+
+        Raises:
+            InputError: There is no such axis.
+        """
+        if axis not in AXES:
+            raise InputError("axis", axis, one_of(str(axis), AXES))
+        return _frame(
+            [
+                {
+                    "suite": one.suite,
+                    "method": curve.method,
+                    "spent": float(curve.x[place]),
+                    "median": float(curve.median[place]),
+                    "lower": float(curve.lower[place]),
+                    "upper": float(curve.upper[place]),
+                }
+                for one in self._summaries
+                for curve in one.curves[axis]
+                for place in range(len(curve.x))
+            ]
+        )
+
+    def summary(self) -> pandas.DataFrame:
+        """Give one row per method, the best first: the mean of its runs, with its 95% interval."""
+        return _frame(
+            [
+                {
+                    "suite": one.suite,
+                    "method": method.name,
+                    "mean": None if method.validation is None else method.validation.mean,
+                    "low": None if method.validation is None else method.validation.low,
+                    "high": None if method.validation is None else method.validation.high,
+                    "runs": method.states.get("finished", 0),
+                    "unfinished": sum(method.states.values()) - method.states.get("finished", 0),
+                }
+                for one in self._summaries
+                for method in one.methods
+            ]
+        )
+
+    @property
+    def best(self) -> Best:
+        """The best configuration that any run has found.
+
+        Raises:
+            InputError: There are several objectives, or nothing was found.
+        """
+        (one,) = self._alone().tables
+        for method in one.methods:
+            if method.validation is None:
+                raise InputError("results", one.suite, "no run has found anything yet")
+        found = [run for run in one.runs if run.validation is not None]
+        choose = max if self._summary.maximise else min
+        best = choose(found, key=lambda run: run.validation or 0.0)
+        return Best(best.validation or 0.0, best.incumbent, best.method, best.seed)
+
+    def plot(self, kind: str = "curve") -> plotly.graph_objects.Figure:
+        """Draw a picture of the report.
+
+        Args:
+            kind: The beginning of its name. "curve" is the best value so far by evaluations; others
+                are "curve-epochs", "curve-wall_seconds", "finals", "differences", "ecdf", "times",
+                and of several objectives "rank-budget", "regret-budget" and "profiles".
+
+        Raises:
+            InputError: There is no such picture; the text lists those that there are.
+        """
+        with needing("report", "a picture"):
+            from plotly.graph_objects import Figure
+
+            from hpo_bench.report import foreign
+            from hpo_bench.report.files import pictures
+        found = pictures(self._summaries, shown(self.storage))
+        for picture in found:
+            if picture.key.startswith(kind):
+                return Figure(foreign.plotly({"data": picture.traces, "layout": picture.layout}))
+        raise InputError("kind", kind, one_of(str(kind), {picture.key for picture in found}))
+
+    def report(
+        self, path: str | Path, *, targets: Sequence[float] = (), rope: float | None = None
+    ) -> Path:
+        """Write everything on one page: tables, statistics and pictures.
+
+        Args:
+            path: Its ending names the format: html, md, tex, csv, json or parquet.
+            targets: Values to reach; by default they are taken from random search.
+            rope: A difference that does not matter.
+
+        Returns:
+            The path.
+
+        Raises:
+            HpoBenchError: There is no such format, or it cannot be written.
+        """
+        with needing("report", "the report"):
+            from hpo_bench.report.files import write
+        summaries = self.summarised(targets, rope)
+        write(Path(path), summaries, shown(self.storage))
+        return Path(path)
+
+    def summarised(self, targets: Sequence[float] = (), rope: float | None = None) -> list[Summary]:
+        """Give all that a report says, one summary for each objective."""
+        with needing("report", "the statistics"):
+            from hpo_bench.analysis.summary import summarise
+        storage = self._open()
+        try:
+            return [summarise(storage, n, given_targets=targets, rope=rope) for n in self.suites]
+        finally:
+            close(storage)
+
+    @cached_property
+    def tables(self) -> list[SuiteResult]:
+        """What the table shows, one for each objective."""
+        storage = self._open()
+        try:
+            return [collect(storage, name) for name in self.suites]
+        finally:
+            close(storage)
+
+    @cached_property
+    def _summaries(self) -> list[Summary]:
+        return self.summarised()
+
+    @property
+    def _summary(self) -> Summary:
+        (one,) = self._alone()._summaries
+        return one
+
+    def _alone(self) -> Results:
+        if len(self.suites) != 1:
+            expected = f"expected one objective's: results[{self.suites[0]!r}]"
+            raise InputError("results", self.suites, expected)
+        return self
+
+    def _open(self) -> BaseStorage:
+        return open_existing(self.storage)
+
+    def __repr__(self) -> str:
+        console = PlainConsole()
+        with console.capture() as captured:
+            for one in self.tables:
+                table.print_table(one, console)
+        return captured.get().rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        return "\n".join(notebook.card(one, self._curve(one.suite)) for one in self.tables)
+
+    def _curve(self, name: str) -> bytes | None:
+        """Draw the curve of an objective; None where nothing can draw it."""
+        try:
+            from hpo_bench.report import figures, static
+        except ModuleNotFoundError:
+            return None
+        (summary,) = self[name]._summaries if len(self.suites) > 1 else self._summaries
+        drawn = figures.curves(summary, ["evaluations"])
+        return static.as_svg(drawn[0]) if drawn else None
+
+
+def _frame(rows: Sequence[dict[str, Any]]) -> pandas.DataFrame:
+    with needing("report", "a table of data"):
+        import pandas
+    return pandas.DataFrame(list(rows))
+
+
+def results(name: str | Path, storage: str | None = None) -> Results:
+    """Give what a storage holds of a suite or a comparison, also while it runs.
+
+    Args:
+        name: Its name, or a suite's `.toml` file.
+        storage: SQLAlchemy URL; by default the file's own, or hpo-bench.db here.
+
+    Raises:
+        HpoBenchError: There is no such storage, or it holds nothing of that name.
+
+    Example:
+        >>> import hpo_bench
+        >>> url = f"sqlite:///{directory}/example.db"
+        >>> _ = hpo_bench.run("quickstart", seeds=1, methods=["random"], storage=url, workers=0)
+        >>> hpo_bench.results("quickstart", url).suites
+        ['quickstart']
+    """
+    name, url = suite.place(str(name), storage)
+    opened = open_existing(url)
+    try:
+        found = Results(members(opened, name), url)
+        _ = found.tables
+        return found
+    finally:
+        close(opened)

@@ -1,0 +1,95 @@
+"""What a person sees in a notebook while runs go on: one bar, and what they should know."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from hpo_bench.numbers import number
+from hpo_bench.running.runs import Run, Status
+from hpo_bench.text import printable
+
+SECONDS = 0.2
+"""Between two pictures of the bar: every one is a message to the browser."""
+
+MAX_NOTICES = 10
+"""The last ones are shown."""
+
+
+class NotebookDisplay:
+    """A bar that is drawn again in its place, in the output of a cell.
+
+    Args:
+        runs: All of them.
+        console: Says whether anything is shown (`quiet`).
+        n_done: How many of them were finished before.
+    """
+
+    def __init__(self, runs: Sequence[Run], console: Console, n_done: int = 0) -> None:
+        self._shares = {run.study_name: 0.0 for run in runs}
+        self._n_done = self._n_ended = n_done
+        self._is_quiet = console.quiet
+        self._notices: deque[str] = deque(maxlen=MAX_NOTICES)
+        self._under_way = ""
+        self._began = time.monotonic()
+        self._drawn_at = 0.0
+        self._handle: Any = None
+
+    def __enter__(self) -> NotebookDisplay:
+        self._draw()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._under_way = ""
+        self._draw()
+
+    def status(self, run: Run, status: Status) -> None:
+        """Show how far a run has come."""
+        self._shares[run.study_name] = 1.0 if status.finished else status.share
+        self._n_ended += status.finished is not None
+        self._under_way = f"{run.method} seed {run.seed}: best {number(status.incumbent)}"
+        if time.monotonic() - self._drawn_at > SECONDS:
+            self._draw()
+
+    def notice(self, text: str) -> None:
+        """Show a line that stays."""
+        self._notices.append(text)
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._is_quiet:
+            return
+        from IPython.display import HTML, display  # there is one: this is a notebook
+
+        self._drawn_at = time.monotonic()
+        picture = HTML(self._as_html())
+        if self._handle is None:
+            self._handle = display(picture, display_id=True)
+        else:
+            self._handle.update(picture)
+
+    def _as_html(self) -> str:
+        share = (self._n_done + sum(self._shares.values())) / max(1, len(self._shares))
+        told = [f"{self._n_ended} of {len(self._shares)} runs", *self._times(share)]
+        told += [self._under_way] if self._under_way else []
+        lines = "".join(f"<div>{_escaped(notice)}</div>" for notice in self._notices)
+        return (
+            f'<progress value="{share:.3f}" max="1" style="vertical-align: middle"></progress> '
+            f"{_escaped(', '.join(told))}{lines}"
+        )
+
+    def _times(self, share: float) -> list[str]:
+        spent = time.monotonic() - self._began
+        fresh = share - self._n_done / max(1, len(self._shares))
+        if self._n_ended >= len(self._shares) or fresh <= 0:
+            return [f"{spent:.0f} s"]
+        return [f"{spent:.0f} s, {spent * (1 - share) / fresh:.0f} s left"]
+
+
+def _escaped(text: str) -> str:
+    return html.escape(printable(text))
