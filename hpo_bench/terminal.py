@@ -106,6 +106,19 @@ def log_plainly() -> None:
         logging.lastResort.setFormatter(_PlainFormatter())
 
 
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Let Optuna say warnings alone inside: it tells of every study that is made."""
+    import optuna  # which takes a quarter of a second
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
 def show_optuna_plainly() -> None:
     """Let Optuna say warnings alone, in the same way."""
     import optuna  # which takes a quarter of a second

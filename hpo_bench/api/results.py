@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo_bench import suite
-from hpo_bench.analysis.history import AXES
+from hpo_bench.analysis.curves import curves
+from hpo_bench.analysis.history import AXES, by_method, read
 from hpo_bench.analysis.results import SuiteResult, collect
 from hpo_bench.errors import InputError, needing, one_of
 from hpo_bench.report import notebook, table
 from hpo_bench.storage.opening import close, open_existing, shown
 from hpo_bench.storage.studies import members
-from hpo_bench.terminal import PlainConsole
+from hpo_bench.terminal import PlainConsole, quiet_optuna
 
 if TYPE_CHECKING:
     import pandas
@@ -41,7 +42,7 @@ class Results:
     """What the storage holds of a comparison, as it was when it was first looked at.
 
     In a notebook it shows itself as a table and a curve, in a terminal as a table. Tables of data
-    are those of pandas, pictures are Plotly's, and both come with `pip install 'hpo-bench[report]'`.
+    are those of pandas and pictures are Plotly's: `pip install 'hpo-bench[report]'` brings both.
 
     Args:
         suites: Names in the storage: one, or one for each objective.
@@ -150,13 +151,15 @@ class Results:
             InputError: There are several objectives, or nothing was found.
         """
         (one,) = self._alone().tables
-        for method in one.methods:
-            if method.validation is None:
-                raise InputError("results", one.suite, "no run has found anything yet")
-        found = [run for run in one.runs if run.validation is not None]
-        choose = max if self._summary.maximise else min
-        best = choose(found, key=lambda run: run.validation or 0.0)
-        return Best(best.validation or 0.0, best.incumbent, best.method, best.seed)
+        found = [
+            Best(run.validation, run.incumbent, run.method, run.seed)
+            for run in one.runs
+            if run.validation is not None
+        ]
+        if not found:
+            raise InputError("results", one.suite, "no run has found anything yet")
+        choose = max if one.maximise else min
+        return choose(found, key=lambda best: best.value)
 
     def plot(self, kind: str = "curve") -> plotly.graph_objects.Figure:
         """Draw a picture of the report.
@@ -208,7 +211,10 @@ class Results:
             from hpo_bench.analysis.summary import summarise
         storage = self._open()
         try:
-            return [summarise(storage, n, given_targets=targets, rope=rope) for n in self.suites]
+            with quiet_optuna():
+                return [
+                    summarise(storage, n, given_targets=targets, rope=rope) for n in self.suites
+                ]
         finally:
             close(storage)
 
@@ -224,11 +230,6 @@ class Results:
     @cached_property
     def _summaries(self) -> list[Summary]:
         return self.summarised()
-
-    @property
-    def _summary(self) -> Summary:
-        (one,) = self._alone()._summaries
-        return one
 
     def _alone(self) -> Results:
         if len(self.suites) != 1:
@@ -247,17 +248,24 @@ class Results:
         return captured.get().rstrip("\n")
 
     def _repr_html_(self) -> str:
-        return "\n".join(notebook.card(one, self._curve(one.suite)) for one in self.tables)
+        return "\n".join(
+            notebook.card(one, self._curve(one.suite, one.metric)) for one in self.tables
+        )
 
-    def _curve(self, name: str) -> bytes | None:
+    def _curve(self, name: str, metric: str) -> bytes | None:
         """Draw the curve of an objective; None where nothing can draw it."""
         try:
             from hpo_bench.report import figures, static
         except ModuleNotFoundError:
             return None
-        (summary,) = self[name]._summaries if len(self.suites) > 1 else self._summaries
-        drawn = figures.curves(summary, ["evaluations"])
-        return static.as_svg(drawn[0]) if drawn else None
+        storage = self._open()
+        try:
+            groups = by_method(read(storage, name))
+        finally:
+            close(storage)
+        # The statistics of a report take longer than a cell should wait to be shown.
+        drawn = curves(groups, None)["evaluations"]
+        return static.as_svg(figures.curve("evaluations", drawn, metric)) if drawn else None
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> pandas.DataFrame:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import optuna
 
 from hpo_bench import plugins, suite
 from hpo_bench.api import words
@@ -17,7 +14,7 @@ from hpo_bench.engines.coordinator import run_suites
 from hpo_bench.errors import HpoBenchError, InputError, one_of
 from hpo_bench.known import DEFAULT_STORAGE
 from hpo_bench.suite import Suite
-from hpo_bench.terminal import PlainConsole, telling
+from hpo_bench.terminal import PlainConsole, quiet_optuna, telling
 
 N_TRIALS = 60
 """Trials of a run for which no budget is given."""
@@ -212,7 +209,7 @@ def _only(chosen: Suite, names: Sequence[str]) -> Suite:
 def _run(suites: list[Suite], checkpoint_dir: Path | None, *, progress: bool) -> Results:
     console = PlainConsole(stderr=True)
     console.quiet = not progress
-    with _quiet_optuna():
+    with quiet_optuna():
         try:
             report = run_suites(suites, checkpoint_dir, console)
         except KeyboardInterrupt:
@@ -247,14 +244,3 @@ def _failures(report: Report) -> str:
     told = {why: study_name for study_name, why in report.failures.items()}
     lines = [why if name in why else f"{name}: {why}" for why, name in told.items()]
     return "\n".join(["these runs could not go on; the same call tries again:", *lines])
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """Let Optuna say warnings alone: it tells of every study that is made."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)

@@ -52,10 +52,9 @@ def objective_table(objective: Any, direction: str | None, steps: int | None) ->
         InputError: It is none of these, or says its direction itself.
     """
     path = objective if isinstance(objective, str) else None
-    if path is not None and ":" not in path:
-        found, path = None, path
-    else:
-        found = objective if path is None else plugins.load_path("objective", path)
+    found = objective
+    if path is not None:
+        found = plugins.load_path("objective", path) if ":" in path else None
     if found is not None and _is_of_a_trial(found):
         options = {"function": path or path_of(found), "direction": direction, "steps": steps}
         return {

@@ -364,7 +364,7 @@ class _Looking:
         self.seen[name] = dist
         return suggest(self._trial, {name: dist})[name]
 
-    def report(self, step: int, value: float) -> None:
+    def report(self, *_: float) -> None:
         raise _Enough
 
     def should_prune(self) -> bool:

@@ -36,22 +36,34 @@ Trace = dict[str, Any]
 
 def curves(summary: Summary, on: Iterable[str] = AXES) -> list[Figure]:
     """Anytime curves, one picture per axis."""
-    style = styles(summary)
+    default = summary.default.validation if summary.default else None
     return [
-        Figure(
-            key=f"curve-{axis}",
-            title=f"By {AXES[axis].split(',')[0]}",
-            caption=f"Best {summary.metric} so far by {AXES[axis]}: median over runs, and a band "
-            "from the first to the third quartile.",
-            traces=[
-                *(trace for made in found for trace in _curve(made, style[made.method])),
-                *_default(summary.default.validation if summary.default else None, found),
-            ],
-            layout=_by_cost(found, AXES[axis], f"best {summary.metric} so far"),
-        )
+        curve(axis, found, summary.metric, styles(summary), default)
         for axis in on
         if (found := summary.curves[axis])
     ]
+
+
+def curve(
+    axis: str,
+    found: Sequence[Curve],
+    metric: str,
+    style: dict[str, tuple[str, str]] | None = None,
+    default: Estimate | None = None,
+) -> Figure:
+    """Anytime curves on one axis; by default in the styles of the methods that have one."""
+    style = style or styles_of([made.method for made in found])
+    return Figure(
+        key=f"curve-{axis}",
+        title=f"By {AXES[axis].split(',')[0]}",
+        caption=f"Best {metric} so far by {AXES[axis]}: median over runs, and a band from the "
+        "first to the third quartile.",
+        traces=[
+            *(trace for made in found for trace in _curve(made, style[made.method])),
+            *_default(default, found),
+        ],
+        layout=_by_cost(found, AXES[axis], f"best {metric} so far"),
+    )
 
 
 def tests(summary: Summary) -> Figure | None:
