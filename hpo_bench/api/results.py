@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
     from hpo_bench.analysis.summary import Summary
+    from hpo_bench.storage.rows import Fault
 
 
 @dataclass(frozen=True)
@@ -184,26 +185,41 @@ class Results:
         raise InputError("kind", kind, one_of(str(kind), {picture.key for picture in found}))
 
     def report(
-        self, path: str | Path, *, targets: Sequence[float] = (), rope: float | None = None
-    ) -> Path:
+        self,
+        path: str | Path,
+        *,
+        targets: Sequence[float] = (),
+        rope: float | None = None,
+        figures: str | Path | None = None,
+        figure_format: str = "pdf",
+    ) -> list[Path]:
         """Write everything on one page: tables, statistics and pictures.
 
         Args:
             path: Its ending names the format: html, md, tex, csv, json or parquet.
             targets: Values to reach; by default they are taken from random search.
             rope: A difference that does not matter.
+            figures: A folder for pictures for papers; None writes none.
+            figure_format: Of these: pdf, svg or png.
 
         Returns:
-            The path.
+            The files that were written, the page first.
 
         Raises:
             HpoBenchError: There is no such format, or it cannot be written.
         """
         with needing("report", "the report"):
-            from hpo_bench.report.files import write
-        summaries = self.summarised(targets, rope)
-        write(Path(path), summaries, shown(self.storage))
-        return Path(path)
+            from hpo_bench.report.files import write, write_figures
+        summaries, storage = self.summarised(targets, rope), shown(self.storage)
+        write(Path(path), summaries, storage)
+        if figures is None:
+            return [Path(path)]
+        return [Path(path), *write_figures(Path(figures), summaries, storage, figure_format)]
+
+    @property
+    def left_out(self) -> list[Fault]:
+        """What the storage holds of it that is not sound, and is in no table."""
+        return [fault for one in self.tables for fault in one.left_out]
 
     def summarised(self, targets: Sequence[float] = (), rope: float | None = None) -> list[Summary]:
         """Give all that a report says, one summary for each objective."""
@@ -291,11 +307,22 @@ def results(name: str | Path, storage: str | None = None) -> Results:
         >>> hpo_bench.results("quickstart", url).suites
         ['quickstart']
     """
-    name, url = suite.place(str(name), storage)
-    opened = open_existing(url)
+    found = find([str(name)], storage)
+    _ = found.tables
+    return found
+
+
+def find(names: Sequence[str], storage: str | None) -> Results:
+    """Give what a storage holds of suites, each with all of its objectives.
+
+    Raises:
+        InputError: There is no such storage, or the suites' files say different ones.
+    """
+    called, urls = zip(*(suite.place(name, storage) for name in names), strict=True)
+    if len(set(urls)) > 1:
+        raise InputError("SUITE", list(names), "they say different storages; name one by --storage")
+    opened = open_existing(urls[0])
     try:
-        found = Results(members(opened, name), url)
-        _ = found.tables
-        return found
+        return Results([member for name in called for member in members(opened, name)], urls[0])
     finally:
         close(opened)

@@ -240,6 +240,7 @@ def _say_why_it_ends(report: Report, chosen: list[Suite], left: int) -> None:
 
 
 def _show_results(chosen: list[Suite], *, wait: bool) -> None:
+    from hpo_bench.analysis.results import collect
     from hpo_bench.cli.look import Format, print_results
     from hpo_bench.storage.opening import open_existing
     from hpo_bench.storage.outages import OutageError
@@ -250,6 +251,6 @@ def _show_results(chosen: list[Suite], *, wait: bool) -> None:
         held = open_existing(first.storage, patience=first.storage_patience, wait=wait)
         for one in chosen:
             if study_names(held, one.name):
-                print_results(held, one.name, Format.TABLE, PlainConsole())
+                print_results(collect(held, one.name), Format.TABLE, PlainConsole())
     except (InputError, OutageError) as error:
         say(f"The results cannot be shown: {error}", stderr=True, style="yellow")

@@ -37,9 +37,7 @@ def found(tmp_path_factory):
 
 
 def test_what_is_found_is_there_as_tables(found):
-    assert (
-        list(found.runs["method"]) == ["random", "random+MedianPruner"] * 2 or len(found.runs) == 4
-    )
+    assert sorted(found.runs["method"]) == ["random"] * 2 + ["random+MedianPruner"] * 2
     assert set(found.runs["evaluations"]) == {6}
     evaluations = found.evaluations
     assert len(evaluations) == 24
@@ -61,7 +59,7 @@ def test_it_shows_itself(found, tmp_path):
     assert "<script" not in shown
     assert {trace.name for trace in found.plot().data} == {"random", "random+MedianPruner"}
     assert found.plot("differences").data
-    with pytest.raises(HpoBenchError, match="kind: 'ranks' cannot be used; .*finals"):
+    with pytest.raises(HpoBenchError, match=r"kind: 'ranks' cannot be used; .*finals"):
         found.plot("ranks")
     assert "random+MedianPruner" in found.report(tmp_path / "page.html").read_text()
     again = hpo_bench.results("mine", found.storage)
@@ -120,8 +118,8 @@ def test_an_interrupt_saves_and_says_that_the_same_call_goes_on(compare):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(5)
 
+    threading.Timer(1.5, os.kill, [os.getpid(), signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt, match="the same call goes on"):
-        threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
         compare(hurried, ["random"], 1, 5)
     assert calls == [0]
 
