@@ -122,8 +122,8 @@ def _cell(cell):
     for output in cell["outputs"]:
         data = output.get("data", {})
         if "text/html" in data:
-            # Without empty lines Markdown leaves it as it stands.
-            yield f"<div>{re.sub(r'\\s*\\n\\s*', ' ', ''.join(data['text/html']))}</div>"
+            # Without line breaks Markdown leaves it as it stands.
+            yield f"<div>{' '.join(''.join(data['text/html']).split())}</div>"
         elif "text/plain" in data:
             yield f"```text\n{''.join(data['text/plain'])}\n```"
 
