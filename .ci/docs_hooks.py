@@ -36,9 +36,9 @@ PYTHON = {
         "hpo_bench.api.running.compare",
         "hpo_bench.api.running.run",
         "hpo_bench.api.running.load",
-        "hpo_bench.api.results.results",
-        "hpo_bench.api.results.Results",
-        "hpo_bench.api.results.Best",
+        "hpo_bench.api.found.results",
+        "hpo_bench.api.found.Results",
+        "hpo_bench.api.found.Best",
     ],
     "Samplers": [
         "samplers.GridSampler",

@@ -57,11 +57,12 @@ _LIBRARIES = {
 
 
 @contextmanager
-def telling(what: str) -> Iterator[None]:
+def telling(what: str, *, quiet: bool = False) -> Iterator[None]:
     """Say on the standard error what is waited for inside, once it has taken a while.
 
     Args:
         what: "reading the suite"; where a library is being imported, that is said instead.
+        quiet: Say nothing.
     """
 
     def tell() -> None:
@@ -69,7 +70,8 @@ def telling(what: str) -> Iterator[None]:
 
     waiting = threading.Timer(LOADING_SECONDS, tell)
     waiting.daemon = True
-    waiting.start()
+    if not quiet:
+        waiting.start()
     try:
         yield
     finally:

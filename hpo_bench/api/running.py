@@ -8,7 +8,7 @@ from typing import Any
 
 from hpo_bench import plugins, suite
 from hpo_bench.api import words
-from hpo_bench.api.results import Results
+from hpo_bench.api.found import Results
 from hpo_bench.engines.base import Report
 from hpo_bench.engines.coordinator import run_suites
 from hpo_bench.errors import HpoBenchError, InputError, one_of
@@ -141,8 +141,9 @@ def run(
     Example:
         >>> import hpo_bench
         >>> url = f"sqlite:///{directory}/example.db"
-        >>> hpo_bench.run("quickstart", seeds=2, methods=["random"], storage=url, workers=0).suites
-        ['quickstart']
+        >>> how = {"methods": ["random"], "storage": url, "workers": 0}
+        >>> hpo_bench.run("lenet5-cifar10-table", seeds=2, **how).suites
+        ['lenet5-cifar10-table']
     """
     given = {
         "seeds": seeds if seeds is None or isinstance(seeds, int) else list(seeds),

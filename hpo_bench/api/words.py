@@ -79,7 +79,10 @@ def _is_of_a_trial(found: Any) -> bool:
         parameters = inspect.signature(found).parameters.values()
     except (TypeError, ValueError):  # some built-in callables do not tell
         return True
-    needed = [p for p in parameters if p.default is p.empty and p.kind < p.VAR_POSITIONAL]
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind < p.VAR_POSITIONAL]
+    if len(needed) > 1:
+        expected = "a function is called with a trial alone: bind its others by functools.partial"
+        raise InputError("objective", f"{_name_of(found)}({', '.join(needed)})", expected)
     return len(needed) == 1
 
 

@@ -59,7 +59,7 @@ def _run_suites(
     address: str | None,
 ) -> Report:
     directory = (checkpoint_directory or default_directory(suites[0].storage)).absolute()
-    with telling("checking the suite"):
+    with telling("checking the suite", quiet=console.quiet):
         notices = {suite.name: suite.check() for suite in suites}
     # Opened once before the workers meet there, so that they find its tables.
     storage = open_storage(suites[0].storage, patience=suites[0].storage_patience)
@@ -72,7 +72,7 @@ def _run_suites(
     done = _done(runs, there)
     objectives = [suite.build_objective(suite.seeds[0]) for suite in suites]
     for objective in objectives:
-        with telling("loading the data that evaluations need"):
+        with telling("loading the data that evaluations need", quiet=console.quiet):
             objective.provide()
     for name, told in notices.items():
         for notice in told:

@@ -64,12 +64,13 @@ class NotebookDisplay:
     def _draw(self) -> None:
         if self._is_quiet:
             return
-        from IPython.display import HTML, display  # there is one: this is a notebook
+        from IPython import display  # there is one: this is a notebook
 
+        show: Any = display
         self._drawn_at = time.monotonic()
-        picture = HTML(self._as_html())
+        picture = show.HTML(self._as_html())
         if self._handle is None:
-            self._handle = display(picture, display_id=True)
+            self._handle = show.display(picture, display_id=True)
         else:
             self._handle.update(picture)
 

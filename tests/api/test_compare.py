@@ -195,10 +195,10 @@ def test_importing_the_package_loads_nothing_else():
 def test_the_examples_in_the_docstrings_are_right(tmp_path):
     import doctest
 
-    from hpo_bench.api import results, running
+    from hpo_bench.api import found, running
     from hpo_bench.objectives import function
 
-    for module in (results, running, function):
+    for module in (found, running, function):
         done = doctest.testmod(module, extraglobs={"directory": Path(tmp_path)}, verbose=False)
         assert (done.failed, done.attempted > 0) == (0, True)
         for file in tmp_path.iterdir():

@@ -1,5 +1,9 @@
 """What may be given as an objective, a method and a space, and the words that stand for it."""
 
+import pickle
+import subprocess
+import sys
+import types
 from functools import partial
 
 import functions
@@ -67,6 +71,26 @@ def test_an_objective_that_is_made_is_copied_for_every_run(objective):
     assert name.held() is not objective
     with pytest.raises(InputError, match="the objective says it itself"):
         words.objective_table(objective, "minimize", None)
+
+
+def test_what_a_hub_has_loaded_is_sent_with_its_modules():
+    package, module = types.ModuleType("a_hub"), types.ModuleType("a_hub.problems")
+    text = "HALF = 0.5\nclass Problem:\n    search_space = directions = evaluate = HALF\n"
+    exec(text, vars(module))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(sys.modules, "a_hub", package)
+        patched.setitem(sys.modules, "a_hub.problems", module)
+        sent = pickle.dumps(words.objective_table(module.Problem(), None, None)["name"])
+    code = "import pickle, sys; print(pickle.load(sys.stdin.buffer).held().evaluate)"
+    assert subprocess.check_output([sys.executable, "-c", code], input=sent) == b"0.5\n"
+
+
+@pytest.mark.parametrize(
+    ("objective", "told"), [(3, "expected a function"), (with_data, "partial")]
+)
+def test_an_objective_that_cannot_be_used_is_told(objective, told):
+    with pytest.raises(InputError, match=told):
+        words.objective_table(objective, None, None)
 
 
 def test_another_version_of_a_function_has_another_name():

@@ -52,7 +52,8 @@ class Results:
     Example:
         >>> import hpo_bench
         >>> url = f"sqlite:///{directory}/example.db"
-        >>> found = hpo_bench.run("quickstart", seeds=2, methods=["random"], storage=url, workers=0)
+        >>> how = {"methods": ["random"], "storage": url, "workers": 0}
+        >>> found = hpo_bench.run("lenet5-cifar10-table", seeds=2, **how)
         >>> list(found.runs["seed"])
         [0, 1]
         >>> found.best.method
@@ -303,9 +304,10 @@ def results(name: str | Path, storage: str | None = None) -> Results:
     Example:
         >>> import hpo_bench
         >>> url = f"sqlite:///{directory}/example.db"
-        >>> _ = hpo_bench.run("quickstart", seeds=1, methods=["random"], storage=url, workers=0)
-        >>> hpo_bench.results("quickstart", url).suites
-        ['quickstart']
+        >>> how = {"methods": ["random"], "storage": url, "workers": 0}
+        >>> _ = hpo_bench.run("lenet5-cifar10-table", seeds=1, **how)
+        >>> hpo_bench.results("lenet5-cifar10-table", url).suites
+        ['lenet5-cifar10-table']
     """
     found = find([str(name)], storage)
     _ = found.tables
