@@ -54,8 +54,8 @@ class Results:
         >>> url = f"sqlite:///{directory}/example.db"
         >>> how = {"methods": ["random"], "storage": url, "workers": 0}
         >>> found = hpo_bench.run("lenet5-cifar10-table", seeds=2, **how)
-        >>> list(found.runs["seed"])
-        [0, 1]
+        >>> sorted(set(found.runs["method"]))
+        ['(default)', 'random']
         >>> found.best.method
         'random'
     """
