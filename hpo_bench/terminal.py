@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 from rich.text import Text
@@ -22,15 +22,24 @@ class PlainConsole(Console):
 
     Args:
         stderr: Whether it prints on the standard error instead of the standard output.
+        file: Where it prints instead of these.
     """
 
-    def __init__(self, *, stderr: bool = False) -> None:
+    def __init__(self, *, stderr: bool = False, file: IO[str] | None = None) -> None:
         # A pipe has no width: leave the table room instead of folding it to 80 columns.
-        stream = sys.stderr if stderr else sys.stdout
+        stream = file or (sys.stderr if stderr else sys.stdout)
         is_terminal = stream is not None and stream.isatty()
         is_bounded = is_terminal or os.environ.get("COLUMNS", "").isdigit()
         width = None if is_bounded else 120
-        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+        super().__init__(
+            stderr=stderr,
+            file=file,
+            force_jupyter=None if file is None else False,
+            width=width,
+            markup=False,
+            emoji=False,
+            highlight=False,
+        )
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Make text of a string; also of a table's cells, its headings and its title."""

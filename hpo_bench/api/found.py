@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,7 @@ class Results:
         """Names in the storage: one, or one for each objective."""
         self.storage = storage
         """SQLAlchemy URL of the storage."""
+        self._summaries_by: dict[Any, list[Summary]] = {}
 
     def __getitem__(self, name: str) -> Results:
         """Give the results on one objective alone, by its suite's name or by the end of it."""
@@ -91,7 +93,7 @@ class Results:
         return _frame(
             [
                 row
-                for one in self._summaries
+                for one in self.summarised()
                 for h in one.histories
                 for row in evaluations(one.suite, h)
             ]
@@ -121,7 +123,7 @@ class Results:
                     "lower": float(curve.lower[place]),
                     "upper": float(curve.upper[place]),
                 }
-                for one in self._summaries
+                for one in self.summarised()
                 for curve in one.curves[axis]
                 for place in range(len(curve.x))
             ]
@@ -140,7 +142,7 @@ class Results:
                     "runs": method.states.get("finished", 0),
                     "unfinished": sum(method.states.values()) - method.states.get("finished", 0),
                 }
-                for one in self._summaries
+                for one in self.summarised()
                 for method in one.methods
             ]
         )
@@ -179,43 +181,59 @@ class Results:
 
             from hpo_bench.report import foreign
             from hpo_bench.report.files import pictures
-        found = pictures(self._summaries, shown(self.storage))
+        found = pictures(self.summarised(), shown(self.storage))
         for picture in found:
             if picture.key.startswith(kind):
                 return Figure(foreign.plotly({"data": picture.traces, "layout": picture.layout}))
         raise InputError("kind", kind, one_of(str(kind), {picture.key for picture in found}))
 
     def report(
-        self,
-        path: str | Path,
-        *,
-        targets: Sequence[float] = (),
-        rope: float | None = None,
-        figures: str | Path | None = None,
-        figure_format: str = "pdf",
-    ) -> list[Path]:
+        self, path: str | Path, *, targets: Sequence[float] = (), rope: float | None = None
+    ) -> Path:
         """Write everything on one page: tables, statistics and pictures.
 
         Args:
             path: Its ending names the format: html, md, tex, csv, json or parquet.
             targets: Values to reach; by default they are taken from random search.
             rope: A difference that does not matter.
-            figures: A folder for pictures for papers; None writes none.
-            figure_format: Of these: pdf, svg or png.
 
         Returns:
-            The files that were written, the page first.
+            The path.
 
         Raises:
             HpoBenchError: There is no such format, or it cannot be written.
         """
         with needing("report", "the report"):
-            from hpo_bench.report.files import write, write_figures
-        summaries, storage = self.summarised(targets, rope), shown(self.storage)
-        write(Path(path), summaries, storage)
-        if figures is None:
-            return [Path(path)]
-        return [Path(path), *write_figures(Path(figures), summaries, storage, figure_format)]
+            from hpo_bench.report.files import write
+        write(Path(path), self.summarised(targets, rope), shown(self.storage))
+        return Path(path)
+
+    def pictures(
+        self,
+        folder: str | Path,
+        ending: str = "pdf",
+        *,
+        targets: Sequence[float] = (),
+        rope: float | None = None,
+    ) -> list[Path]:
+        """Write the pictures of the report as files, for papers.
+
+        Args:
+            folder: Made if it is not there.
+            ending: pdf, svg or png.
+            targets: As of `report`.
+            rope: As of `report`.
+
+        Returns:
+            The files.
+
+        Raises:
+            HpoBenchError: The folder cannot be written.
+        """
+        with needing("report", "figures as files"):
+            from hpo_bench.report.files import write_figures
+        found = self.summarised(targets, rope)
+        return write_figures(Path(folder), found, shown(self.storage), ending)
 
     @property
     def left_out(self) -> list[Fault]:
@@ -224,6 +242,12 @@ class Results:
 
     def summarised(self, targets: Sequence[float] = (), rope: float | None = None) -> list[Summary]:
         """Give all that a report says, one summary for each objective."""
+        key = (tuple(targets), rope)
+        if key not in self._summaries_by:
+            self._summaries_by[key] = self._summarise(targets, rope)
+        return self._summaries_by[key]
+
+    def _summarise(self, targets: Sequence[float], rope: float | None) -> list[Summary]:
         with needing("report", "the statistics"):
             from hpo_bench.analysis.summary import summarise
         storage = self._open()
@@ -244,10 +268,6 @@ class Results:
         finally:
             close(storage)
 
-    @cached_property
-    def _summaries(self) -> list[Summary]:
-        return self.summarised()
-
     def _alone(self) -> Results:
         if len(self.suites) != 1:
             expected = f"expected one objective's: results[{self.suites[0]!r}]"
@@ -258,11 +278,10 @@ class Results:
         return open_existing(self.storage)
 
     def __repr__(self) -> str:
-        console = PlainConsole()
-        with console.capture() as captured:
-            for one in self.tables:
-                table.print_table(one, console)
-        return captured.get().rstrip("\n")
+        text = StringIO()
+        for one in self.tables:
+            table.print_table(one, PlainConsole(file=text))
+        return text.getvalue().rstrip("\n")
 
     def _repr_html_(self) -> str:
         return "\n".join(

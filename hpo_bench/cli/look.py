@@ -169,10 +169,11 @@ def report(
     found = api.find(names, storage)
     given = [] if targets is None else _numbers("--targets", targets)
     path = output or Path(f"{suite.place(names[0], storage)[0]}.html")
-    _, *pictures = found.report(
-        path, targets=given, rope=rope, figures=figures, figure_format=figure_format.value
-    )
-    told = [str(path)] + ([] if figures is None else [f"{len(pictures)} pictures in {figures}"])
+    found.report(path, targets=given, rope=rope)
+    told = [str(path)]
+    if figures is not None:
+        made = found.pictures(figures, figure_format.value, targets=given, rope=rope)
+        told.append(f"{len(made)} pictures in {figures}")
     say(f"Written: {', '.join(told)}")
     _say_left_out(found.left_out)
     if found.left_out:
