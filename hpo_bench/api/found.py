@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from hpo_bench.storage.rows import Fault
 
 
+_USUAL = {"curve": "curve-evaluations"}
+"""The picture that is meant where several have the same beginning."""
+
+
 @dataclass(frozen=True)
 class Best:
     """The best that any run has found."""
@@ -70,7 +74,7 @@ class Results:
 
     def __getitem__(self, name: str) -> Results:
         """Give the results on one objective alone, by its suite's name or by the end of it."""
-        found = [suite for suite in self.suites if name in (suite, suite.rpartition(".")[2])]
+        found = [one for one in self.suites if name in (one, one.rpartition(".")[2])]
         if not found:
             raise InputError("results", name, one_of(name, self.suites))
         return Results(found, self.storage)
@@ -166,12 +170,12 @@ class Results:
         return choose(found, key=lambda best: best.value)
 
     def plot(self, kind: str = "curve") -> plotly.graph_objects.Figure:
-        """Draw a picture of the report.
+        """Draw a picture of the report: of the objective, or of several taken together.
 
         Args:
             kind: The beginning of its name. "curve" is the best value so far by evaluations; others
                 are "curve-epochs", "curve-wall_seconds", "finals", "differences", "ecdf", "times",
-                and of several objectives "rank-budget", "regret-budget" and "profiles".
+                and of several objectives "ranks", "rank-budget", "regret-budget" and "profiles".
 
         Raises:
             InputError: There is no such picture; the text lists those that there are.
@@ -183,9 +187,12 @@ class Results:
             from hpo_bench.report.files import pictures
         found = pictures(self.summarised(), shown(self.storage))
         for picture in found:
-            if picture.key.startswith(kind):
+            if picture.key.startswith(_USUAL.get(kind, kind)):
                 return Figure(foreign.plotly({"data": picture.traces, "layout": picture.layout}))
-        raise InputError("kind", kind, one_of(str(kind), {picture.key for picture in found}))
+        expected = one_of(str(kind), {picture.key for picture in found})
+        if len(self.suites) > 1:
+            expected += f"; those of one objective alone: results[{self.suites[0]!r}].plot()"
+        raise InputError("kind", kind, expected)
 
     def report(
         self, path: str | Path, *, targets: Sequence[float] = (), rope: float | None = None

@@ -67,9 +67,9 @@ def write_figures(
 
 
 def pictures(summaries: Sequence[Summary], storage: str) -> list[Figure]:
-    """Give every picture of a report."""
-    chapters = _chapters(summaries, storage)
-    parts = (part for _, sections in chapters for section in sections for part in section.parts)
+    """Give every picture of a report, of several suites those of all together."""
+    _, sections = _chapters(summaries, storage)[0]
+    parts = (part for section in sections for part in section.parts)
     return [part for part in parts if isinstance(part, Figure)]
 
 

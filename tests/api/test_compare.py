@@ -144,6 +144,32 @@ def test_a_function_that_always_fails_is_told_with_its_reason(compare):
         compare(objective, ["random"], 1, 9)
 
 
+SEVERAL = """
+seeds = 2
+budget = { epochs = 12 }
+methods = { random = {}, pso = { options = { swarm_size = 2 } } }
+objectives.one.name = "toy:Curve"
+objectives.other = { name = "toy:Curve", options = { epochs = 2 } }
+"""
+
+
+def test_a_suite_with_several_objectives_gives_the_results_of_all(toy_file, tmp_path):
+    path = toy_file(SEVERAL)
+    how = {"storage": f"sqlite:///{tmp_path / 'found.db'}", "workers": 0, "progress": False}
+    found = hpo_bench.run(path, methods=["random", "pso"], **how)
+    assert found.suites == ["toy.one", "toy.other"]
+    assert found["other"].best.value == found["toy.other"].runs["validation"].max()
+    for ask in (lambda: found.best, lambda: found.plot("finals"), lambda: found["third"]):
+        with pytest.raises(HpoBenchError, match=r"toy\.one"):
+            ask()
+    with pytest.raises(HpoBenchError, match="did you mean 'random'"):
+        hpo_bench.run(path, methods=["rando"], **how)
+    one = hpo_bench.load(
+        toy_file('objective.name = "toy:Curve"\n' + SEVERAL[: SEVERAL.index("obj")])
+    )
+    assert len(hpo_bench.run(one, seeds=[7], methods=["pso"], **how).runs) == 1
+
+
 SCRIPT = """
 import optuna
 import hpo_bench
