@@ -286,8 +286,10 @@ class Results:
 
     def __repr__(self) -> str:
         text = StringIO()
+        console = PlainConsole(file=text)
+        console.width = PlainConsole().width  # of the terminal where it will be printed
         for one in self.tables:
-            table.print_table(one, PlainConsole(file=text))
+            table.print_table(one, console)
         return text.getvalue().rstrip("\n")
 
     def _repr_html_(self) -> str:
@@ -308,7 +310,11 @@ class Results:
             close(storage)
         # The statistics of a report take longer than a cell should wait to be shown.
         drawn = curves(groups, None)["evaluations"]
-        return static.as_svg(figures.curve("evaluations", drawn, metric)) if drawn else None
+        return (
+            static.as_svg(figures.curve("evaluations", drawn, metric, AXES["evaluations"]))
+            if drawn
+            else None
+        )
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> pandas.DataFrame:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import html
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from rich.console import Console
 
+from hpo_bench.engines.progress import TimeLeft, in_words, weights
 from hpo_bench.numbers import number
 from hpo_bench.running.runs import Run, Status
 from hpo_bench.text import printable
@@ -27,12 +28,16 @@ class NotebookDisplay:
     Args:
         runs: All of them.
         console: Says whether anything is shown (`quiet`).
-        n_done: How many of them were finished before.
+        done: Names of the studies of those that were finished before.
     """
 
-    def __init__(self, runs: Sequence[Run], console: Console, n_done: int = 0) -> None:
-        self._shares = {run.study_name: 0.0 for run in runs}
-        self._n_done = self._n_ended = n_done
+    def __init__(
+        self, runs: Sequence[Run], console: Console, done: Collection[str] = frozenset()
+    ) -> None:
+        self._weights = weights(runs)
+        self._shares = {run.study_name: float(run.study_name in done) for run in runs}
+        self._left = TimeLeft()
+        self._n_ended = len(done)
         self._is_quiet = console.quiet
         self._notices: deque[str] = deque(maxlen=MAX_NOTICES)
         self._under_way = ""
@@ -52,6 +57,7 @@ class NotebookDisplay:
         """Show how far a run has come."""
         self._shares[run.study_name] = 1.0 if status.finished else status.share
         self._n_ended += status.finished is not None
+        self._left.report(self._share())
         self._under_way = f"{run.method} seed {run.seed}: best {number(status.incumbent)}"
         if time.monotonic() - self._drawn_at > SECONDS:
             self._draw()
@@ -74,22 +80,23 @@ class NotebookDisplay:
         else:
             self._handle.update(picture)
 
+    def _share(self) -> float:
+        return sum(self._weights[name] * share for name, share in self._shares.items())
+
     def _as_html(self) -> str:
-        share = (self._n_done + sum(self._shares.values())) / max(1, len(self._shares))
-        told = [f"{self._n_ended} of {len(self._shares)} runs", *self._times(share)]
+        told = [f"{self._n_ended} of {len(self._shares)} runs", *self._times()]
         told += [self._under_way] if self._under_way else []
         lines = "".join(f"<div>{_escaped(notice)}</div>" for notice in self._notices)
         return (
-            f'<progress value="{share:.3f}" max="1" style="vertical-align: middle"></progress> '
-            f"{_escaped(', '.join(told))}{lines}"
+            f'<progress value="{self._share():.3f}" max="1" style="vertical-align: middle">'
+            f"</progress> {_escaped(', '.join(told))}{lines}"
         )
 
-    def _times(self, share: float) -> list[str]:
-        spent = time.monotonic() - self._began
-        fresh = share - self._n_done / max(1, len(self._shares))
-        if self._n_ended >= len(self._shares) or fresh <= 0:
-            return [f"{spent:.0f} s"]
-        return [f"{spent:.0f} s, {spent * (1 - share) / fresh:.0f} s left"]
+    def _times(self) -> list[str]:
+        spent, left = f"{time.monotonic() - self._began:.0f} s", self._left.seconds()
+        if left is None or self._n_ended >= len(self._shares):
+            return [spent]
+        return [spent, in_words(left)]
 
 
 def _escaped(text: str) -> str:

@@ -159,7 +159,7 @@ def test_a_suite_with_several_objectives_gives_the_results_of_all(toy_file, tmp_
     found = hpo_bench.run(path, methods=["random", "pso"], **how)
     assert found.suites == ["toy.one", "toy.other"]
     assert found["other"].best.value == found["toy.other"].runs["validation"].max()
-    for ask in (lambda: found.best, lambda: found.plot("finals"), lambda: found["third"]):
+    for ask in (lambda: found.best, lambda: found["third"]):
         with pytest.raises(HpoBenchError, match=r"toy\.one"):
             ask()
     with pytest.raises(HpoBenchError, match="did you mean 'random'"):
