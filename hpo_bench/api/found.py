@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo_bench import suite
 from hpo_bench.analysis.curves import curves
-from hpo_bench.analysis.history import AXES, by_method, read
+from hpo_bench.analysis.history import AXES, History, by_method, read
 from hpo_bench.analysis.results import SuiteResult, collect
 from hpo_bench.errors import InputError, needing, one_of
 from hpo_bench.report import notebook, table
@@ -309,12 +309,20 @@ class Results:
         finally:
             close(storage)
         # The statistics of a report take longer than a cell should wait to be shown.
-        drawn = curves(groups, None)["evaluations"]
-        return (
-            static.as_svg(figures.curve("evaluations", drawn, metric, AXES["evaluations"]))
-            if drawn
-            else None
-        )
+        axis, title = _fair_axis(groups)
+        drawn = curves(groups, None)[axis]
+        if not drawn:
+            return None
+        return static.as_svg(replace(figures.curve(axis, drawn, metric, title), wide=True))
+
+
+def _fair_axis(groups: Mapping[str, Sequence[History]]) -> tuple[str, str]:
+    """Give the axis of the curve, and its name: evaluations, unless some of them were cut short."""
+    runs = [run for found in groups.values() for run in found]
+    jobs = [(step.job, run.max_fidelity) for run in runs for step in run.steps]
+    if not any(job.pruned or job.fidelity < full for job, full in jobs if job.value is not None):
+        return "evaluations", AXES["evaluations"]
+    return "epochs", "steps" if runs[0].max_fidelity == 1 else AXES["epochs"]
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> pandas.DataFrame:

@@ -170,8 +170,8 @@ def load(path: str | Path, settings: Mapping[str, Any] | None = None) -> Suite:
 
     Example:
         >>> import hpo_bench
-        >>> sorted(hpo_bench.load("quickstart").methods)
-        ['bohb', 'grid', 'pso', 'random', 'random-2x']
+        >>> hpo_bench.load("quickstart", {"seeds": 5}).seeds
+        [0, 1, 2, 3, 4]
     """
     plugins.look_beside(str(path))
     return suite.load(str(path), settings)

@@ -49,7 +49,7 @@ def _picture(drawn: bytes | None) -> str:
     # As an image it runs nothing, and its names do not meet those of other pictures on the page.
     data = base64.b64encode(drawn).decode()
     return (
-        '<img alt="the best value so far by evaluations" style="background: white" '
+        '<img alt="the best value so far by what was spent" style="background: white" '
         f'src="data:image/svg+xml;base64,{data}">'
     )
 
