@@ -102,6 +102,7 @@ def compare(
     for key, value in (settings or {}).items():
         suite.set_key(table, key, value)
     itself = {key: value for key, value in table.items() if key not in _NOT_ITS_NAME}
+    itself["version"] = words.version(objective)
     table.setdefault("name", name or f"{words.called(objective)}-{words.digest(itself)}")
     return _run([suite.parse(table, source="the comparison")], None, progress=progress)
 

@@ -99,6 +99,9 @@ def test_another_version_of_a_function_has_another_name():
         exec(f"def objective(trial):\n    return {text}\n", space)
         return words.objective_table(space["objective"], None, None)["options"]["function"]
 
+    assert words.version("functions:smooth") == words.version(functions.smooth)
+    assert words.version(functions.smooth) != words.version(functions.conditional)
+    assert words.version("lenet5") == ""
     assert version("1.0") == version("1.0")
     assert version("1.0") != version("2.0")
     one, other = partial(with_data, data=1.0), partial(with_data, data=2.0)
