@@ -90,7 +90,7 @@ def main(
     instances: Annotated[int, typer.Option(help="Of each function, with a seed each.")] = 3,
     processes: Annotated[int, typer.Option(help="Real ones.")] = os.cpu_count() or 1,
 ) -> None:
-    """Print a Markdown table of finished evaluations and mean log10 regret."""
+    """Print a Markdown table of evaluations finished and mean log10 regret when time is up."""
     problems = suite("bbob", [dimension], list(range(1, instances + 1)))
     columns = [int(w) for w in workers.split(",")]
     rows = [(m, generations) for m in methods.split(",") for generations in (False, True)]

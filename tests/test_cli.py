@@ -270,7 +270,7 @@ def test_a_grid_beyond_the_budget_is_said_before_the_run(command):
         (["run", "toy.toml", "--set", "name.x=3"], "name is not a table"),
         (["run", "toy.toml", "--workers", "none"], "workers"),
         (["run", "toy.toml", "--storage", "sqlite:////no/where.db"], "does not exist"),
-        (["run", "toy.toml", "--checkpoint-dir", "/proc/x"], "--checkpoint-dir"),
+        (["run", "toy.toml", "--checkpoint-dir", "/dev/null/x"], "--checkpoint-dir"),
         (["results", "toy"], "there is no such file; has a suite been run here?"),
         (["report", "toy"], "there is no such file; has a suite been run here?"),
         (["dashboard"], "there is no such file; has a suite been run here?"),

@@ -231,8 +231,8 @@ def _grid(
         folded: Index of the column whose cells may take several lines.
     """
     padding = (0, _gap(width) - 1, 0, 0)  # the box puts one space between columns
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=padding, pad_edge=False)
-    table.show_edge = False
+    shape: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "show_edge": False}
+    table = Table(title=title, padding=padding, **shape)
     fits = _fitting(headings, rows, width) == len(headings)
     for index, heading in enumerate(headings):
         side: JustifyMethod = "left" if index in (0, folded) else "right"
