@@ -41,6 +41,7 @@ PYTHON = {
     "Objectives": [
         "hpo_bench.objectives.Objective",
         "hpo_bench.objectives.Evaluation",
+        "hpo_bench.objectives.command.Command",
         *OBJECTIVES.values(),
     ],
     "Methods": [

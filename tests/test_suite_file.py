@@ -64,6 +64,16 @@ def test_a_number_of_seeds_stands_for_the_first_ones():
         ("budget.epochs", "many", ["budget.epochs", '"many"', "integer"]),
         ("methods.random.option", {}, ["methods.random.option", "did you mean 'options'"]),
         ("objectives", {}, ["objectives", "did you mean 'objective'"]),
+        ("objective", {}, ["objective: {}", 'expected one of name = "lenet5"', "command = "]),
+        ("objective.command", "sh train.sh", ["objective: ", "expected one of name"]),
+        ("objective", {"command": "sh '"}, ['objective.command: "sh \'"', "No closing quotation"]),
+        ("objective.direction", "up", ["objective.direction", "'minimize' or 'maximize'"]),
+        ("objective.direction", "maximize", ["objective: ", "leave direction out"]),
+        (
+            "objective",
+            {"command": "sh train.sh", "options": {"direction": "maximize"}},
+            ["objective: ", "direction stands beside options"],
+        ),
         ("objectivs", {}, ["objectivs", "did you mean 'objectives'"]),
         ("objective.options.day", date(2026, 11, 25), ["objective.options: ", "as a string"]),
         ("budget", 3, ["budget: 3", "a table"]),
@@ -126,6 +136,12 @@ def test_all_faults_are_told_at_once():
         ("methods.grid.options", {"values": {"y": [0.5]}}, ["values.y: 0.5", "in steps of 1.0"]),
         ("methods.grid.options", {"shuffle": "no"}, ["methods.grid.options.shuffle", "true or"]),
         ("objective", {"name": "builtins:dict"}, ["objective.name", "search_space"]),
+        ("objective", {"command": "sh {z}"}, ["space: None", "expected a table"]),
+        (
+            "objective",
+            {"command": "sh {z}", "options": {"step": 3}},
+            ["objective.options.step", "did you mean 'steps'"],
+        ),
     ],
 )
 def test_what_cannot_be_built_is_told_before_anything_runs(key, value, parts):

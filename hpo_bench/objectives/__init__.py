@@ -42,7 +42,7 @@ def build(
     try:
         built = factory(**arguments)
     except InputError as error:
-        is_option = error.field.partition(".")[0] != "space"
+        is_option = error.field.partition(".")[0] not in ("space", "objective")
         raise (error.under("objective.options") if is_option else error) from error
     except HpoBenchError:
         raise
