@@ -24,10 +24,38 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from hpo_bench.errors import InputError, one_of
+from hpo_bench.errors import HpoBenchError, InputError, one_of
 
 Configuration = dict[str, Any]
 Space = dict[str, BaseDistribution]
+
+
+class UnknownSpaceError(HpoBenchError):
+    """Something needs the space beforehand, of an objective that defines it while it runs."""
+
+    def __init__(self, told: str = "the space is not known before the objective runs") -> None:
+        super().__init__(told)
+
+
+class UnknownSpace(Space):
+    """The space of an objective that defines it while it runs: whoever looks into it is told so.
+
+    Raises:
+        UnknownSpaceError: At every look.
+    """
+
+    def _refuse(self, *_: object) -> Any:
+        raise UnknownSpaceError
+
+    __iter__ = __len__ = __getitem__ = __contains__ = __eq__ = _refuse
+    items = keys = values = get = copy = __or__ = __ror__ = _refuse
+    __hash__ = None
+
+
+def is_known(space: Space) -> bool:
+    """Whether a space can be looked into before its objective runs."""
+    return not isinstance(space, UnknownSpace)
+
 
 _RANGE_KEYS = {"low", "high", "step", "log"}
 

@@ -32,6 +32,7 @@ from hpo_bench.manifest import usable_cores
 from hpo_bench.objectives import Objective
 from hpo_bench.objectives.command import split
 from hpo_bench.search import Search, Setup
+from hpo_bench.spaces import is_known
 from hpo_bench.storage import records
 from hpo_bench.storage.opening import anchored
 from hpo_bench.storage.outages import PATIENCE
@@ -101,19 +102,34 @@ def _is_command(command: str) -> str:
     return command
 
 
-_SHAPES = {"command": "hpo_bench.objectives.command:Command"}
+def _is_path(path: str) -> str:
+    if not _PATH.fullmatch(path):
+        raise ValueError("expected an import path of the form module:function")
+    return path
+
+
+_PATH = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+
+_SHAPES = {
+    "function": "hpo_bench.objectives.function:Function",
+    "command": "hpo_bench.objectives.command:Command",
+}
 """Keys that say what is evaluated without an objective by name -> what makes an objective of it."""
 
 
 class ObjectiveSpec(_Table):
-    """The objective: either `name` or `command`, and its options."""
+    """The objective: one of `name`, `function` and `command`, and its options."""
 
     name: str | None = None
     """An entry point of `hpo_bench.objectives`, or an import path `module:object`."""
+    function: Annotated[str, AfterValidator(_is_path)] | None = None
+    """Import path `module:function` of a function that takes an Optuna trial, unchanged."""
     command: Annotated[str, AfterValidator(_is_command)] | None = None
     """A program and its arguments, with `{name}` for parameters of `[space]`; no shell runs it."""
     direction: Literal["minimize", "maximize"] | None = None
-    """What is better in what a command prints, less (the default) or more; `name` knows by itself.
+    """Which values of a `function` or a `command` are better; by default `minimize`.
+
+    An objective by `name` knows its direction.
     """
     options: Annotated[Options, AfterValidator(_from_here)] = {}
     """Its own keyword arguments, which the Python reference lists."""
@@ -123,12 +139,12 @@ class ObjectiveSpec(_Table):
         shapes = [key for key in ("name", *_SHAPES) if getattr(self, key) is not None]
         if len(shapes) != 1:
             raise ValueError(
-                'expected one of name = "lenet5" (or "module:object") and '
-                'command = "python train.py --lr {lr}"'
+                'expected one of name = "lenet5" (or "module:object"), '
+                'function = "my_training:objective" and command = "python train.py --lr {lr}"'
             )
         if self.name is not None and self.direction is not None:
             raise ValueError("an objective by name has its direction itself: leave direction out")
-        for key in (*_SHAPES, "direction") if self.name is None else ():
+        for key in self.keys:
             if key in self.options:
                 raise ValueError(f"{key} stands beside options, not in it")
         return self
@@ -144,9 +160,14 @@ class ObjectiveSpec(_Table):
         return self.name or _SHAPES[self.kind]
 
     @property
+    def keys(self) -> list[str]:
+        """Those of its arguments that stand beside `options`."""
+        return [] if self.name is not None else [*_SHAPES, "direction"]
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """Every keyword argument that the target is given, apart from `space` and `seed`."""
-        given = {key: getattr(self, key) for key in (*_SHAPES, "direction")}
+        given = {key: getattr(self, key) for key in self.keys}
         return {**{key: value for key, value in given.items() if value is not None}, **self.options}
 
 
@@ -292,7 +313,7 @@ class Suite(_Table):
             InputError: The objective cannot be made from what the suite says.
         """
         spec = self.objective
-        return objectives.build(spec.target, self.space, seed, spec.arguments)
+        return objectives.build(spec.target, self.space, seed, spec.arguments, spec.keys)
 
     def build_search(self, method: str, setup: Setup) -> Search:
         """Make the search of a run.
@@ -372,7 +393,7 @@ class Suite(_Table):
             )
             raise InputError("workers", self.workers, expected)
         objective = self.build_objective(self.seeds[0])
-        if not objective.search_space:
+        if is_known(objective.search_space) and not objective.search_space:
             raise InputError("space", self.space, "nothing is left to search: give a range")
         _check_storable(objective)
         if objective.is_simulated:
@@ -414,7 +435,8 @@ def _check_storable(objective: Objective) -> None:
     if not records.is_storable(objective.metric_name):
         expected = f"expected a {records.STORABLE}"
         raise InputError("the objective's metric_name", objective.metric_name, expected)
-    for name, dist in objective.search_space.items():
+    space = objective.search_space if is_known(objective.search_space) else {}
+    for name, dist in space.items():
         if not records.is_storable(name):
             raise InputError("space", name, f"expected a {records.STORABLE}")
         try:

@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from optuna.study import StudyDirection
 
-from hpo_bench.spaces import Configuration, Space
+from hpo_bench.spaces import Configuration, Space, is_known
 
 
 class Evaluation(ABC):
@@ -68,10 +68,16 @@ class Objective(ABC):
     is_simulated: bool = False
     """Whether time that nobody waits for counts as spent (`Evaluation.simulated_seconds`)."""
 
+    is_called: bool = False
+    """Whether an evaluation is one call with a trial, which suggests and reports by itself.
+
+    `start` is not asked of it then; see `hpo_bench.objectives.function`.
+    """
+
     @property
     @abstractmethod
     def search_space(self) -> Space:
-        """What may be varied: name -> Optuna distribution."""
+        """What may be varied: name -> Optuna distribution; `UnknownSpace` if only a call tells."""
 
     @property
     def directions(self) -> list[StudyDirection]:
@@ -90,6 +96,10 @@ class Objective(ABC):
     def restore(self, configuration: Configuration, checkpoint: bytes) -> Evaluation:
         """Go on from what `Evaluation.checkpoint` returned for the same configuration."""
         raise NotImplementedError(f"{type(self).__name__} cannot continue an evaluation")
+
+    def call(self, number: int, configuration: Configuration, answers: Any) -> Any:
+        """Evaluate a configuration in one call, where `is_called`; as `Function.call`."""
+        raise NotImplementedError(f"{type(self).__name__} is evaluated step by step")
 
     def advance_many(self, evaluations: Sequence[Evaluation]) -> list[float]:
         """Go one unit of fidelity further with each; give what each one's `advance` gives.
@@ -155,8 +165,10 @@ class Objective(ABC):
 
 
 def suggest(trial: optuna.Trial, space: Space) -> Configuration:
-    """Ask `trial` for a value of every parameter of `space`."""
+    """Ask `trial` for a value of every parameter of `space`; for none if it is unknown."""
     configuration: Configuration = {}
+    if not is_known(space):
+        return configuration
     for name, dist in space.items():
         if isinstance(dist, optuna.distributions.FloatDistribution):
             value: Any = trial.suggest_float(

@@ -73,7 +73,7 @@ class Command(Objective):
         self.words = split(command)
         if direction not in ("minimize", "maximize"):
             expected = "expected minimize or maximize"
-            raise InputError("objective.direction", direction, expected)
+            raise InputError("direction", direction, expected)
         if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
             raise InputError("steps", steps, "expected a whole number, 1 or more")
         self.metric_name = _checked("metric_name", metric_name, _METRIC)

@@ -13,7 +13,7 @@ from typing import Any
 
 from hpo_bench.errors import InputError
 
-FIELD = "objective.command"
+FIELD = "command"
 
 
 def split(command: str) -> list[str]:
