@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -11,6 +11,7 @@ from hpo_bench import plugins
 from hpo_bench.errors import HpoBenchError, InputError, reason_of
 from hpo_bench.objectives.base import Evaluation, Objective, suggest
 from hpo_bench.objectives.plain import PlainObjective
+from hpo_bench.objectives.steps import Steps
 from hpo_bench.spaces import contains, is_known
 
 __all__ = ["Evaluation", "Objective", "build", "suggest", "takes_seed"]
@@ -35,7 +36,7 @@ def build(
     Raises:
         InputError: No such objective, an option it does not take, or a space it cannot have.
     """
-    factory = plugins.load("objective.name", plugins.OBJECTIVES, name)
+    factory = _factory(plugins.load("objective.name", plugins.OBJECTIVES, name))
     own = {key: value for key, value in options.items() if key not in keys}
     plugins.check_options("objective.options", factory, own, hidden={"space", "seed", *keys})
     arguments = dict(options)
@@ -72,7 +73,17 @@ def takes_seed(name: str) -> bool:
     Raises:
         InputError: There is no such objective.
     """
-    return plugins.takes(plugins.load("objective.name", plugins.OBJECTIVES, name), "seed")
+    found = plugins.load("objective.name", plugins.OBJECTIVES, name)
+    return found.takes_seed if isinstance(found, Steps) else plugins.takes(_factory(found), "seed")
+
+
+def _factory(found: Callable[..., Any]) -> Callable[..., Any]:
+    """Give what makes an objective, also where an import path leads to an objective itself."""
+    if isinstance(found, Steps):
+        return found.remade
+    if isinstance(found, Objective):
+        return lambda: found
+    return found
 
 
 def _check(name: str, objective: Objective) -> None:
