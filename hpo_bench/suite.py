@@ -210,7 +210,9 @@ def _count_to_list(value: object) -> object:
 Seed = Annotated[int, Field(ge=0, lt=records.FIRST_FRESH_SEED)]
 Seeds = Annotated[list[Seed], BeforeValidator(_count_to_list)]
 # Studies, checkpoints and reports are called so: files have names of 255 characters at most.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=200)]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
+LONGEST_NAME = 200
+Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
 
 
 class Suite(_Table):
@@ -523,6 +525,15 @@ def load_all(
         for member in members:
             _set(member, key, value)
     return [parse(member, source=name_or_path) for member in members]
+
+
+def text_of(name_or_path: str) -> str:
+    """Give the TOML text of a suite: one that is shipped, by name, or a file.
+
+    Raises:
+        HpoBenchError: There is no such suite, or the file cannot be read.
+    """
+    return _read(name_or_path)[0]
 
 
 def whereabouts(path: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +12,11 @@ from hpo_bench import plugins, scaffold
 from hpo_bench.cli.options import (
     DataOption,
     StorageOption,
+    SuiteArgument,
     setting,
 )
 from hpo_bench.cli.root import app, lazily, make_table, say
+from hpo_bench.errors import InputError
 from hpo_bench.known import DEFAULT_STORAGE, shipped
 from hpo_bench.terminal import PlainConsole
 
@@ -60,16 +63,33 @@ def check(
 @app.command(
     epilog="""Examples:\n
     hpo-bench new sampler my-sampler\n
-    hpo-bench new objective my-objective --directory ~/src/my-objective"""
+    hpo-bench new objective my-objective --directory ~/src/my-objective\n
+    hpo-bench new suite my-suite --from quickstart"""
 )
 def new(
-    kind: Annotated[scaffold.Kind, typer.Argument(metavar="sampler|objective")],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the package, e.g. my-sampler.")],
+    kind: Annotated[scaffold.Kind, typer.Argument(metavar="sampler|objective|suite")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, e.g. my-sampler.")],
     directory: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="New or empty; by default ./NAME.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where it goes. A package needs a new or empty one, by default ./NAME.",
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="SUITE", help="The suite to copy: its name, or a .toml file."
+        ),
     ] = None,
 ) -> None:
-    """Write a small package that adds a sampler or an objective, with its test."""
+    """Write a small package that adds a sampler or an objective, or a copy of a suite."""
+    if kind is scaffold.Kind.SUITE:
+        file = scaffold.create_suite(name, source or "quickstart", directory)
+        say(f"Written: {file}. Run it with:  hpo-bench run {shlex.quote(str(file))}")
+        return
+    if source is not None:
+        raise InputError("--from", source, "only a new suite is a copy of another")
     made = scaffold.create(kind, name, directory)
     say(f"Written: {made}. Go on there with:  pip install -e '.[test]' && pytest")
 
@@ -93,6 +113,16 @@ def doctor(storage: StorageOption = DEFAULT_STORAGE, data_dir: DataOption = None
         told = f"{line.topic:16}{line.text}" + (f"; {line.advice}" if line.advice else "")
         out.print(told, soft_wrap=True)
     raise typer.Exit(int(State.PROBLEM in states))
+
+
+@app.command(
+    epilog="""Examples:\n
+    hpo-bench show quickstart\n
+    hpo-bench show lenet5-cifar10 > my-suite.toml"""
+)
+def show(name: SuiteArgument) -> None:
+    """Print a suite as a file, comments included; nothing of it is imported or run."""
+    say(suite.text_of(name).rstrip())
 
 
 @app.command(epilog="Example:  hpo-bench suites")
