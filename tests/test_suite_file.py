@@ -66,6 +66,8 @@ def test_a_number_of_seeds_stands_for_the_first_ones():
         ("objectives", {}, ["objectives", "did you mean 'objective'"]),
         ("objective", {}, ["objective: {}", 'expected one of name = "lenet5"', "command = "]),
         ("objective.command", "sh train.sh", ["objective: ", "expected one of name"]),
+        ("objective.function", "functions:smooth", ["objective: ", "expected one of name"]),
+        ("objective", {"function": "smooth"}, ['objective.function: "smooth"', "module:function"]),
         ("objective", {"command": "sh '"}, ['objective.command: "sh \'"', "No closing quotation"]),
         ("objective.direction", "up", ["objective.direction", "'minimize' or 'maximize'"]),
         ("objective.direction", "maximize", ["objective: ", "leave direction out"]),
@@ -137,6 +139,14 @@ def test_all_faults_are_told_at_once():
         ("methods.grid.options", {"shuffle": "no"}, ["methods.grid.options.shuffle", "true or"]),
         ("objective", {"name": "builtins:dict"}, ["objective.name", "search_space"]),
         ("objective", {"command": "sh {z}"}, ["space: None", "expected a table"]),
+        ("objective", {"function": "functions:gone"}, ["objective.function", "'gone'"]),
+        ("objective", {"function": "nowhere:f"}, ["objective.function", "no module 'nowhere'"]),
+        ("objective", {"function": "functions:smooth"}, ["methods.grid", "in [space]"]),
+        (
+            "objective",
+            {"function": "functions:smooth", "options": {"step": 9}},
+            ["objective.options.step", "did you mean 'steps'"],
+        ),
         (
             "objective",
             {"command": "sh {z}", "options": {"step": 3}},

@@ -10,16 +10,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from hpo_bench.errors import ProgramError
 from hpo_bench.objectives.base import Evaluation
-from hpo_bench.objectives.command.output import Output, Reported
+from hpo_bench.objectives.command.output import Format, Output, Reported
 from hpo_bench.objectives.command.program import Program, StillRunningError
 from hpo_bench.spaces import Configuration
-
-if TYPE_CHECKING:
-    from hpo_bench.objectives.command.objective import Command
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +80,16 @@ class _Series:
         return self._reported.pop(step)
 
 
+class Starter(Protocol):
+    """What starts programs, and says how their output is read: a `Command`."""
+
+    format: Format
+    max_fidelity: int
+
+    def run(self, configuration: Configuration, until: int, files: Files) -> Program:
+        """Start a program that goes to a step."""
+
+
 class Training(Evaluation):
     """One configuration; a program works on it at most from `begin` to `close`.
 
@@ -95,7 +102,7 @@ class Training(Evaluation):
 
     def __init__(
         self,
-        command: Command,
+        command: Starter,
         configuration: Configuration,
         fidelity: int = 0,
         measured: Mapping[str, float] | None = None,
