@@ -229,6 +229,9 @@ def _row(parameter, context):
         names = f"`{parameter.metavar or parameter.name.upper()}`"
     help_text = (getattr(parameter, "help", None) or "").replace("|", "\\|")
     default = parameter.get_default(context, call=False)
+    told = getattr(parameter, "show_default", None)
+    if isinstance(told, str):
+        return f"| {names} | {help_text} | {told} |"
     shown = "" if default in (None, False, ()) else f"`{getattr(default, 'value', default)}`"
     return f"| {names} | {help_text} | {shown} |"
 

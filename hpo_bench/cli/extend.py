@@ -13,6 +13,7 @@ from hpo_bench.cli.options import (
     DataOption,
     StorageOption,
     SuiteArgument,
+    plugins_that_start_so,
     setting,
 )
 from hpo_bench.cli.root import app, lazily, make_table, say
@@ -37,12 +38,18 @@ def check(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="TARGET", help="A method or an objective: its name, or module:object."
+            metavar="TARGET",
+            help="A method or an objective: its name, or module:object.",
+            autocompletion=plugins_that_start_so,
         ),
     ],
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option that it takes."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Option to make the target with, e.g. levels=4; may be given many times.",
+        ),
     ] = None,
 ) -> None:
     """Try whether a sampler or an objective keeps what is promised of it, and what it costs."""
@@ -67,19 +74,27 @@ def check(
     hpo-bench new suite my-suite --from quickstart"""
 )
 def new(
-    kind: Annotated[scaffold.Kind, typer.Argument(metavar="sampler|objective|suite")],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, e.g. my-sampler.")],
+    kind: Annotated[
+        scaffold.Kind, typer.Argument(metavar="sampler|objective|suite", help="What to write.")
+    ],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of what is written, e.g. my-sampler.")
+    ],
     directory: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Where it goes. A package needs a new or empty one, by default ./NAME.",
+            help="Directory to write into. For a package it must be new or empty.",
+            show_default="./NAME, and for a suite the working directory",
         ),
     ] = None,
     source: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="SUITE", help="The suite to copy: its name, or a .toml file."
+            "--from",
+            metavar="SUITE",
+            help="Suite to copy, by its name or as a .toml file; only for a new suite.",
+            show_default="quickstart",
         ),
     ] = None,
 ) -> None:
