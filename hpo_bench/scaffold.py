@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from hpo_bench import plugins, suite
+from hpo_bench import plugins
 from hpo_bench.errors import InputError
 
 _FOLDER = files("hpo_bench") / "templates"
@@ -72,6 +72,8 @@ def create_suite(name: str, source: str, directory: Path | None = None) -> Path:
     Raises:
         HpoBenchError: There is no such suite, the name cannot be used, or the file is there.
     """
+    from hpo_bench import suite  # help and completion need not wait for Optuna
+
     if not re.fullmatch(suite.NAME, name) or len(name) > suite.LONGEST_NAME:
         expected = "expected letters, digits and . _ + -, a letter or digit first: my-suite"
         raise InputError("NAME", name, expected)

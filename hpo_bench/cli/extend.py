@@ -75,7 +75,8 @@ def check(
 )
 def new(
     kind: Annotated[
-        scaffold.Kind, typer.Argument(metavar="sampler|objective|suite", help="What to write.")
+        scaffold.Kind,
+        typer.Argument(metavar="sampler|objective|suite", help="What the command writes."),
     ],
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Name of what is written, e.g. my-sampler.")

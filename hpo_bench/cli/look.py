@@ -342,6 +342,7 @@ def dashboard(
         typer.Argument(
             metavar="[SUITE]",
             help="Name of a suite whose storage is opened, or its .toml file.",
+            show_default="the storage, whatever it holds",
             autocompletion=suites_to_look_at,
         ),
     ] = None,
