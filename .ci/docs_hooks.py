@@ -32,6 +32,14 @@ OBJECTIVES = _named(plugins.OBJECTIVES)
 METHODS = _named(plugins.METHODS)
 
 PYTHON = {
+    "Comparing": [
+        "hpo_bench.api.running.compare",
+        "hpo_bench.api.running.run",
+        "hpo_bench.api.running.load",
+        "hpo_bench.api.found.results",
+        "hpo_bench.api.found.Results",
+        "hpo_bench.api.found.Best",
+    ],
     "Samplers": [
         "samplers.GridSampler",
         "samplers.RandomSampler",
@@ -95,14 +103,37 @@ def on_files(files, config):
         "reference/suite.schema.json": json.dumps(Suite.model_json_schema(), indent=2),
         "reference/command-line.md": command_page(),
         "reference/python.md": python_page(),
+        "notebook.md": notebook_page(Path(config.docs_dir) / "notebook.ipynb"),
     }
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     return files
 
 
+def notebook_page(path):
+    """Make a page of a notebook, with the outputs that are kept in it."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n\n".join(part for cell in cells for part in _cell(cell))
+
+
+def _cell(cell):
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        yield source
+        return
+    yield f"```python\n{source}\n```"
+    for output in cell["outputs"]:
+        data = output.get("data", {})
+        if "text/html" in data:
+            # Without line breaks Markdown leaves it as it stands.
+            yield f"<div>{' '.join(''.join(data['text/html']).split())}</div>"
+        elif "text/plain" in data:
+            yield f"```text\n{''.join(data['text/plain'])}\n```"
+
+
 def on_page_markdown(markdown, **_):
     """Turn $...$ and $$...$$ into MathML, outside of code."""
+    markdown = markdown.replace("(notebook.ipynb)", "(notebook.md)")
     parts = re.split(r"(^```.*?^```|`[^`\n]+`)", markdown, flags=re.DOTALL | re.MULTILINE)
     return "".join(part if part.startswith("`") else _with_mathml(part) for part in parts)
 

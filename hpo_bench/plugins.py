@@ -55,6 +55,12 @@ def look_in(directory: Path) -> None:
         sys.path.append(place)  # last: a file there replaces no module of Python or of a package
 
 
+def look_beside(file: str) -> None:
+    """Let a suite file name modules that stand beside it; a shipped suite has no such place."""
+    if file.endswith(".toml"):
+        look_in(Path(file).parent)
+
+
 def load(field: str, group: str, name: str) -> Callable[..., Any]:
     """Import what `name` stands for: an entry point of `group`, or a path `module:object`.
 

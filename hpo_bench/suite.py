@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -21,6 +21,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WrapValidator,
     model_validator,
 )
 
@@ -31,8 +32,9 @@ from hpo_bench.known import DEFAULT_STORAGE, MAX_SEEDS, shipped
 from hpo_bench.manifest import usable_cores
 from hpo_bench.objectives import Objective
 from hpo_bench.objectives.command import split
+from hpo_bench.references import Reference
 from hpo_bench.search import Search, Setup
-from hpo_bench.spaces import is_known
+from hpo_bench.spaces import UnknownSpaceError, is_known, to_table
 from hpo_bench.storage import records
 from hpo_bench.storage.opening import anchored
 from hpo_bench.storage.outages import PATIENCE
@@ -86,6 +88,14 @@ def _recordable(options: dict[str, Any]) -> dict[str, Any]:
 Options = Annotated[dict[str, Any], AfterValidator(_recordable)]
 
 
+def _as_given(value: Any, validate: Callable[[Any], str]) -> str:
+    """Keep a reference, which pydantic would make plain text of."""
+    return value if isinstance(value, Reference) else validate(value)
+
+
+ImportPath = Annotated[str, WrapValidator(_as_given)]
+
+
 def _from_here(options: dict[str, Any]) -> dict[str, Any]:
     """Make paths absolute: an objective may change the working directory of its process."""
     return {
@@ -120,7 +130,7 @@ _SHAPES = {
 class ObjectiveSpec(_Table):
     """The objective: one of `name`, `function` and `command`, and its options."""
 
-    name: str | None = None
+    name: ImportPath | None = None
     """An entry point of `hpo_bench.objectives`, or an import path `module:object`."""
     function: Annotated[str, AfterValidator(_is_path)] | None = None
     """Import path `module:function` of a function that takes an Optuna trial, unchanged."""
@@ -174,13 +184,13 @@ class ObjectiveSpec(_Table):
 class MethodSpec(_Table):
     """One method; without `method` or `sampler`, its table's key names it."""
 
-    method: str | None = None
+    method: ImportPath | None = None
     """An entry point of `hpo_bench.methods`."""
-    sampler: str | None = None
+    sampler: ImportPath | None = None
     """Import path of any Optuna sampler, `module:object`."""
     options: Options = {}
     """The method's or the sampler's own keyword arguments; not `seed`, which is the run's."""
-    pruner: str | None = None
+    pruner: ImportPath | None = None
     """Import path of an Optuna pruner, `module:object`."""
     pruner_options: Options = {}
     """The pruner's own keyword arguments."""
@@ -238,8 +248,11 @@ class Suite(_Table):
     """SQLAlchemy URL of the database that holds the studies; a file's path is made absolute."""
     storage_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = PATIENCE
     """Seconds that everybody waits for a storage which does not answer any more, or for room."""
-    workers: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] | Literal["auto"] = "auto"
-    """Worker processes; auto: one per usable core, or per GPU if the objective computes there."""
+    workers: Annotated[int, Field(ge=0, le=MAX_PROCESSES)] | Literal["auto"] = "auto"
+    """Worker processes; auto: one per usable core, or per GPU if the objective computes there.
+
+    0: none, everything is done in this process.
+    """
     workers_per_run: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] = 1
     """How many of them evaluate for the same run at the same time; a run of its own for each if 1.
 
@@ -277,6 +290,17 @@ class Suite(_Table):
                 "batch_size is for one process, workers_per_run and evaluation_timeout are for "
                 "several: expected one or the other"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_processes_it_needs(self) -> Suite:
+        if self.workers == 0 and (self.workers_per_run > 1 or self.evaluation_timeout):
+            raise ValueError(
+                "workers = 0 does everything in this process; workers_per_run and "
+                "evaluation_timeout need others: expected workers of 1 or more"
+            )
+        if self.workers == 0 and self.engine == "ray":
+            raise ValueError("workers = 0 does everything in this process: expected engine local")
         return self
 
     @model_validator(mode="after")
@@ -412,7 +436,10 @@ class Suite(_Table):
                 "training again gives what the run has found"
             )
         for method in self.methods:
-            search = self.build_search(method, methods.throwaway_setup(objective))
+            try:
+                search = self.build_search(method, methods.throwaway_setup(objective))
+            except UnknownSpaceError as error:
+                raise UnknownSpaceError(_with_space(str(error), objective)) from None
             notices += _fit(method, search, self.budget_of(method), objective)
         return notices
 
@@ -426,6 +453,16 @@ class Suite(_Table):
             if self.workers_per_run > 1 and spec.pruner is not None:
                 expected = "with several simulated workers there is no pruning: leave out"
                 raise InputError(f"methods.{name}.pruner", spec.pruner, expected)
+
+
+def _with_space(told: str, objective: Objective) -> str:
+    """Add the space that a call shows, ready to be given."""
+    seen = {name: to_table(dist) for name, dist in objective.look().items()}
+    rows = "".join(f"\n    {json.dumps(name)}: {table!r}," for name, table in seen.items())
+    return (
+        f"{told}. A call of the function has suggested the following (other branches of it may "
+        f"suggest more); give it as\nspace={{{rows}\n}}"
+    )
 
 
 def _check_storable(objective: Objective) -> None:
@@ -516,14 +553,14 @@ def load_all(
     for_each = {k: v for k, v in (overrides or {}).items() if k.startswith("objective.")}
     for key, value in (overrides or {}).items():
         if key not in for_each:
-            _set(table, key, value)
+            set_key(table, key, value)
     is_several = "objectives" in table
     if not is_several and only is not None:
         raise InputError("--objectives", ",".join(only), "this suite has one objective")
     members = list(_members(table, name_or_path, only)) if is_several else [table]
     for key, value in for_each.items():
         for member in members:
-            _set(member, key, value)
+            set_key(member, key, value)
     return [parse(member, source=name_or_path) for member in members]
 
 
@@ -534,6 +571,22 @@ def text_of(name_or_path: str) -> str:
         HpoBenchError: There is no such suite, or the file cannot be read.
     """
     return _read(name_or_path)[0]
+
+
+def place(name: str, storage: str | None) -> tuple[str, str]:
+    """Give the name of a suite in its storage, and that storage's URL.
+
+    Args:
+        name: A suite's name, or a suite file: then the name is the one that stands in it.
+        storage: What was asked for; None for the file's own, or the default.
+
+    Raises:
+        HpoBenchError: The file cannot be read.
+    """
+    url = DEFAULT_STORAGE
+    if name.endswith(".toml"):
+        name, url = whereabouts(name)
+    return name, storage or url
 
 
 def whereabouts(path: str) -> tuple[str, str]:
@@ -644,7 +697,12 @@ def _read(name_or_path: str) -> tuple[str, str]:
         raise InputError("suite", name_or_path, f"it cannot be read: {error}") from None
 
 
-def _set(table: dict[str, Any], dotted: str, value: Any) -> None:
+def set_key(table: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set a key of a suite's table, `budget.epochs`.
+
+    Raises:
+        InputError: A key on the way to it is no table.
+    """
     *parents, last = dotted.split(".")
     for key in parents:
         table = table.setdefault(key, {})

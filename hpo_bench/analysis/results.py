@@ -148,7 +148,8 @@ def results_of(stored: StoredSuite) -> SuiteResult:
     runs = [_confirmed(_run(run), stored.confirmations.get(run.name)) for run in stored.runs]
     first = stored.runs[0]
     methods = [of_method(name, runs) for name in sorted({run.method for run in runs})]
-    sign = -1.0 if first.direction is StudyDirection.MAXIMIZE else 1.0
+    maximise = first.direction is StudyDirection.MAXIMIZE
+    sign = -1.0 if maximise else 1.0
     methods.sort(key=lambda m: sign * m.validation.mean if m.validation else float("inf"))
     data = {name: first.attributes[name] for name in _DATA if name in first.attributes}
     defaults = [replace(_run(study), method=DEFAULT) for study in stored.defaults.values()]

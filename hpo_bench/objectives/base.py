@@ -101,6 +101,10 @@ class Objective(ABC):
         """Evaluate a configuration in one call, where `is_called`; as `Function.call`."""
         raise NotImplementedError(f"{type(self).__name__} is evaluated step by step")
 
+    def look(self) -> Space:
+        """Give the search space; where only a call tells, as much as a call shows of it."""
+        return self.search_space
+
     def advance_many(self, evaluations: Sequence[Evaluation]) -> list[float]:
         """Go one unit of fidelity further with each; give what each one's `advance` gives.
 

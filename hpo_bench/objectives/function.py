@@ -25,6 +25,7 @@ import datetime
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import optuna
@@ -313,6 +314,15 @@ class Function(Objective):
         trial = FunctionTrial(number, known, answers, self._direction, is_complete=is_complete)
         return self._function(trial)
 
+    def look(self) -> Space:
+        """Call the function once, up to its first report; give what it suggested by then."""
+        if is_known(self._space):
+            return self._space
+        looking = _Looking()
+        with suppress(Exception, _Enough):  # what it has suggested before it failed is seen
+            self.call(0, {}, looking)
+        return looking.seen
+
     def evaluate_many(self, configurations: Sequence[Configuration]) -> list[float]:
         """Evaluate several configurations in full, one by one."""
         return [float(self.call(0, given, _Nobody())) for given in configurations]
@@ -321,6 +331,31 @@ class Function(Objective):
         """Evaluate what `trial` suggests, as a plain objective of Optuna's."""
         value = self.call(trial.number, suggest(trial, self._space), _Directly(trial))
         return float(value)
+
+
+class _Enough(BaseException):
+    """Ends a call that was only to be looked at."""
+
+
+class _Looking:
+    """Answers by chance, and takes down what is asked for."""
+
+    def __init__(self) -> None:
+        self.seen: Space = {}
+        self._trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+
+    def suggest(self, name: str, dist: BaseDistribution) -> Any:
+        self.seen[name] = dist
+        return suggest(self._trial, {name: dist})[name]
+
+    def report(self, *_: float) -> None:
+        raise _Enough
+
+    def should_prune(self) -> bool:
+        return False
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        pass
 
 
 class _Nobody:

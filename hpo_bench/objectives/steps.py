@@ -179,6 +179,11 @@ class Steps(Objective):
         return Steps(definition, self._given if space is None else space, seed=seed)
 
     @property
+    def function(self) -> Train:
+        """The generator function."""
+        return self._definition.function
+
+    @property
     def takes_seed(self) -> bool:
         """Whether the function has a parameter `seed`."""
         return self._definition.takes("seed")

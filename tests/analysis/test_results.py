@@ -99,7 +99,8 @@ def test_losses_are_told_apart_however_small(spread, told):
     times = dict.fromkeys(("train_seconds", "sampler_seconds", "rest_seconds", "wall_seconds"), 1.0)
     counts = dict.fromkeys(("configurations", "evaluations", "epochs"), 1.0)
     method = MethodResult("pso", 2, 0, spread, None, **counts, **times, failed=0, picks={})
-    assert told in table.to_markdown(SuiteResult("mine", "loss", {}, [], [method], [], []))
+    result = SuiteResult("mine", "loss", {}, [], [method], [], [], maximise=False)
+    assert told in table.to_markdown(result)
 
 
 def test_every_format_tells_the_same(result):

@@ -15,7 +15,7 @@ from hpo_bench.objectives import steps as steps_module
 from hpo_bench.running.execution import execute
 from hpo_bench.running.runs import Run
 from hpo_bench.storage.opening import open_storage
-from hpo_bench.storage.studies import load_study
+from hpo_bench.storage.studies import load_study, study_names
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +78,19 @@ def test_a_suite_gives_it_seed_space_and_steps(toy_suite, tmp_path, calls):
     assert calls.count("closed") == len(calls) / 2
     (notice,) = toy_suite(objective={"name": "generators:saved"}, confirm=1).check()
     assert "takes no seed" in notice
+
+
+def test_runs_of_a_comparison_give_it_their_seeds(tmp_path):
+    url = f"sqlite:///{tmp_path / 'compared.db'}"
+    compared = hpo_bench.compare(
+        generators.descent, ["random"], seeds=2, n_trials=1, storage=url, workers=0
+    )
+    assert compared.runs["suite"].nunique() == 1
+    studies = [load_study(open_storage(url), name) for name in study_names(open_storage(url))]
+    noise = {
+        trial.value - trial.user_attrs["start"] for study in studies for trial in study.get_trials()
+    }
+    assert len(noise) == 2
 
 
 def test_its_words_are_those_of_an_objective():
