@@ -77,6 +77,19 @@ class MissingExtraError(HpoBenchError):
         return MissingExtraError, self._arguments
 
 
+class ProgramError(HpoBenchError):
+    """A program that an objective has started failed; the text says why, in a line.
+
+    Args:
+        reason: Why.
+        output: The last lines that it printed.
+    """
+
+    def __init__(self, reason: str, output: str = "") -> None:
+        super().__init__(reason)
+        self.output = output
+
+
 @contextmanager
 def needing(extra: str, feature: str) -> Iterator[None]:
     """Turn a failed import in the block into an error that names the extra to install.

@@ -27,10 +27,9 @@ class StudySampler(BaseSampler, Generic[K]):
     state_in_storage = True
     """True: a new sampler object for the same study continues as the old one would have."""
 
-    @staticmethod
     @abstractmethod
-    def _know_nothing() -> K:
-        """Return the sampler's empty knowledge about a study that it has not read yet."""
+    def _know_nothing(self) -> K:
+        """Give what the sampler knows of a study that it has not read yet."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("_studies", "_lock")}
