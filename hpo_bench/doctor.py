@@ -128,6 +128,7 @@ def _requirements(topic: str, needed: list[Requirement], if_not: State, install:
             missing.append(one.name)
             continue
         found.append(f"{one.name} {there}")
+        # By default, a specifier contains no development version, even of a newer release.
         if not one.specifier.contains(there, prereleases=True):
             wrong.append(f"{one.name} {there} is not {one.specifier}")
     if wrong:

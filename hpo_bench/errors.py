@@ -78,11 +78,11 @@ class MissingExtraError(HpoBenchError):
 
 
 class ProgramError(HpoBenchError):
-    """A program that an objective has started failed; the text says why, in a line.
+    """A program that an objective has started failed.
 
     Args:
-        reason: Why.
-        output: The last lines that it printed.
+        reason: The reason in one line, which is the error's text.
+        output: The last lines that the program printed.
     """
 
     def __init__(self, reason: str, output: str = "") -> None:

@@ -26,6 +26,7 @@ def replace_file(path: Path, content: bytes) -> None:
     try:
         with unfinished.open("xb") as file:
             file.write(content)
+            # Without fsync, a power cut after the rename could leave an empty file.
             file.flush()
             os.fsync(file.fileno())
         if target.exists():

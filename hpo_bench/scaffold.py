@@ -1,4 +1,4 @@
-"""Something to start from: a package with a sampler or an objective and its test, or a suite."""
+"""Write a starter package with a sampler or an objective and its test, or a copy of a suite."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ENDING = ".txt"
 
 
 class Kind(StrEnum):
-    """What is written."""
+    """The kind of thing to write."""
 
     SAMPLER = "sampler"
     OBJECTIVE = "objective"
@@ -65,22 +65,24 @@ def create_suite(name: str, source: str, directory: Path | None = None) -> Path:
     """Write a copy of a suite, comments included, under another name.
 
     Args:
-        name: Of the copy: its file is called so, and so are the studies of its runs.
-        source: What is copied: the name of a shipped suite, or a `.toml` file.
-        directory: Where the file goes; by default the working directory.
+        name: Name of the copy, of its file and of its runs' studies.
+        source: The suite to copy: the name of a shipped suite, or a `.toml` file.
+        directory: Directory for the file; None: the working directory.
 
     Returns:
         The file, `<name>.toml`.
 
     Raises:
-        HpoBenchError: There is no such suite, the name cannot be used, or the file is there.
+        HpoBenchError: The suite does not exist, the name is malformed, or the file exists or cannot
+            be written.
     """
     from hpo_bench import suite  # help and completion need not wait for Optuna
 
     if not re.fullmatch(suite.NAME, name) or len(name) > suite.LONGEST_NAME:
         expected = "expected letters, digits and . _ + -, a letter or digit first: my-suite"
         raise InputError("NAME", name, expected)
-    # Without `name` a suite is called as its file: the copy would else go on with the original.
+    # Without the key `name`, a suite has the name of its file. With the original's key, the copy
+    # would continue the runs of the original.
     top, table, rest = re.split(r"(?m)(^\[|\Z)", suite.text_of(source), maxsplit=1)
     text = re.sub(r"(?m)^name\s*=.*\n?", "", top) + table + rest
     path = (directory or Path()) / f"{name}.toml"

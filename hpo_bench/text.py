@@ -61,7 +61,8 @@ def _said(how: Callable[[object], str], value: object) -> str:
 
 
 _NAME = r"[\w.-]*(?:password|passwd|passphrase|passfile|pwd|secret|token)(?![a-z])[\w.-]*"
-"""Names whose values are secret, e.g. `password`, `sslpassword`, `PGPASSWORD`, `auth_token`."""
+"""Names whose values are secret, e.g. `password`, `sslpassword`, `PGPASSWORD`, `auth_token`. With a
+letter after it, `token` is a part of another word, e.g. `tokenizer`."""
 
 _QUERY = r"[?&][^=&\s]*(?:pass|pwd|secret|token)[^=&\s]*="
 _KEY = rf"(?<![\w.-]){_NAME}\s*="

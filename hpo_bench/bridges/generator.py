@@ -76,6 +76,7 @@ class Generator:
         Raises:
             HpoBenchError: The model failed, in strict mode.
         """
+        # HpBandSter draws from NumPy's generator, and ConfigSpace from one of its own.
         words = np.random.SeedSequence((self._seed, *key)).generate_state(5)
         self._random.seed(words[:4])
         self.cube.seed(int(words[4]))

@@ -124,6 +124,7 @@ class HpBandSterSearch(Search):
         self._eta = eta
         self._model = model
         self._strict = strict
+        # HpBandSter minimises.
         self._sign = -1 if self._study.direction == StudyDirection.MAXIMIZE else 1
         self._trials: dict[ConfigId, FrozenTrial] = {}
         for trial in self._study.get_trials(deepcopy=False):

@@ -97,7 +97,7 @@ def from_unit(dist: BaseDistribution, coordinate: float) -> Any:
     step = _step(dist)
     if step is not None:
         n_bins = _n_bins(dist, step)
-        position = min(int(coordinate * n_bins), n_bins - 1)
+        position = min(int(coordinate * n_bins), n_bins - 1)  # a coordinate may be 1
         # In decimals, because 0.1 + 2 * 0.1 is 0.30000000000000004 in binary, not 0.3.
         return kind(Decimal(str(dist.low)) + position * Decimal(str(step)))
     low, high = _ends(dist)

@@ -116,6 +116,7 @@ def several_workers(method: Method) -> str | None:
         numbers += [job.trial.number for job in asked]
         for job in asked:
             _check_configuration(NUMBERS, job.configuration)
+        # Two jobs are never told, like those of workers that have died.
         for job in reversed(asked[2:]):
             _evaluate(search, job, _whole(job, NUMBERS))
     search.close()

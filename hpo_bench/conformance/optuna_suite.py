@@ -37,6 +37,7 @@ def run(method: Method) -> tuple[int, list[str]]:
     """
     with TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
+        # Without the configuration, the conftest and the cache of the caller's project.
         command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", folder]
         command += ["--noconftest", "-p", "no:cacheprovider", f"--junit-xml={report}", __file__]
         told = json.dumps([method.target, dict(method.options)])

@@ -90,6 +90,8 @@ class Bowl(Objective):
 
 
 class _Descent(Evaluation):
+    """An evaluation whose value after step t is `end` + 1 / t."""
+
     def __init__(self, end: float) -> None:
         self._end = end
 

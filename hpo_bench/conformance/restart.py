@@ -22,6 +22,7 @@ N_EVALUATIONS = 24
 """Most evaluations of a run; a finite search may end earlier."""
 
 _KILLED = 9
+# A fork would inherit the state of this process, which a resumed run must not need.
 _context = get_context("spawn")
 
 

@@ -158,7 +158,7 @@ class ProgressDisplay:
 
 
 def weights(runs: Sequence[Run]) -> dict[str, float]:
-    """Give each run its part of the whole work, by its study's name; they add up to 1."""
+    """Return the share of each run in the whole work: study name -> share; the sum is 1."""
     full = {
         suite.name: suite.build_objective(suite.seeds[0]).max_fidelity
         for suite in {run.suite.name: run.suite for run in runs}.values()

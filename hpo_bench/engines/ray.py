@@ -89,6 +89,7 @@ def _connected(address: str | None, workers: int) -> Iterator[Any]:
         InputError: There is no cluster at the address.
         HpoBenchError: Ray does not start on this machine.
     """
+    # Ray would send statistics of its use to a server on the internet.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None:
         os.environ.update(LOOPBACK)  # Ray reads it when it is imported
@@ -228,7 +229,7 @@ class _Tasks:
                 name=run.study_name,
                 num_cpus=run.suite.workers_per_run,
                 num_gpus=run.suite.gpus_per_run,
-                max_retries=MAX_DEATHS - 1,
+                max_retries=MAX_DEATHS - 1,  # Ray does not count the first execution
             )
             self._given[task.remote(run, Path.cwd(), self._threads)] = run
 
@@ -277,6 +278,7 @@ class _Tasks:
         self._deadline = time.monotonic() + LEAVING_SECONDS
         self._watcher.notice("stopping: saving what is under way (again: stop at once)")
         for reference in self._given:
+            # force=True would kill the process before it has saved its evaluations.
             self._ray.cancel(reference, force=False)
 
 

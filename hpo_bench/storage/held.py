@@ -62,6 +62,7 @@ _KEYS = {
 """Table model -> the column that, together with `trial_id`, is unique in the table."""
 
 _TRIALS: Any = models.TrialModel.__table__
+# SQLAlchemy reserves the names of columns for the values to set: hence `of_trial`, not `trial_id`.
 _SETTLE = update(_TRIALS).where(_TRIALS.c.trial_id == bindparam("of_trial"))
 
 
@@ -273,6 +274,7 @@ class HeldStudy(_CachedStorage):
 
     def _updatable(self, trial_id: int) -> FrozenTrial:
         """Return a copy of a trial that may be changed; raise if the trial is finished."""
+        # Callers hold trials from this storage without copies: change a copy.
         trial = self._trials[trial_id]
         self.check_trial_is_updatable(trial_id, trial.state)
         return copy.copy(trial)
@@ -294,6 +296,7 @@ class HeldStudy(_CachedStorage):
         Raises:
             StorageInternalError: The database refused; no row was written, all stay pending.
         """
+        # One statement per table takes all its rows, whatever their number.
         of_tables = defaultdict(list)
         for model, row in [*self._pending, *rows]:
             of_tables[model].append(row)

@@ -49,6 +49,7 @@ _LEASES = Table(
     Column("study_name", String(512), primary_key=True),
     Column("token", Integer, nullable=False),
     Column("owner", String(1024)),
+    # Doubles: a 32-bit float of the seconds since 1970 has steps of 128 s.
     Column("beat", Float(53), nullable=False),
     Column("seconds", Float(53), nullable=False),
 )
@@ -116,6 +117,7 @@ def _started(pid: int) -> str | None:
         # Linux counts a start time from the boot, and psutil adds the time of the boot. The
         # difference does not change if somebody sets the clock.
         since = psutil.boot_time() if psutil.LINUX else 0.0
+        # Linux counts in ticks of 0.01 s: more decimals would only show errors of rounding.
         return f"{process.create_time() - since:.2f}"
     except (psutil.Error, OSError):
         return None
@@ -350,6 +352,7 @@ def _let_go_when_frozen(engine: Engine, seconds: float) -> None:
             cursor.execute(f"SET idle_in_transaction_session_timeout = {seconds * 1000:.0f}")
         connection.commit()
 
+    # The pool may hold a connection without this setting: only new connections get it.
     engine.dispose()
 
 

@@ -189,6 +189,7 @@ def _engine_options(url: sqlalchemy.URL) -> dict[str, Any]:
         return {"connect_args": {"timeout": BUSY_TIMEOUT}}
     if url.get_driver_name() not in ("psycopg", "psycopg2"):
         return {"pool_pre_ping": True}
+    # Settings in the URL take precedence over ours.
     given = {name: value for name, value in _LIBPQ.items() if name not in url.query}
     # A server has about 100 connections for all workers: keep one, and close others after use.
     return {"pool_pre_ping": True, "pool_size": 1, "connect_args": given}
@@ -333,6 +334,7 @@ def _tune_sqlite(engine: sqlalchemy.Engine) -> None:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
 
+    # The pool may hold a connection without these settings: only new connections get them.
     engine.dispose()
 
 
@@ -368,6 +370,8 @@ def open_existing(url: str, *, patience: float = PATIENCE, wait: bool = False) -
     if file is not None:
         if not file.exists():
             raise InputError("storage", url, "there is no such file; has a suite been run here?")
+        # By sqlite3 and read-only, because Optuna would create its tables in a database that has
+        # none.
         try:
             with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as read:
                 has_studies = read.execute(

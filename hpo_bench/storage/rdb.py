@@ -74,6 +74,8 @@ class BulkStorage(RDBStorage):
 
         This replaces Optuna's own repetition, which would create a second trial.
         """
+        # A repeated call passes the same template object. Without one, the first try's template is
+        # used again, because its start time identifies the trial.
         call = ("trial", study_id, None if template_trial is None else id(template_trial))
         is_repeated = call in self._in_doubt
         template = template_trial or self._in_doubt.get(call)
@@ -122,6 +124,8 @@ class BulkStorage(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
+        # Optuna's cache asks for all trials once. Later it asks for unfinished and new ones, which
+        # are few: those go through Optuna.
         if states is None and not included_trial_ids and trial_id_greater_than == -1:
             faults: list[Fault] = []
             found = reading(self.engine, lambda link: read_trials(link, study_id, faults))

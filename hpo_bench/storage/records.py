@@ -34,7 +34,7 @@ FINISHED = "finished"
 """Study attribute that is written when a run ends: the reason why it ended."""
 
 ENDPOINT = "endpoint"
-"""Study attribute that says which value of a run's winner verdicts use; one of `ENDPOINTS`."""
+"""Study attribute: which value of a run's incumbent verdicts use, as a key of `ENDPOINTS`."""
 
 ENDPOINTS = {
     "held-out-test": "held_out_test",
@@ -44,11 +44,11 @@ ENDPOINTS = {
     "test": "test",
     "validation": "validation",
 }
-"""Name of an endpoint -> the measure that it is. What flatters a search least stands first."""
+"""Name of an endpoint -> its measure. The endpoint with the least selection bias is the first."""
 
 OPTIMUM = "optimum"
-"""Study attribute with the best that there can be, as far as it is known: measure -> value. A lone
-number is that of validation."""
+"""Study attribute that holds the best possible values, as far as they are known: measure -> value.
+A single number is the value of validation."""
 
 RUN_ID = "run_id"
 """Study attribute that identifies this run among all runs of the same name, in any storage."""
@@ -84,7 +84,10 @@ def default_name(suite: str, seed: int) -> str:
 
 
 def baseline_name(suite: str, seed: int, baseline: str) -> str:
-    """Name the study in which a suite's fixed configuration is trained; no run has such a name."""
+    """Return the name of the study that trains a fixed configuration of a suite.
+
+    No run has such a name.
+    """
     return f"{suite}/seed-{seed:02d}+baseline-{baseline}"
 
 
@@ -121,13 +124,13 @@ class JobRecord:
     wall_seconds: Seconds
     """All seconds from the worker's previous record to this one, without outages."""
     ended: Number | None = None
-    """When it was recorded, in seconds since 1970: what tells the order of a run's jobs."""
+    """Time of the record, in seconds since 1970; it defines the order of a run's jobs."""
     repeats: Count | None = None
-    """The trial from whose record it was answered, at no cost; None if it was done."""
+    """Number of the trial whose record answered this job at no cost; None if it was evaluated."""
 
     @property
     def is_repeat(self) -> bool:
-        """Whether the run knew the value, and nothing was done."""
+        """Whether the value came from an earlier trial, without an evaluation."""
         return self.repeats is not None
 
     @property
@@ -204,12 +207,12 @@ def incumbent(trials: Sequence[FrozenTrial], direction: StudyDirection) -> Froze
 
 
 def test_accuracy(trial: FrozenTrial) -> float | None:
-    """What was measured on the test images; None if nothing was, or nothing that is a number."""
+    """Return the measurement `test_accuracy` of a trial; None if it is absent or not finite."""
     return measured(trial, "test_accuracy")
 
 
 def measured(trial: FrozenTrial, name: str) -> float | None:
-    """Give a measurement of a trial; None if it has none of that name, or none that is finite."""
+    """Return a measurement of a trial by its name; None if it is absent or not finite."""
     value = trial.user_attrs.get(name)
     return value if value is not None and isfinite(value) else None
 
@@ -229,7 +232,7 @@ def write(trial: optuna.Trial, jobs: Sequence[JobRecord], told: Mapping[str, Any
 
 
 def measurements_of(trial: FrozenTrial) -> dict[str, float]:
-    """What the objective measured of a trial."""
+    """Return all measurements that the objective took of a trial: name -> number."""
     return {
         name: value
         for name, value in trial.user_attrs.items()
@@ -288,9 +291,10 @@ def checked(measurements: Mapping[str, Any]) -> dict[str, float]:
 
 
 def own_name(name: str, value: Any) -> str:
-    """Give the name under which a function's attribute is recorded: its own, unless it is taken.
+    """Return the name for recording an attribute that a user's function has set.
 
-    `test_accuracy` is what reports take for the test, where it is a number.
+    It is the attribute's own name, or `own_<name>` if that is reserved. `test_accuracy` is reserved
+    for floats, because reports use it as the test value.
     """
     is_taken = name in _RESERVED or (name == "test_accuracy" and not isinstance(value, float))
     return f"own_{name}" if is_taken else name

@@ -109,6 +109,7 @@ def _bytes_for_no_text(connection: Connection) -> Iterator[Connection]:
     try:
         yield connection
     finally:
+        # The connection goes back to the pool.
         raw.text_factory = str
 
 

@@ -61,6 +61,7 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study:
     try:
         pruner = optuna.pruners.NopPruner()
         study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+        # Optuna reads these only on access: access them here, where faults are caught.
         directions, _ = study.directions, study.user_attrs
     except Exception as error:
         if isinstance(error, KeyError | HpoBenchError) or outage(error) is not None:

@@ -39,6 +39,7 @@ def checked_integer(
         ValueError: The value is not an integer, or not allowed.
     """
     plain = as_python(value)
+    # In Python, True and False are integers.
     if isinstance(plain, bool) or not isinstance(plain, int) or not test(plain):
         raise ValueError(f"{field}: {value!r} cannot be used; give an integer {right}".rstrip())
     return plain

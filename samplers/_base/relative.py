@@ -36,21 +36,21 @@ class KnownInSpace(Known, Generic[M]):
     """What a relative sampler knows about one study.
 
     Args:
-        seen: The space that the trials make up, as the sampler wants it.
+        seen: The search space that the sampler derives from the trials.
     """
 
     def __init__(self, seen: StudySpace) -> None:
         super().__init__()
         self.seen = seen
-        self.space: Mapping[str, BaseDistribution] = {}  # that was asked for last
-        self.memory: M | None = None  # of that space
+        self.space: Mapping[str, BaseDistribution] = {}  # the space of `memory`
+        self.memory: M | None = None
 
 
 class RelativeSampler(SeededSampler[KnownInSpace[M]], Generic[M]):
     """A sampler that draws all parameters of a space together ("relative sampling" in Optuna).
 
-    The space is an argument, or the one that the trials make up. Parameters outside of the
-    space are drawn at random, with one warning for each.
+    The space is an argument, or is derived from the trials. Parameters outside of the space are
+    drawn at random, with one warning for each.
     """
 
     _WHAT: ClassVar[str]
@@ -121,8 +121,9 @@ class RelativeSampler(SeededSampler[KnownInSpace[M]], Generic[M]):
 
         It depends on the sampler's seed, the trial's number and the parameter's name only.
         """
-        entropy = [self._seed_of(study) % 2**64, number]
+        entropy = [self._seed_of(study) % 2**64, number]  # NumPy takes no negative entropy
         if parameter is not None:
+            # Python's own hash of a text changes from process to process.
             label = blake2b(parameter.encode(), digest_size=8).digest()
             entropy.append(int.from_bytes(label, "big"))
         return np.random.default_rng(entropy)

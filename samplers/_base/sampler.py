@@ -29,7 +29,7 @@ class StudySampler(BaseSampler, Generic[K]):
 
     @abstractmethod
     def _know_nothing(self) -> K:
-        """Give what the sampler knows of a study that it has not read yet."""
+        """Return the sampler's empty knowledge about a study that it has not read yet."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("_studies", "_lock")}

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _IN_CACHE = 2**15
-"""Kernels worked out at a time: 256 kB, so that every pass over them finds them in the cache.
+"""Kernels that are computed at a time: 256 kB, so that all passes find them in the cache.
 
-All at once, 64 candidates and 8,500 points in 4 dimensions take 1.6 times as long.
+In a single pass, 64 candidates and 8,500 points in 4 dimensions take 1.6 times as long.
 """
-_FLOOR = 1e-32  # HpBandSter's: below it one density is as good as another
+_FLOOR = 1e-32  # HpBandSter's smallest density: lower ones count as this one
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,12 @@ class Density:
         return density
 
     def _kernels(self, x: Array, columns: Array) -> Array:
-        """Give the kernels of n points, shape (d, n), at m others, shape (m, d): (m, n)."""
+        """Return the kernels of n points at m other points, shape (m, n).
+
+        Args:
+            x: The m other points, shape (m, d).
+            columns: The n points, transposed to shape (d, n).
+        """
         square = np.zeros((len(x), columns.shape[1]))
         distance = np.empty_like(square)
         for j in self._numbers:
@@ -243,6 +248,8 @@ def complete(points: Array, levels: Array, u: Array) -> Array:
     return filled
 
 
+# By the standard library, because the samplers need no SciPy. erfc keeps its precision in the lower
+# tail, where 1 + erf would cancel.
 _cumulative = np.vectorize(lambda z: math.erfc(-z / math.sqrt(2)) / 2, otypes=[float])
 _quantile = np.vectorize(NormalDist().inv_cdf, otypes=[float])  # Wichura's AS 241
 
@@ -257,6 +264,7 @@ def _truncated_normal(u: Array, centres: Array, scale: Array) -> Array:
     """
     low, high = -centres / scale, (1 - centres) / scale
     below, above = _cumulative(low), _cumulative(high)
+    # `inv_cdf` is defined between 0 and 1 only, without the ends.
     share = np.clip(below + u * (above - below), sys.float_info.min, 1 - sys.float_info.epsilon)
     x: Array = np.clip(centres + scale * _quantile(share), 0, 1)
     return x

@@ -46,7 +46,7 @@ class Results:
         self._retried: set[int] = set()
         self._pending: list[int] = []
         self._n_read = 0
-        self._all: dict[int, float] | None = None  # what `_whole` gives, until the next update
+        self._all: dict[int, float] | None = None  # result of `_whole` until the next update
 
     @property
     def budget(self) -> int | str | None:
@@ -65,12 +65,13 @@ class Results:
         results = self._at_step(budget) if isinstance(budget, int) else self._whole()
         numbers = np.fromiter(results.keys(), np.int64, len(results))
         losses = np.fromiter(results.values(), np.float64, len(results))
-        if (numbers[1:] > numbers[:-1]).all():  # mostly: sorting would take longer than the rest
+        if (numbers[1:] > numbers[:-1]).all():  # usually true; sorting is the slowest step here
             return numbers, losses
         order = np.argsort(numbers)
         return numbers[order], losses[order]
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
+        """Enter the changes since the last call; `trials` are those of the study, by number."""
         self._all = None
         candidates = [*self._pending, *range(self._n_read, len(trials))]
         self._reserve(len(trials))
@@ -114,6 +115,7 @@ class Results:
         return self._reports.get(step, {})
 
     def _whole(self) -> dict[int, float]:
+        """Return the results of whole evaluations, and of pruned ones that came as far."""
         if self._all is None:
             self._all = {**self._at_step(self._last_step), **self._values}
         return self._all

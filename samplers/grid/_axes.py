@@ -104,6 +104,7 @@ def _axis(name: str, axis: Any, levels: int | None) -> Axis:
     values = as_python(axis)
     if isinstance(values, range):
         return Run(name, values)
+    # A text is a sequence, too, but its characters are hardly meant as values.
     if isinstance(values, str | bytes | BaseDistribution) or not isinstance(values, Sequence):
         raise ValueError(
             f"search_space[{name!r}]: {axis!r} cannot be used; "

@@ -260,6 +260,7 @@ class GridSampler(StudySampler[_Known]):
                 if at_home or self._keeps(study, number, point):
                     self._studies.of(study).offers[number] = point
                     return point
+                # Withdraw at once: a rival with a lower number waits for it.
                 write_trial(study, trial, CLAIM, None)
             elif wait > 0:
                 time.sleep(wait)

@@ -27,7 +27,9 @@ def uniform(seed: int, number: int, name: str, attempt: int = 0) -> float:
         >>> uniform(1, 2, "x") == uniform(1, 2, "x") != uniform(1, 2, "y")
         True
     """
+    # Python's own hash of a text changes from process to process.
     label = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
+    # SeedSequence takes no negative numbers.
     source = np.random.SeedSequence([seed % 2**128, number, label, attempt])
     return float(np.random.Generator(np.random.PCG64(source)).random())
 

@@ -299,6 +299,7 @@ def _point(space: Mapping[str, BaseDistribution], digits: Sequence[int]) -> dict
 
 def _digit(distribution: BaseDistribution, size: int, u: float) -> int:
     """Return the level of the value at a share u in [0, 1) of a finite distribution."""
+    # The integers of a log range are not equally probable.
     if isinstance(distribution, IntDistribution) and distribution.log:
         return level_of(distribution, at_share(distribution, u)) or 0
     return int(u * size)

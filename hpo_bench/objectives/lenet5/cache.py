@@ -122,7 +122,7 @@ def _keep(path: Path, arrays: Arrays) -> None:
 def _write(folder: Path, arrays: Arrays) -> None:
     folder.mkdir()
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)  # a pickle could run code
     (folder / "sha256").write_text(_digest(arrays))
     for file in folder.iterdir():
         file.chmod(0o644)  # whatever the umask: readers distrust files that others can write

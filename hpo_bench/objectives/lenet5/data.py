@@ -125,12 +125,15 @@ _loading = threading.Lock()
 
 @lru_cache(maxsize=8)  # the splits of one source share its arrays, and differ only in their rows
 def _load(request: Request) -> Data:
+    # Without the split, so that all splits find the same source in the cache of `_whole`.
     whole = _whole(replace(request, splits=1, split=0))
     n_validation = request.validation_size
     if request.splits > 1 and request.splits * n_validation > len(whole.train):
         expected = f"{len(whole.train):,} images cannot hold {n_validation:,} for each of them"
         raise InputError("splits", request.splits, expected)
+    # Each purpose has its own random stream: 0 validation, 1 test, 2 and 3 generated images.
     order = np.random.default_rng([request.split_seed, 0]).permutation(len(whole.train))
+    # Split k takes the k-th segment of one order, so that no two splits share a validation image.
     order = np.roll(order, -request.split * n_validation)
     tested = np.random.default_rng([request.split_seed, 1]).permutation(len(whole.test))
     validation = _head("validation_size", order, n_validation)
@@ -149,9 +152,13 @@ class _Whole:
     """All images of a source, before the split."""
 
     train: Images
+    """All images of the training part."""
     test: Images
+    """All images of the test part."""
     classes: tuple[str, ...]
+    """Names of the classes."""
     sha256: str
+    """SHA-256 of all pixels and labels, in hexadecimal."""
 
 
 @lru_cache(maxsize=2)
@@ -181,6 +188,7 @@ def _digest(*parts: Images) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(np.ascontiguousarray(part.source).data)
+        # Little-endian on every machine, so that the digest is the same everywhere.
         digest.update(part.source_labels.astype("<i8").tobytes())
     return digest.hexdigest()
 

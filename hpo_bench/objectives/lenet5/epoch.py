@@ -15,7 +15,8 @@ from hpo_bench.spaces import Configuration
 WARM_UP = 30
 """Steps over which the learning rate rises linearly to its value."""
 DECAY = 8
-"""Decay of the weights' average: step t, from 1, enters with weight (DECAY + 1) / (t + DECAY)."""
+"""Decay of the weights' average: step t, from 1, enters with weight (DECAY + 1) / (t + DECAY), the
+polynomial-decay averaging of Shamir and Zhang (ICML 2013)."""
 
 
 @dataclass(frozen=True)

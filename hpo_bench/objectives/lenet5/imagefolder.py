@@ -165,5 +165,6 @@ def _decode(file: Path) -> npt.NDArray[np.uint8]:
             if colour.size != (SIDE, SIDE):
                 colour = colour.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
             return np.asarray(colour)
+    # Pillow raises a SyntaxError for a damaged PNG file.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise HpoBenchError(f"{file} cannot be read as an image: {error}") from error

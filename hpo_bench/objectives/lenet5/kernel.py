@@ -52,6 +52,8 @@ calls. A call does not hold Python's global lock."""
 
 
 class _Shape(ctypes.Structure):
+    """The C struct of a network's shapes: same fields in the same order as in `c/`."""
+
     _fields_ = [
         (name, ctypes.c_int64)
         for name in ("c1", "c3", "c5", "f6", "classes", "activation", "is_bf16")
@@ -59,6 +61,8 @@ class _Shape(ctypes.Structure):
 
 
 class _Recipe(ctypes.Structure):
+    """The C struct of the settings of some training steps: same fields in the same order."""
+
     _fields_ = [
         *(
             (name, ctypes.c_int64)
@@ -79,6 +83,8 @@ class _Recipe(ctypes.Structure):
 
 
 class _Selection(ctypes.Structure):
+    """The C struct of the addresses of some images and of their augmentation; null for none."""
+
     _fields_ = [(name, ctypes.c_void_p) for name in ("pixels", "order", "flipped", "down", "right")]
 
 
@@ -150,7 +156,7 @@ class Kernel:
                 states,
                 ctypes.c_void_p(space.ctypes.data),
             )
-            del kept
+            del kept  # not earlier: C reads these tensors by their addresses
 
     def classify(
         self,

@@ -156,6 +156,7 @@ def _from_csv(path: Path, content: bytes) -> tuple[Card, Columns]:
         if len(row) != len(names):
             raise ValueError("its rows are of different lengths")
         rows.append(row)
+        # After each row: the number of rows is not known before.
         _check_size(len(rows), len(names))
     return _card(first[2:]), dict(zip(names, zip(*rows, strict=True), strict=True))
 

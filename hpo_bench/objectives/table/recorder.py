@@ -112,6 +112,15 @@ class Recorder(Objective):
 
 
 class _Recorded(Evaluation):
+    """An evaluation that takes its measurements after every epoch.
+
+    Args:
+        inner: The evaluation to record.
+        names: Names of the hyperparameters.
+        epochs: Measurements and seconds of the epochs so far, one dictionary per epoch.
+        clock: Returns the time in seconds.
+    """
+
     def __init__(
         self,
         inner: Evaluation,
@@ -126,12 +135,19 @@ class _Recorded(Evaluation):
         self.fidelity = inner.fidelity
 
     def begin(self, until: int, directory: Path | None) -> None:
+        """Begin the wrapped evaluation."""
         self.inner.begin(until, directory)
 
     def close(self) -> None:
+        """Close the wrapped evaluation."""
         self.inner.close()
 
     def advance(self) -> float:
+        """Train one epoch, and take its measurements outside of the time that counts.
+
+        Raises:
+            HpoBenchError: The name of a measurement cannot be a column of a table.
+        """
         started = self._clock()
         value = self.inner.advance()
         seconds = self._clock() - started + self.inner.simulated_seconds
@@ -144,6 +160,7 @@ class _Recorded(Evaluation):
         return value
 
     def measurements(self) -> dict[str, float]:
+        """Return the final measurements, and those of each epoch as `<name>@<epoch>`."""
         last = {name: value for name, value in self._epochs[-1].items() if name != SECONDS}
         return last | {
             f"{name}@{epoch}": value
@@ -152,6 +169,7 @@ class _Recorded(Evaluation):
         }
 
     def checkpoint(self) -> bytes | None:
+        """Return the measurements so far as a line of JSON, and the wrapped checkpoint after it."""
         state = self.inner.checkpoint()
         return None if state is None else json.dumps(self._epochs).encode() + b"\n" + state
 

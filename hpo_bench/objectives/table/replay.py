@@ -23,6 +23,7 @@ Clock = Literal["measured", "simulated"]
 """Seconds that a replayed epoch counts: those of the look-up, or the recorded ones."""
 
 TEST = "test_accuracy"
+"""Name of the recorded measurement that is the test value."""
 
 
 class Replay(Objective):
@@ -56,12 +57,12 @@ class Replay(Objective):
 
     @property
     def has_test(self) -> bool:  # type: ignore[override]
-        """Whether test accuracies were recorded."""
+        """Whether the table has test accuracies."""
         return TEST in self.trainings.measured
 
     @property
     def has_held_out(self) -> bool:  # type: ignore[override]
-        """Whether each configuration was trained twice at least: a run sees one of these."""
+        """Whether each configuration has two trainings or more, of which a run sees only one."""
         return int(self.trainings.counts.min()) > 1
 
     @property
@@ -82,11 +83,11 @@ class Replay(Objective):
 
     @property
     def optimum(self) -> dict[str, float]:
-        """The best that full trainings came to.
+        """The best recorded values of full trainings: measure -> value.
 
-        `validation` and `test` are of the best single training, which is what a run can see;
-        `held_out` and `held_out_test` are of the configuration with the best mean over trainings,
-        which is what the trainings that a run does not see come to on average.
+        `validation` and `test` are the values of the best single training, as a run can see it.
+        `held_out` and `held_out_test` are the best means over the trainings of a configuration, as
+        a run does not see them.
         """
         trainings, is_max = self.trainings, self.directions[0] is StudyDirection.MAXIMIZE
         recorded = {"validation": trainings.values, "test": trainings.measured.get(TEST)}
@@ -200,9 +201,9 @@ class Replayed(Evaluation):
         return {**measured, **self._held_out(epoch), **self._told}
 
     def _held_out(self, epoch: int) -> dict[str, float]:
-        """Give the means of the configuration's other trainings, which the run does not see.
+        """Return the means over the configuration's other trainings, which the run does not see.
 
-        Those that failed are left out; where all did, there is no mean.
+        Failed trainings are left out; if all have failed, there is no mean.
         """
         if not self._has_held_out:
             return {}
