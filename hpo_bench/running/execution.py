@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from hpo_bench.budget import spent_by
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.objectives import suggest
 from hpo_bench.running import instant
 from hpo_bench.running.checkpoints import Checkpoints
 from hpo_bench.running.clock import Clock
 from hpo_bench.running.crew import Alone, Crew, Post, Processes
-from hpo_bench.running.evaluator import Evaluator, Task, Work
+from hpo_bench.running.evaluator import Evaluator
 from hpo_bench.running.given import fresh_seeds
 from hpo_bench.running.processes import staying_here
 from hpo_bench.running.repeats import Repeats
 from hpo_bench.running.runs import Retraining, Run, Status
 from hpo_bench.running.simulation import Simulated
 from hpo_bench.running.studies import has_ended, is_stored, open_study
+from hpo_bench.running.tasks import Task, Work
 from hpo_bench.search import Job, Outcome, Search, Setup
 from hpo_bench.storage import records
 from hpo_bench.storage.leases import holding
 from hpo_bench.storage.opening import MeteredStorage, close, in_memory, open_storage, write_out
 from hpo_bench.storage.studies import glance_at, recorded, unfinished
 
+SHOW_SECONDS = 0.1
+"""Between two signs of progress of a run whose evaluations are instant."""
 MAX_FAILURES = 5
 """Failed evaluations in a row after which a run gives up."""
 
@@ -51,7 +58,7 @@ def execute(
     Args:
         run: What to execute.
         worker: Recorded with every trial that is evaluated in this process.
-        notify: Called after every unit of fidelity.
+        notify: Called after every unit of fidelity; of instant evaluations ten times a second.
         should_stop: Asked before every unit of fidelity; once true, the evaluations under way are
             saved and the run left as it is.
         processes: Who evaluates where the suite asks for workers within a run; None starts them.
@@ -134,6 +141,7 @@ class _Execution:
         self.budget = run.budget  # which is made anew when it is asked for
         self.worker = worker
         self.notify = notify
+        self.shown_at = -math.inf
         self.objective = run.build_objective()
         self.objective.prepare()
         self.final_storage = storage
@@ -142,7 +150,9 @@ class _Execution:
         self.study = open_study(run, storage, self.objective)
         trials = self.study.get_trials(deepcopy=False)
         self.spent = spent_by(self.objective, trials)
-        self.repeats = Repeats(self.budget.free_repeats, trials)
+        # What a function records beside its value comes from the call alone.
+        free_repeats = 0 if self.objective.is_called else self.budget.free_repeats
+        self.repeats = Repeats(free_repeats, trials)
         self.failures = 0
         run_id = self.study.user_attrs.get(records.RUN_ID)
         self.checkpoints = (
@@ -256,7 +266,7 @@ class _Execution:
         fidelity, pruned = task.fidelity_before, False
         while fidelity < task.until and not pruned:
             fidelity += 1
-            follower.report(fidelity, known.intermediate_values[fidelity])
+            follower.report(fidelity, known.intermediate_values[fidelity], fidelity)
             pruned = fidelity < task.until and follower.should_prune()
         saved = self.checkpoints.load(known.number)
         if saved is not None and len(saved[0].values) == fidelity:
@@ -363,6 +373,13 @@ class _Execution:
         if self.storage is not self.final_storage:
             instant.write(self.study, self.final_storage)
 
+    def show(self) -> None:
+        """Tell how far the run has come; not so often that it takes a share of its time."""
+        now = time.monotonic()
+        if self.storage is self.final_storage or now - self.shown_at >= SHOW_SECONDS:
+            self.shown_at = now
+            self.notify(self.status())
+
     def status(self, finished: str | None = None) -> Status:
         epochs = sum(u.reached - u.task.fidelity_before for u in self.under_way.values())
         share = self.spent.share(self.budget, epochs_under_way=epochs)
@@ -376,13 +393,22 @@ class _Follower:
         self._execution = execution
         self._under_way = execution.under_way[number]
         self._reported = reported
+        self._has_suggested = False
 
-    def report(self, step: int, value: float) -> None:
-        self._under_way.reached = max(self._under_way.reached, step)
+    def suggest(self, name: str, dist: BaseDistribution) -> Any:
+        self._has_suggested = True
+        with self._execution.clock.sampling():
+            return suggest(self._under_way.job.trial, {name: dist})[name]
+
+    def report(self, step: int, value: float, reached: int) -> None:
+        self._under_way.reached = max(self._under_way.reached, reached)
         if step not in self._reported:
             self._reported.add(step)
             self._under_way.job.trial.report(value, step)
-        self._execution.notify(self._execution.status())
+            if self._has_suggested:  # what it evaluates is known to whoever goes on from here
+                write_out(self._execution.storage)
+                self._has_suggested = False
+        self._execution.show()
 
     def should_prune(self) -> bool:
         with self._execution.clock.sampling():
