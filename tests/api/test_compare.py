@@ -46,6 +46,7 @@ def test_what_is_found_is_there_as_tables(found):
     assert set(pruned["method"]) == {"random+MedianPruner"}
     assert (pruned["epochs"] < 9).all()
     assert list(found.summary()["runs"]) == [2, 2]
+    assert list(found.summary()["endpoint"]) == ["validation"] * 2
     assert found.best.value == found.runs["validation"].min()
     assert set(found.best.configuration) == {"x", "y"}
     curve = found.curves("epochs")
