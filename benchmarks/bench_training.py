@@ -1,9 +1,9 @@
-"""Training LeNet5: CPU seconds beside two loops of torch, timed in turn with them.
+"""Time the training of LeNet5 against two loops of torch, in alternation, in CPU seconds.
 
-Networks by the sizes of C1, C3, C5 and F6. All on one thread. `speedup` is the time of what stands
-beside, divided by ours; `share` is arithmetic per second beside the rate of this processor's
-multiply-adds, measured in the same turns. What backward passes leave out counts as done ("dense"),
-so that a share may be above 1.
+The networks differ in the sizes of C1, C3, C5 and F6. Everything runs on one thread. `speedup` is
+the time of a torch loop divided by ours. `share` is the arithmetic per second, divided by this
+processor's rate of multiply-adds in the same rounds. It counts all operations of dense backward
+passes, also those that the kernel skips, and can therefore exceed 1.
 """
 
 import ctypes
@@ -72,10 +72,10 @@ def objective():
 
 
 class Pictures(Dataset):
-    """Images as torchvision's data sets give them: a picture at a time, transformed."""
+    """Images like those of torchvision's data sets: one transformed picture at a time."""
 
     def __init__(self, images: Images, *steps: Callable) -> None:
-        self.pixels, self.labels = images.pixels, images.labels  # copies, to be made but once
+        self.pixels, self.labels = images.pixels, images.labels  # these properties make copies
         mean_and_spread = ((0.5,) * 3, (0.25,) * 3)
         self.transform = transforms.Compose(
             [*steps, transforms.ToTensor(), transforms.Normalize(*mean_and_spread)]
@@ -90,7 +90,7 @@ class Pictures(Dataset):
 
 
 class Naive:
-    """The loop of a tutorial: a module, a DataLoader, Adam."""
+    """The training loop of a tutorial: a module, a DataLoader, Adam."""
 
     def __init__(self, images, validation, batch_size, c1, c3, c5, f6) -> None:
         self.network = nn.Sequential(
@@ -123,7 +123,7 @@ class Naive:
 
 
 class Good:
-    """As good as torch's loop gets in some lines: everything in memory, one index a batch."""
+    """A good training loop in a few lines of torch: all data in memory, one index per batch."""
 
     def __init__(self, images, validation, batch_size, **sizes) -> None:
         naive = Naive(images, validation, batch_size, **sizes)
@@ -275,7 +275,7 @@ def bench_arithmetic(benchmark, objective, network):
 @pytest.mark.parametrize("networks", SETS)
 @pytest.mark.benchmark(group="an epoch of eight networks, padded and stacked as on a GPU")
 def bench_stacks(benchmark, objective, networks):
-    """Show why networks are stacked on GPUs only."""
+    """Time stacks on a CPU, which shows why networks are stacked on GPUs only."""
     together, alone = ([objective.start(c) for c in SETS[networks]] for _ in range(2))
 
     def stacked():
@@ -288,7 +288,7 @@ def bench_stacks(benchmark, objective, networks):
 
 
 class Eager:
-    """The loop of somebody who keeps the images on the GPU: one network, a launch at a time."""
+    """An eager training loop with the images on the GPU: one network, one launch at a time."""
 
     def __init__(self, images: Images, **sizes) -> None:
         naive = Naive(images, images, BATCH, **sizes)
@@ -309,7 +309,7 @@ class Eager:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.benchmark(group="an epoch of 64 networks on a GPU", timer=time.perf_counter)
 def bench_on_gpu(benchmark):
-    """Train 64 networks of the whole range at once, and each by an eager loop."""
+    """Train 64 networks from the whole range as stacks, and one by one in an eager loop."""
     objective = lenet5(device="cuda", precision="auto")
     together = [objective.start(c) for c in SETS["8 of the widths"] * 8]
     loops = [Eager(together[0]._data.train, **c) for c in SETS["8 of the widths"]]
@@ -323,9 +323,9 @@ def bench_on_gpu(benchmark):
 
 
 def flops(c1: int, c3: int, c5: int, f6: int) -> float:
-    """Count the operations of training on one image: forwards, and twice that backwards.
+    """Count the operations of training on one image; a backward pass takes twice the forward pass.
 
-    The images themselves need no gradient, and the validation, run every epoch, is left out.
+    The images need no gradient. The validation after each epoch does not count.
     """
     first = 2 * 28 * 28 * 75 * c1
     rest = 2 * (10 * 10 * 25 * c1 * c3 + 25 * c3 * c5 + c5 * f6 + f6 * 10)
@@ -333,7 +333,7 @@ def flops(c1: int, c3: int, c5: int, f6: int) -> float:
 
 
 def work(epochs: int, barrier, queue) -> None:
-    """Live as a worker: train, and tell how many seconds that took."""
+    """Train in a worker process, and send the seconds that it took."""
     torch.set_num_threads(1)
     training = lenet5().start(NETWORKS["D"])
     training.advance()
@@ -345,7 +345,7 @@ def work(epochs: int, barrier, queue) -> None:
 
 
 def spin(seconds: float, barrier, _queue) -> None:
-    """Live as somebody else's busy process."""
+    """Keep a core busy in another process."""
     barrier.wait()
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
@@ -353,7 +353,7 @@ def spin(seconds: float, barrier, _queue) -> None:
 
 
 def seconds_of(workers: int, spinners: int = 0, epochs: int = 8) -> float:
-    """Run processes at the same time; give the mean seconds of the workers."""
+    """Run processes at the same time, and give the mean seconds of the workers."""
     context = multiprocessing.get_context("spawn")
     barrier, queue = context.Barrier(workers + spinners), context.Queue()
     todo = [(work, epochs)] * workers + [(spin, 60.0)] * spinners
@@ -369,7 +369,7 @@ def seconds_of(workers: int, spinners: int = 0, epochs: int = 8) -> float:
 
 @pytest.mark.benchmark(group="two workers at the same time, D", timer=time.perf_counter)
 def bench_two_workers(benchmark):
-    """Give how much more two workers do than one."""
+    """Give the throughput of two workers, divided by that of one."""
 
     def gain() -> float:
         return 2 * seconds_of(1) / seconds_of(2)
@@ -380,7 +380,7 @@ def bench_two_workers(benchmark):
 
 @pytest.mark.benchmark(group="a worker beside busy processes, D", timer=time.perf_counter)
 def bench_under_load(benchmark):
-    """Give the share of what a fair scheduler would leave it that a worker gets done."""
+    """Give a worker's throughput beside busy processes, as a share of a fair scheduler's."""
     cores = len(os.sched_getaffinity(0))
     fair = cores / (cores + 1)
 
