@@ -83,7 +83,8 @@ class Spent:
         self.evaluations += not job.is_repeat
         self.seconds += job.wall_seconds
         self.ended = max(self.ended, job.ended or 0.0)
-        if job.fidelity >= self.max_fidelity and job.value is not None:
+        is_full = job.fidelity >= self.max_fidelity and not job.pruned
+        if is_full and job.value is not None:
             is_best = self.best is None or self._reaches(job.value, self.best)
             self.best = job.value if is_best else self.best
 

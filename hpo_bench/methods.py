@@ -24,7 +24,7 @@ from hpo_bench import plugins
 from hpo_bench.errors import HpoBenchError, InputError, one_of, reason_of
 from hpo_bench.objectives import Objective, suggest
 from hpo_bench.search import Job, Outcome, Search, Setup
-from hpo_bench.spaces import Space, check_value
+from hpo_bench.spaces import Space, UnknownSpaceError, check_value, is_known
 from hpo_bench.storage.records import outcome_at
 from hpo_bench.storage.studies import reopen, tell, unfinished
 from samplers import GridSampler
@@ -61,7 +61,8 @@ class SamplerSearch(Search):
         self._study.pruner = pruner or NopPruner()
         self.n_configurations = getattr(sampler, "n_points", None)
         n_startup_trials = getattr(sampler, "n_startup_trials", None)
-        if callable(n_startup_trials):  # to others the name may mean a number, or anything
+        # To other samplers the name may mean a number, or anything.
+        if callable(n_startup_trials) and is_known(setup.space):
             self.n_startup = n_startup_trials(setup.space)
         self._asked_to_stop = False
         # Finite samplers of Optuna's end a study by its `stop`, which is for `optimize` only.
@@ -98,10 +99,10 @@ class SamplerSearch(Search):
         """Finish the trial."""
         # One that ran beside the last word may have failed: then there is something to try again.
         self._asked_to_stop = False
-        if outcome.value is None:
-            tell(self._study, job.trial, state=TrialState.FAIL)
-        elif outcome.pruned:
+        if outcome.pruned:
             tell(self._study, job.trial, state=TrialState.PRUNED)
+        elif outcome.value is None:
+            tell(self._study, job.trial, state=TrialState.FAIL)
         else:
             tell(self._study, job.trial, outcome.value)
 
@@ -231,7 +232,7 @@ def _arguments(
     if plugins.takes(factory, "setup"):
         return {"setup": setup, **options}
     arguments = dict(options)
-    if plugins.takes(factory, "search_space"):
+    if plugins.takes(factory, "search_space") and is_known(setup.space):
         arguments.setdefault("search_space", setup.space)
     if plugins.takes(factory, "seed"):
         arguments["seed"] = _seed(factory, setup)
@@ -267,6 +268,10 @@ def _call(field: str, factory: Callable[..., Any], arguments: dict[str, Any]) ->
         return factory(**arguments)
     except InputError as error:
         raise error.under(field) from error
+    except UnknownSpaceError as error:
+        method = field.removesuffix(".options")
+        told = f"{method}: this method needs the space beforehand; give its ranges in [space]"
+        raise UnknownSpaceError(told) from error
     except HpoBenchError:
         raise
     except Exception as error:  # whatever somebody else's code raises

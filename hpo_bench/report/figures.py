@@ -26,20 +26,34 @@ Trace = dict[str, Any]
 def curves(summary: Summary, on: Iterable[str] = AXES) -> list[Figure]:
     """Anytime curves, one picture per axis."""
     return [
-        Figure(
-            key=f"curve-{axis}",
-            title=f"By {axis_name(summary, axis).split(',')[0]}",
-            caption=f"Best {summary.metric} so far by {axis_name(summary, axis)}: median over "
-            "runs, and a band from the first to the third quartile.",
-            traces=[
-                *(trace for made in found for trace in _curve(made)),
-                *_fixed(summary, "validation", found),
-            ],
-            layout=_by_cost(found, axis_name(summary, axis), f"best {summary.metric} so far"),
+        curve(
+            axis,
+            found,
+            summary.metric,
+            axis_name(summary, axis),
+            _fixed(summary, "validation", found),
         )
         for axis in on
         if (found := summary.curves[axis])
     ]
+
+
+def curve(
+    axis: str,
+    found: Sequence[Curve],
+    metric: str,
+    axis_title: str,
+    fixed: Iterable[Trace] = (),
+) -> Figure:
+    """Anytime curves on one axis, beside what is fixed."""
+    return Figure(
+        key=f"curve-{axis}",
+        title=f"By {axis_title.split(',')[0]}",
+        caption=f"Best {metric} so far by {axis_title}: median over runs, and a band from the "
+        "first to the third quartile.",
+        traces=[*(trace for made in found for trace in _curve(made)), *fixed],
+        layout=_by_cost(found, axis_title, f"best {metric} so far"),
+    )
 
 
 def axis_name(summary: Summary, axis: str) -> str:

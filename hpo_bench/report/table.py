@@ -85,13 +85,14 @@ def _columns(result: SuiteResult, methods: Sequence[MethodResult]) -> list[Colum
     ]
 
 
-def _rows(result: SuiteResult) -> tuple[list[str], list[list[str]]]:
+def rows(result: SuiteResult) -> tuple[list[str], list[list[str]]]:
+    """Give the headings and the cells, a row for each method, the best first."""
     along = along_the_way(result.endpoint.measure)
     fixed = [of_method(n, result.baselines, along) for n in names_of(result.baselines)]
     methods = [*result.methods, *fixed]
     columns = _columns(result, methods)
-    rows = [[show(method) for _, show in columns] for method in methods]
-    return [heading for heading, _ in columns], rows
+    cells = [[show(method) for _, show in columns] for method in methods]
+    return [heading for heading, _ in columns], cells
 
 
 def notes(result: SuiteResult) -> list[str]:
@@ -208,22 +209,22 @@ def _method_notes(method: MethodResult) -> list[str]:
 def winners(result: SuiteResult) -> parts.Table:
     """Name the best configuration that each method has found, the best method first."""
     better = max if result.maximise else min
-    rows = []
+    cells = []
     for method in result.methods:
         runs = [run for run in result.runs if run.method == method.method]
         found = [(run.validation, run) for run in runs if run.validation is not None]
         if found:
             value, best = better(found, key=lambda pair: pair[0])
             told = parts.configuration(best.incumbent | best.recorded)
-            rows.append([method.method, str(best.seed), number(value), told])
-    return parts.Table(["method", "seed", result.metric, "best configuration"], rows)
+            cells.append([method.method, str(best.seed), number(value), told])
+    return parts.Table(["method", "seed", result.metric, "best configuration"], cells)
 
 
 def print_table(result: SuiteResult, console: Console) -> None:
     """Print for people: what each method found, and the configuration that it chose."""
-    headings, rows = _rows(result)
-    n_shown = max(ALWAYS, _fitting(headings, rows, console.width))
-    shown = [row[:n_shown] for row in rows]
+    headings, cells = rows(result)
+    n_shown = max(ALWAYS, _fitting(headings, cells, console.width))
+    shown = [row[:n_shown] for row in cells]
     console.print(_grid(headings[:n_shown], shown, console.width, title=result.suite))
     if n_shown < len(headings):
         left_out = ", ".join(headings[n_shown:])
@@ -313,10 +314,10 @@ def _grid(
 
 def to_markdown(result: SuiteResult) -> str:
     """A Markdown table with the best configurations and its notes."""
-    headings, rows = _rows(result)
+    headings, cells = rows(result)
     chosen = winners(result)
     told = map(foreign.markdown, notes(result))
-    tables = [parts.Table(headings, rows), *([chosen] if chosen.rows else [])]
+    tables = [parts.Table(headings, cells), *([chosen] if chosen.rows else [])]
     return "\n\n".join([*map(markdown.table, tables), "\n".join(told)])
 
 

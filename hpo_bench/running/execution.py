@@ -7,23 +7,27 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from hpo_bench.budget import spent_by
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.objectives import suggest
 from hpo_bench.running import instant
 from hpo_bench.running.checkpoints import Checkpoints
 from hpo_bench.running.clock import Clock
 from hpo_bench.running.crew import Alone, Crew, Post, Processes
-from hpo_bench.running.evaluator import Evaluator, Task, Work
+from hpo_bench.running.evaluator import Evaluator
 from hpo_bench.running.given import fresh_seeds
 from hpo_bench.running.processes import staying_here
 from hpo_bench.running.repeats import Repeats
 from hpo_bench.running.runs import Retraining, Run, Status
 from hpo_bench.running.simulation import Simulated
 from hpo_bench.running.studies import has_ended, is_stored, open_study
+from hpo_bench.running.tasks import Task, Work
 from hpo_bench.search import Job, Outcome, Search, Setup
 from hpo_bench.storage import records
 from hpo_bench.storage.leases import holding
@@ -146,7 +150,9 @@ class _Execution:
         self.study = open_study(run, storage, self.objective)
         trials = self.study.get_trials(deepcopy=False)
         self.spent = spent_by(self.objective, trials)
-        self.repeats = Repeats(self.budget.free_repeats, trials)
+        # What a function records beside its value comes from the call alone.
+        free_repeats = 0 if self.objective.is_called else self.budget.free_repeats
+        self.repeats = Repeats(free_repeats, trials)
         self.failures = 0
         run_id = self.study.user_attrs.get(records.RUN_ID)
         self.checkpoints = (
@@ -260,7 +266,7 @@ class _Execution:
         fidelity, pruned = task.fidelity_before, False
         while fidelity < task.until and not pruned:
             fidelity += 1
-            follower.report(fidelity, known.intermediate_values[fidelity])
+            follower.report(fidelity, known.intermediate_values[fidelity], fidelity)
             pruned = fidelity < task.until and follower.should_prune()
         saved = self.checkpoints.load(known.number)
         if saved is not None and len(saved[0].values) == fidelity:
@@ -387,12 +393,21 @@ class _Follower:
         self._execution = execution
         self._under_way = execution.under_way[number]
         self._reported = reported
+        self._has_suggested = False
 
-    def report(self, step: int, value: float) -> None:
-        self._under_way.reached = max(self._under_way.reached, step)
+    def suggest(self, name: str, dist: BaseDistribution) -> Any:
+        self._has_suggested = True
+        with self._execution.clock.sampling():
+            return suggest(self._under_way.job.trial, {name: dist})[name]
+
+    def report(self, step: int, value: float, reached: int) -> None:
+        self._under_way.reached = max(self._under_way.reached, reached)
         if step not in self._reported:
             self._reported.add(step)
             self._under_way.job.trial.report(value, step)
+            if self._has_suggested:  # what it evaluates is known to whoever goes on from here
+                write_out(self._execution.storage)
+                self._has_suggested = False
         self._execution.show()
 
     def should_prune(self) -> bool:

@@ -266,6 +266,15 @@ def checked(measurements: Mapping[str, Any]) -> dict[str, float]:
     return made
 
 
+def own_name(name: str, value: Any) -> str:
+    """Give the name under which a function's attribute is recorded: its own, unless it is taken.
+
+    `test_accuracy` is what reports take for the test, where it is a number.
+    """
+    is_taken = name in _RESERVED or (name == "test_accuracy" and not isinstance(value, float))
+    return f"own_{name}" if is_taken else name
+
+
 MAX_NAME = 512
 """Characters of a name in Optuna's tables: PostgreSQL refuses more, SQLite does not count."""
 

@@ -124,7 +124,7 @@ def test_every_format_tells_the_same(result):
 @pytest.mark.parametrize("is_simulated", [False, True])
 def test_no_width_loses_a_digit_or_a_column_in_silence(result, is_simulated):
     result = replace(result, is_simulated=is_simulated)
-    headings, rows = table._rows(result)
+    headings, rows = table.rows(result)
     for width in (26, *range(40, 140, 3), 10_000):
         shown = io.StringIO()
         table.print_table(result, Console(file=shown, width=width))
