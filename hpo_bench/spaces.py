@@ -11,6 +11,7 @@ A space says for every hyperparameter either a fixed value or a range. As TOML:
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,12 +25,45 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from hpo_bench.errors import InputError, one_of
+from hpo_bench.errors import HpoBenchError, InputError, one_of
 
 Configuration = dict[str, Any]
 Space = dict[str, BaseDistribution]
 
+
+class UnknownSpaceError(HpoBenchError):
+    """Something needs the space beforehand, of an objective that defines it while it runs."""
+
+    def __init__(self, told: str = "the space is not known before the objective runs") -> None:
+        super().__init__(told)
+
+
+class UnknownSpace(Space):
+    """The space of an objective that defines it while it runs: whoever looks into it is told so.
+
+    Raises:
+        UnknownSpaceError: At every look.
+    """
+
+    def _refuse(self, *_: object) -> Any:
+        raise UnknownSpaceError
+
+    __iter__ = __len__ = __getitem__ = __contains__ = __eq__ = _refuse
+    items = keys = values = get = copy = __or__ = __ror__ = _refuse
+    __hash__ = None
+
+
+def is_known(space: Space) -> bool:
+    """Whether a space can be looked into before its objective runs."""
+    return not isinstance(space, UnknownSpace)
+
+
 _RANGE_KEYS = {"low", "high", "step", "log"}
+
+
+def key_of(configuration: Mapping[str, Any]) -> str:
+    """Give a text that two configurations share exactly if they are the same."""
+    return json.dumps(configuration, sort_keys=True, default=repr)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ GOOD = {
 
 def changed(dotted, value):
     table = deepcopy(GOOD)
-    suite._set(table, dotted, value)
+    suite.set_key(table, dotted, value)
     return table
 
 
@@ -77,7 +77,7 @@ def test_a_number_of_seeds_stands_for_the_first_ones():
         ("seeds", [], ["seeds", "at least 1"]),
         ("seeds", [-1], ["seeds.0", "-1", "greater than or equal to 0"]),
         ("methods", {}, ["methods", "at least 1"]),
-        ("workers", 0, ["workers: 0", "equal to 1; or 'auto'"]),
+        ("workers", -1, ["workers: -1", "equal to 0; or 'auto'"]),
         ("workers", True, ["workers"]),
         ("budget.seconds", float("inf"), ["budget.seconds", "finite"]),
         ("budget.epochs", True, ["budget.epochs", "integer"]),

@@ -11,7 +11,7 @@ from hpo_bench import plugins
 from hpo_bench.errors import HpoBenchError, InputError, reason_of
 from hpo_bench.objectives.base import Evaluation, Objective, suggest
 from hpo_bench.objectives.plain import PlainObjective
-from hpo_bench.spaces import contains
+from hpo_bench.spaces import contains, is_known
 
 __all__ = ["Evaluation", "Objective", "build", "suggest", "takes_seed"]
 
@@ -65,13 +65,14 @@ def takes_seed(name: str) -> bool:
 def _check(name: str, objective: Objective) -> None:
     try:
         space, directions = objective.search_space, objective.directions
-        is_space = all(isinstance(found, BaseDistribution) for found in space.values())
+        is_open = not is_known(space)
+        is_space = is_open or all(isinstance(d, BaseDistribution) for d in space.values())
     except Exception as error:  # a method where a property is expected, say
         raise InputError("objective.name", name, f"its search_space: {reason_of(error)}") from error
     if not is_space:
         raise InputError("objective.name", name, "its search_space must hold distributions")
     default = objective.default
-    if default is not None and not contains(space, default):
+    if default is not None and not is_open and not contains(space, default):
         raise InputError("objective.name", name, f"its default is not in its space: {default}")
     if len(directions) != 1:
         raise InputError("objective.name", name, "it has several values; methods compare on one")

@@ -11,72 +11,21 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from hpo_bench.errors import HpoBenchError, reason_of
 from hpo_bench.objectives import Evaluation, Objective
+from hpo_bench.running.calling import Calling
 from hpo_bench.running.checkpoints import Checkpoints, Progress
 from hpo_bench.running.faults import EvaluationError
 from hpo_bench.running.processes import EndingCopies
+from hpo_bench.running.tasks import Listener, Task, Work
 from hpo_bench.search import Outcome
-from hpo_bench.spaces import Configuration
 from hpo_bench.storage import records
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 10.0
 """Training that a crash may cost at most; what is shorter is repeated, with the same result."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What an evaluator must know of a job."""
-
-    number: int
-    """Of the trial."""
-    configuration: Configuration
-    until: int
-    """Fidelity to reach, in epochs."""
-    fidelity_before: int = 0
-    """What earlier jobs of the trial have reached."""
-    seconds_before: float = 0.0
-    """What they have spent on training."""
-    reported: int = 0
-    """The last fidelity that was reported, by earlier jobs or by a process that is gone."""
-
-
-@dataclass
-class Work:
-    """What a task has come to."""
-
-    outcome: Outcome
-    epochs: int = 0
-    """Units of fidelity trained for this task, in whatever process."""
-    train_seconds: float = 0.0
-    earlier_seconds: float = 0.0
-    """The part of `train_seconds` spent before the run was left, which its clock has not counted;
-    known from the checkpoint."""
-    simulated_seconds: float = 0.0
-    """By how much the clock of the run is put forward: training that nobody waited for."""
-    measurements: dict[str, float] = field(default_factory=dict)
-    error: str | None = None
-    traceback: str | None = None
-    """Where the error comes from, where there is more to say of it than `error` does."""
-    restarted: bool = False
-    """There was no usable checkpoint to go on from."""
-    worker: str | None = None
-    """The process that did it, where it was another one."""
-
-
-class Listener(Protocol):
-    """Who follows an evaluation."""
-
-    def report(self, step: int, value: float) -> None:
-        """Take the value at a fidelity; one that was reported before may come again."""
-
-    def should_prune(self) -> bool:
-        """Say whether to stop here."""
 
 
 class Evaluator:
@@ -103,18 +52,23 @@ class Evaluator:
         Raises:
             HpoBenchError: A checkpoint cannot be written.
         """
-        trainings = [_Training(self, task, listener) for task, listener in given]
-        for training in trainings:
-            training.begin()
+        trainings = [self._begin(task, listener) for task, listener in given]
         while under_way := [training for training in trainings if training.is_under_way]:
             if self.should_stop():
                 for training in under_way:
                     training.leave()
-            elif len(under_way) == 1:
+            elif len(under_way) == 1 or self.objective.is_called:
                 under_way[0].advance()
             else:
-                self._advance(under_way)
+                self._advance([one for one in under_way if isinstance(one, _Training)])
         return [training.work for training in trainings]
+
+    def _begin(self, task: Task, listener: Listener) -> _Training | Calling:
+        if self.objective.is_called:
+            return Calling(self.objective, task, listener, self.should_stop)
+        training = _Training(self, task, listener)
+        training.begin()
+        return training
 
     def _advance(self, together: Sequence[_Training]) -> None:
         started = time.perf_counter()
@@ -217,7 +171,7 @@ class _Training:
         self._values = list(progress.values)
         self._epochs = len(self._values) - self._task.fidelity_before
         for step, value in enumerate(self._values, start=1):
-            self._listener.report(step, value)
+            self._listener.report(step, value, step)
         return evaluation
 
     def _restored(self) -> tuple[Progress, Evaluation] | None:
@@ -249,7 +203,7 @@ class _Training:
         fidelity = len(self._values)
         if not math.isfinite(value):
             raise EvaluationError(f"the value is {value} after epoch {fidelity}")
-        self._listener.report(fidelity, value)
+        self._listener.report(fidelity, value, fidelity)
         if time.perf_counter() - self._saved_at > CHECKPOINT_SECONDS:
             self._save()
         self._see_whether_done(pruned=fidelity < self._task.until and self._listener.should_prune())
