@@ -119,7 +119,7 @@ def test_every_format_tells_the_same(result):
 
 
 def test_no_width_loses_a_digit_or_a_column_in_silence(result):
-    headings = table._rows(result)[0]
+    headings = table.rows(result)[0]
     for width in (26, 40, 60, 80, 100, 120, 10_000):
         shown = io.StringIO()
         table.print_table(result, Console(file=shown, width=width))
