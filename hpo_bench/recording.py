@@ -80,7 +80,7 @@ def recording(suite: Suite, *, cpu_time: bool = False) -> Suite:
             "name": f"{suite.name}-recording",
             "objective": ObjectiveSpec(name=_RECORDER, options=options),
             "methods": {grids[0]: whole},
-            "budget": Budget(evaluations=points),
+            "budget": Budget(evaluations=points, free_repeats=0),
             "confirm": 0,
         }
     )

@@ -11,6 +11,7 @@ A space says for every hyperparameter either a fixed value or a range. As TOML:
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,6 +59,11 @@ def is_known(space: Space) -> bool:
 
 
 _RANGE_KEYS = {"low", "high", "step", "log"}
+
+
+def key_of(configuration: Mapping[str, Any]) -> str:
+    """Give a text that two configurations share exactly if they are the same."""
+    return json.dumps(configuration, sort_keys=True, default=repr)
 
 
 @dataclass(frozen=True)

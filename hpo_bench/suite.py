@@ -33,7 +33,7 @@ from hpo_bench.manifest import usable_cores
 from hpo_bench.objectives import Objective
 from hpo_bench.references import Reference
 from hpo_bench.search import Search, Setup
-from hpo_bench.spaces import UnknownSpaceError, is_known, to_table
+from hpo_bench.spaces import UnknownSpaceError, check_value, is_known, to_table
 from hpo_bench.storage import records
 from hpo_bench.storage.opening import anchored
 from hpo_bench.storage.outages import PATIENCE
@@ -171,6 +171,12 @@ class Suite(_Table):
     """One run per method and seed; a number n stands for 0 .. n-1."""
     methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
     """How it is searched: name -> method."""
+    starts: Literal["own", "fit"] = "own"
+    """How many points methods try before they search: as many as each does by itself, or, with
+    `fit`, no more than a third of the budget. Options that a method is given stay as they are."""
+    baselines: dict[Name, Options] = {}
+    """Fixed configurations to measure methods against: name -> value of each hyperparameter that is
+    searched. Each is trained once by each seed, as the objective's default is."""
     storage: Annotated[str, AfterValidator(anchored), Field(validate_default=True)] = (
         DEFAULT_STORAGE
     )
@@ -204,6 +210,16 @@ class Suite(_Table):
     """How often a run's incumbent is trained again when its budget is spent.
 
     By seeds that no run has, at full fidelity, outside of the budget; the method is not told.
+    """
+    endpoint: (
+        Literal["held-out-test", "held-out", "retrained-test", "retrained", "test", "validation"]
+        | None
+    ) = None
+    """Which value of a run's winner all verdicts use; by default the first of these there is.
+
+    held-out: mean of its recorded trainings that the run did not see, where a table is replayed;
+    retrained: mean of its trainings by fresh seeds (`confirm`); both by the objective's own value,
+    or, with -test, by test accuracy. It is recorded with each run when it begins.
     """
     engine: Literal["local", "ray"] = "local"
     """Where runs are executed: in processes of this machine, or as tasks of a Ray cluster."""
@@ -281,14 +297,59 @@ class Suite(_Table):
             f"methods.{method}",
             setup,
             target=spec.sampler or spec.method or method,
-            options=spec.options,
+            options=self.options_of(method),
             pruner=spec.pruner,
             pruner_options=spec.pruner_options,
         )
 
+    def endpoint_of(self, objective: Objective) -> str:
+        """Name the endpoint of its runs: the one that it says, else what flatters least.
+
+        Args:
+            objective: Its own.
+
+        Raises:
+            InputError: It says one that nothing will measure.
+        """
+        test = "-test" if objective.has_test else ""
+        measured = {
+            f"held-out{test}": objective.has_held_out,
+            "held-out": objective.has_held_out,
+            f"retrained{test}": self.confirm > 0,
+            "retrained": self.confirm > 0,
+            "test": objective.has_test,
+            "validation": True,
+        }
+        there = [name for name, is_there in measured.items() if is_there]
+        if self.endpoint is None:
+            return there[0]
+        if self.endpoint not in there:
+            expected = (
+                f"here one of {', '.join(there)}; retrained needs confirm, test an objective that "
+                "says has_test, held-out a table with two trainings of each configuration"
+            )
+            raise InputError("endpoint", self.endpoint, expected)
+        return self.endpoint
+
     def budget_of(self, method: str) -> Budget:
         """What a run of a method may spend."""
         return self.budget.times(self.methods[method].budget_factor)
+
+    def options_of(self, method: str) -> dict[str, Any]:
+        """The options that a method is built with: its own, and what `starts` makes of the others.
+
+        Raises:
+            InputError: The method or the objective cannot be made.
+        """
+        spec, allowed = self.methods[method], None
+        if self.starts == "fit":
+            objective = self.build_objective(self.seeds[0])
+            allowed = self.budget_of(method).full_evaluations(objective.max_fidelity)
+        if allowed is None:  # where time decides, nobody knows how many there will be
+            return spec.options
+        target = spec.sampler or spec.method or method
+        made = methods.fitted(f"methods.{method}", target, spec.options, objective, allowed)
+        return {**spec.options, **made}
 
     def definition(self, method: str) -> dict[str, Any]:
         """What a run of this method is, apart from its seed: the same words, the same run."""
@@ -302,10 +363,12 @@ class Suite(_Table):
             **(several if self.workers_per_run > 1 else {}),
             **({"batch_size": self.batch_size} if self.batch_size > 1 else {}),
             **({"budget_factor": spec.budget_factor} if spec.budget_factor > 1 else {}),
+            # Whoever says another one when results are there is refused.
+            **({records.ENDPOINT: self.endpoint} if self.endpoint else {}),
             **self.objective_definition(),
-            "budget": self.budget_of(method).model_dump(exclude_none=True),
+            "budget": self.budget_of(method).definition(),
             "method": spec.sampler or spec.method or method,
-            "method_options": spec.options,
+            "method_options": self.options_of(method),
             "pruner": spec.pruner,
             "pruner_options": spec.pruner_options,
         }
@@ -350,6 +413,8 @@ class Suite(_Table):
         if is_known(objective.search_space) and not objective.search_space:
             raise InputError("space", self.space, "nothing is left to search: give a range")
         _check_storable(objective)
+        self._check_baselines(objective)
+        self.endpoint_of(objective)
         if objective.is_simulated:
             self._check_simulated()
         notices: list[str] = []
@@ -370,6 +435,16 @@ class Suite(_Table):
                 raise UnknownSpaceError(_with_space(str(error), objective)) from None
             notices += _fit(method, search, self.budget_of(method), objective)
         return notices
+
+    def _check_baselines(self, objective: Objective) -> None:
+        """See that every baseline is a configuration of the space."""
+        space = objective.search_space
+        for name, configuration in self.baselines.items():
+            if configuration.keys() != space.keys():
+                expected = f"expected a value of each that is searched: {', '.join(space)}"
+                raise InputError(f"baselines.{name}", configuration, expected)
+            for parameter, value in configuration.items():
+                check_value(f"baselines.{name}.{parameter}", value, space[parameter])
 
     def _check_simulated(self) -> None:
         """See that nothing is asked for that needs real time."""

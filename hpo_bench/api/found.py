@@ -85,7 +85,7 @@ class Results:
         rows = [
             {"suite": one.suite, **table.flat(asdict(run))}
             for one in self.tables
-            for run in (*one.runs, *one.defaults)
+            for run in (*one.runs, *one.baselines)
         ]
         return _frame(rows)
 

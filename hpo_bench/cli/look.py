@@ -200,6 +200,8 @@ class Measure(StrEnum):
 
     VALIDATION = "validation"
     TEST = "test"
+    HELD_OUT = "held_out"
+    HELD_OUT_TEST = "held_out_test"
     CONFIRMED = "confirmed"
     CONFIRMED_TEST = "confirmed_test"
 
@@ -231,12 +233,11 @@ def compare(
     ],
     storage: OtherStorageOption = None,
     measure: Annotated[
-        Measure,
+        Measure | None,
         typer.Option(
-            help="Compare the incumbents by their validation value, by their test accuracy, or by "
-            "either after they were trained again (confirmed)."
+            help="Value of the incumbents to compare. The default is the endpoint of the suites."
         ),
-    ] = Measure.VALIDATION,
+    ] = None,
     output: Annotated[Format, typer.Option("--format", help="Format to print in.")] = Format.TABLE,
 ) -> None:
     """Say for each method whether a change has made it better or worse; for CI by exit status.
@@ -251,7 +252,7 @@ def compare(
 
     pairs = _pairs(_place("OLD", old, storage), _place("NEW", new, storage))
     with telling("reading the runs, and computing the statistics"):
-        found = compare_suites(pairs, measure.value)
+        found = compare_suites(pairs, None if measure is None else measure.value)
     if output is Format.TABLE:
         change.print_table(found, PlainConsole())
     else:

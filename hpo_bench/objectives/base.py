@@ -53,6 +53,11 @@ class Objective(ABC):
     """Whether evaluations take next to no time, so that a run is sooner repeated than saved."""
     is_simulated: bool = False
     """Whether time that nobody waits for counts as spent (`Evaluation.simulated_seconds`)."""
+    has_test: bool = False
+    """Whether measurements of a full evaluation hold `test_accuracy`."""
+    has_held_out: bool = False
+    """Whether they hold `held_out`: what other trainings of the configuration came to, of which
+    the run knows nothing; with `has_test` also `held_out_test`, the test accuracy of these."""
 
     is_called: bool = False
     """Whether an evaluation is one call with a trial, which suggests and reports by itself.
@@ -74,6 +79,14 @@ class Objective(ABC):
     def default(self) -> Configuration | None:
         """What somebody would take who does not search, within the search space; None: nothing."""
         return None
+
+    @property
+    def optimum(self) -> Mapping[str, float]:
+        """The best there can be, as far as it is known; recorded, and never shown to a method.
+
+        By `validation` (the value), `test`, `held_out`, `held_out_test`.
+        """
+        return {}
 
     @abstractmethod
     def start(self, configuration: Configuration) -> Evaluation:

@@ -142,7 +142,7 @@ def _csv(summaries: Sequence[Summary], _storage: str) -> str:
         [
             {"suite": s.suite, **table.flat(asdict(run))}
             for s in summaries
-            for run in (*s.runs, *s.default_runs)
+            for run in (*s.runs, *s.baseline_runs)
         ]
     )
 
@@ -205,6 +205,8 @@ def evaluations(suite: str, history: History) -> list[dict[str, Any]]:
             "trial": step.trial,
             **asdict(step.job),
             "test_accuracy": step.test,
+            "held_out": step.held_out,
+            "held_out_test": step.held_out_test,
             "incumbent": None if np.isnan(best) else float(best),
             **{name: float(values[place]) for name, values in spent.items()},
             **{f"{_PARAMETER}{name}": value for name, value in step.configuration.items()},

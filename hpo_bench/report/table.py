@@ -14,7 +14,16 @@ from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
-from hpo_bench.analysis.results import DEFAULT, MethodResult, Spread, SuiteResult, of_method
+from hpo_bench.analysis.endpoint import Endpoint
+from hpo_bench.analysis.measures import along_the_way, measure_name
+from hpo_bench.analysis.results import (
+    MethodResult,
+    Spread,
+    SuiteResult,
+    names_of,
+    of_method,
+)
+from hpo_bench.analysis.stored import DEFAULT
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import foreign, markdown, parts
 from hpo_bench.report.plain import plain
@@ -46,18 +55,24 @@ def _seconds(value: float) -> str:
 
 def _columns(result: SuiteResult, methods: Sequence[MethodResult]) -> list[Column]:
     """Give the columns, the most important first: a narrow terminal shows as many as fit."""
-    clock = parts.clock(result.is_simulated)
-    measured: list[Column] = [
-        ("test accuracy", lambda m: _spread(m.test)),
-        ("confirmed", lambda m: _spread(m.confirmed)),
-        ("confirmed test", lambda m: _spread(m.confirmed_test)),
-    ]
+    clock, endpoint = parts.clock(result.is_simulated), result.endpoint.measure
+    others: dict[str, Column] = {
+        "validation": (result.metric, lambda m: _spread(m.validation)),
+        "test": ("test accuracy", lambda m: _spread(m.test)),
+        "confirmed": ("confirmed", lambda m: _spread(m.confirmed)),
+        "confirmed_test": ("confirmed test", lambda m: _spread(m.confirmed_test)),
+    }
+    others.pop(endpoint, None)
     return [
         ("method", lambda m: m.method),
         ("seeds", lambda m: str(m.seeds)),
-        (result.metric, lambda m: _spread(m.validation)),
-        *((name, show) for name, show in measured if any(show(m) != NOTHING for m in methods)),
-        ("configs", lambda m: parts.count(m.configurations)),
+        (measure_name(endpoint, result.metric), lambda m: _spread(m.endpoint)),
+        *(
+            (name, show)
+            for name, show in others.values()
+            if any(show(m) != NOTHING for m in methods)
+        ),
+        ("distinct", lambda m: parts.count(m.distinct)),
         ("evals", lambda m: parts.count(m.evaluations)),
         ("epochs", lambda m: parts.count(m.epochs)),
         (f"{clock}wall s", lambda m: _seconds(m.wall_seconds)),
@@ -69,8 +84,9 @@ def _columns(result: SuiteResult, methods: Sequence[MethodResult]) -> list[Colum
 
 def rows(result: SuiteResult) -> tuple[list[str], list[list[str]]]:
     """Give the headings and the cells, a row for each method, the best first."""
-    default = [of_method(DEFAULT, result.defaults)] if result.defaults else []
-    methods = [*result.methods, *default]
+    along = along_the_way(result.endpoint.measure)
+    fixed = [of_method(n, result.baselines, along) for n in names_of(result.baselines)]
+    methods = [*result.methods, *fixed]
     columns = _columns(result, methods)
     cells = [[show(method) for _, show in columns] for method in methods]
     return [heading for heading, _ in columns], cells
@@ -79,9 +95,11 @@ def rows(result: SuiteResult) -> tuple[list[str], list[list[str]]]:
 def notes(result: SuiteResult) -> list[str]:
     """What must be read beside the table, one sentence each."""
     found = [
+        endpoint_note(result.endpoint, result.metric),
         "Values are of each run's incumbent, which validation chose: mean ± standard deviation "
-        "over seeds. Counts (configurations, evaluations, epochs) and times are means per run. "
-        "The rest of the time is storage and harness, and waiting where a run has several workers."
+        "over seeds. Counts (distinct configurations, evaluations, epochs) and times are means per "
+        "run. The rest of the time is storage and harness, and waiting where a run has several "
+        "workers.",
     ]
     if result.is_simulated:
         found.append(parts.SIMULATED)
@@ -96,14 +114,32 @@ def notes(result: SuiteResult) -> list[str]:
     failed = sum(run.unconfirmed for run in result.runs)
     if failed:
         found.append(failed_again(failed))
-    if result.defaults:
-        found.append(
-            f"{DEFAULT}: the objective's default configuration, trained once by each seed, nothing "
-            "searched."
-        )
+    found += [fixed_note(name) for name in names_of(result.baselines)]
     for method in result.methods:
         found += _method_notes(method)
     return found + left_out(result.left_out)
+
+
+_MEANING = {
+    "validation": "by which winners were chosen: means are flattered by that choice",
+    "test": "which no method saw",
+    "held_out": "the mean of the winner's recorded trainings that its run did not see",
+    "held_out_test": "the mean of the winner's recorded trainings that its run did not see",
+    "confirmed": "the mean of the winner's trainings by fresh seeds",
+    "confirmed_test": "the mean of the winner's trainings by fresh seeds",
+}
+
+
+def endpoint_note(endpoint: Endpoint, metric: str) -> str:
+    """Say by what verdicts are made, and whether it was declared before the runs."""
+    name, meaning = measure_name(endpoint.measure, metric), _MEANING[endpoint.measure]
+    if not endpoint.is_declared:
+        declared = " Its runs are of a version that declared none: it is the fairest that all have."
+    elif not endpoint.is_unanimous:
+        declared = " Some runs declare another one; it is that of the run that was begun first."
+    else:
+        declared = ""
+    return f"Endpoint, by which methods are placed and compared: {name}, {meaning}.{declared}"
 
 
 def left_out(faults: Sequence[Fault]) -> list[str]:
@@ -136,6 +172,12 @@ def failed_again(trainings: int) -> str:
     """Say that incumbents did not train again."""
     times = parts.several(trainings, "training")
     return f"{times} of incumbents by fresh seeds failed: left out of what is confirmed."
+
+
+def fixed_note(name: str) -> str:
+    """Say what a baseline is that is a configuration."""
+    what = "the objective's default configuration" if name == DEFAULT else "a fixed configuration"
+    return f"{name}: {what}, trained once by each seed, nothing searched."
 
 
 def larger_budget(method: str, factor: int) -> str:
@@ -254,7 +296,7 @@ def to_markdown(result: SuiteResult) -> str:
 
 def to_csv(result: SuiteResult) -> str:
     """One line per run, with full precision: for further analysis."""
-    return records_to_csv([flat(asdict(run)) for run in (*result.runs, *result.defaults)])
+    return records_to_csv([flat(asdict(run)) for run in (*result.runs, *result.baselines)])
 
 
 def records_to_csv(records: Sequence[Mapping[str, object]]) -> str:

@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives import Objective
 from hpo_bench.running.faults import EvaluationError
-from hpo_bench.running.processes import ending_copies
+from hpo_bench.running.processes import EndingCopies
 from hpo_bench.running.tasks import Listener, Task, Work
 from hpo_bench.search import Outcome
 from hpo_bench.storage import records
@@ -69,7 +69,7 @@ class Calling:
         self.is_under_way = False
         started, error, outcome = time.perf_counter(), None, None
         try:
-            with ending_copies():
+            with EndingCopies():
                 outcome = self._call()
         except (KeyboardInterrupt, GeneratorExit):
             raise

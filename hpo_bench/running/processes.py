@@ -106,19 +106,19 @@ def staying_here() -> Iterator[None]:
         os.close(here)
 
 
-@contextmanager
-def ending_copies() -> Iterator[None]:
+class EndingCopies:
     """Call code inside that may fork, and end the copy of this process that comes back from it.
 
     The copy has the lease, the connections and the pipe of the original, which goes on by itself:
     whatever the copy did with them, a result as well as a clean-up, would be done twice.
     """
-    original = os.getpid()
-    try:
-        yield
-    finally:
-        if os.getpid() != original:
-            _end_copy(sys.exc_info()[1])
+
+    def __enter__(self) -> None:
+        self._original = os.getpid()
+
+    def __exit__(self, _kind: object, raised: BaseException | None, _traceback: object) -> None:
+        if os.getpid() != self._original:
+            _end_copy(raised)
 
 
 def _end_copy(raised: BaseException | None) -> None:

@@ -148,7 +148,8 @@ def _describe(
     }
     first = {name: definition[name] for name in _SHOWN_FIRST if name in definition}
     here = {**manifest(), **_storable("machine()", objective.machine())}
-    describe(study, {"suite": run.suite.name, **first, **definition, **here, **own})
+    told = run.declared(objective)
+    describe(study, {"suite": run.suite.name, **first, **definition, **told, **here, **own})
     study.set_user_attr(records.CREATED, datetime.now(UTC).isoformat(timespec="seconds"))
 
 

@@ -10,6 +10,7 @@ from optuna.trial import TrialState, create_trial
 from rich.console import Console
 from written import write_run
 
+from hpo_bench.analysis.endpoint import Endpoint
 from hpo_bench.analysis.results import (
     MethodResult,
     RunResult,
@@ -97,10 +98,11 @@ def test_a_single_seed_has_no_spread():
 )
 def test_losses_are_told_apart_however_small(spread, told):
     times = dict.fromkeys(("train_seconds", "sampler_seconds", "rest_seconds", "wall_seconds"), 1.0)
-    counts = dict.fromkeys(("configurations", "evaluations", "epochs"), 1.0)
-    method = MethodResult("pso", 2, 0, spread, None, **counts, **times, failed=0, picks={})
-    result = SuiteResult("mine", "loss", {}, [], [method], [], [], maximise=False)
-    assert told in table.to_markdown(result)
+    counts = dict.fromkeys(("configurations", "distinct", "evaluations", "epochs"), 1.0)
+    method = MethodResult("pso", 2, 0, spread, None, spread, **counts, **times, failed=0, picks={})
+    endpoint = Endpoint("validation", is_declared=True)
+    made = SuiteResult("mine", "loss", endpoint, {}, [], [method], [], [])
+    assert told in table.to_markdown(made)
 
 
 def test_every_format_tells_the_same(result):
@@ -120,7 +122,7 @@ def test_every_format_tells_the_same(result):
 
 def test_no_width_loses_a_digit_or_a_column_in_silence(result):
     headings = table.rows(result)[0]
-    for width in (26, 40, 60, 80, 100, 120, 10_000):
+    for width in (26, 40, 60, 80, 101, 120, 10_000):
         shown = io.StringIO()
         table.print_table(result, Console(file=shown, width=width))
         printed = " ".join(shown.getvalue().split())
@@ -129,7 +131,7 @@ def test_no_width_loses_a_digit_or_a_column_in_silence(result):
         told = printed.partition("Too narrow for: ")[2].partition(". A wider")[0]
         left_out = told.split(", ") if told else []
         assert headings[len(headings) - len(left_out) :] == left_out
-        assert bool(left_out) == (width < 100)
+        assert bool(left_out) == (width < 101)
         for method in result.methods:
             for value in (method.validation.mean, method.validation.deviation):
                 assert f"{value:.4f}" in printed
