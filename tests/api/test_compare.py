@@ -53,8 +53,10 @@ def test_what_is_found_is_there_as_tables(found):
     assert (curve.groupby("method")["median"].diff().dropna() <= 0).all()
 
 
-def test_it_shows_itself(found, tmp_path):
+def test_it_shows_itself(found, tmp_path, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as the kernel of a notebook does
     assert "random+MedianPruner" in repr(found)
+    assert "\x1b" not in repr(found)
     shown = found._repr_html_()
     assert "random+MedianPruner" in shown
     assert "data:image/svg+xml;base64," in shown
