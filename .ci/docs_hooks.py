@@ -74,6 +74,9 @@ PYTHON = {
     "Objectives": [
         "hpo_bench.objectives.Objective",
         "hpo_bench.objectives.Evaluation",
+        "hpo_bench.steps",
+        "hpo_bench.objectives.function.Function",
+        "hpo_bench.objectives.command.Command",
         *OBJECTIVES.values(),
     ],
     "Methods": [

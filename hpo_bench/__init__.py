@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hpo_bench.errors import HpoBenchError
     from hpo_bench.objectives import Evaluation, Objective
     from hpo_bench.objectives.lenet5 import LeNet5
+    from hpo_bench.objectives.steps import steps
 
 __version__ = version("hpo-bench")
 
@@ -32,6 +33,7 @@ __all__ = [
     "load",
     "results",
     "run",
+    "steps",
 ]
 
 _PLACES = {
@@ -44,6 +46,7 @@ _PLACES = {
     "load": "hpo_bench.api",
     "results": "hpo_bench.api",
     "run": "hpo_bench.api",
+    "steps": "hpo_bench.objectives.steps",
 }
 """Name -> the module that has it."""
 

@@ -270,7 +270,8 @@ def _call(field: str, factory: Callable[..., Any], arguments: dict[str, Any]) ->
         raise error.under(field) from error
     except UnknownSpaceError as error:
         method = field.removesuffix(".options")
-        raise UnknownSpaceError(f"{method}: this method needs the space beforehand") from error
+        told = f"{method}: this method needs the space beforehand; give its ranges in [space]"
+        raise UnknownSpaceError(told) from error
     except HpoBenchError:
         raise
     except Exception as error:  # whatever somebody else's code raises

@@ -96,9 +96,7 @@ def resolve(
             raise InputError("space", name, f"no such hyperparameter; {one_of(name, parameters)}")
         legal = parameters[name].legal
         field = f"space.{name}"
-        if isinstance(value, list | tuple):
-            expected = "a range is written { low = 2, high = 16 }, choices { choices = [2, 16] }"
-            raise InputError(field, value, expected)
+        _expect_no_list(field, value)
         found = distribution(field, value, legal) if isinstance(value, Mapping) else value
         if isinstance(found, BaseDistribution):
             _check_range(field, found, legal)
@@ -107,6 +105,42 @@ def resolve(
         else:
             fixed[name] = check_value(field, found, legal)
     return space, fixed
+
+
+def declared(given: object) -> tuple[Space, Configuration]:
+    """Read a space that itself says what there is: no objective knows of parameters beforehand.
+
+    Args:
+        given: name -> fixed value (text, number, boolean), distribution, or table as in this
+            module's docstring.
+
+    Returns:
+        The search space, and the fixed values.
+
+    Raises:
+        InputError: It is no table, holds a malformed range, or a value that cannot be passed on.
+    """
+    if not isinstance(given, Mapping):
+        raise InputError("space", given, "expected a table: lr = { low = 1e-4, high = 0.1 }")
+    space: Space = {}
+    fixed: Configuration = {}
+    for name, value in given.items():
+        field = f"space.{name}"
+        _expect_no_list(field, value)
+        found = distribution(field, value) if isinstance(value, Mapping) else value
+        if isinstance(found, BaseDistribution):
+            space[name] = found
+        elif isinstance(found, str | bool | int | float):
+            fixed[name] = found
+        else:
+            raise InputError(field, found, "expected a text, a number, true or false, or a range")
+    return space, fixed
+
+
+def _expect_no_list(field: str, value: object) -> None:
+    if isinstance(value, list | tuple):
+        expected = "a range is written { low = 2, high = 16 }, choices { choices = [2, 16] }"
+        raise InputError(field, value, expected)
 
 
 def distribution(

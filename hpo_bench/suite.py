@@ -31,6 +31,7 @@ from hpo_bench.errors import HpoBenchError, InputError, one_of
 from hpo_bench.known import DEFAULT_STORAGE, MAX_SEEDS, shipped
 from hpo_bench.manifest import usable_cores
 from hpo_bench.objectives import Objective
+from hpo_bench.objectives.command import split
 from hpo_bench.references import Reference
 from hpo_bench.search import Search, Setup
 from hpo_bench.spaces import UnknownSpaceError, check_value, is_known, to_table
@@ -103,13 +104,81 @@ def _from_here(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class ObjectiveSpec(_Table):
-    """The objective and its options."""
+def _is_command(command: str) -> str:
+    try:
+        split(command)
+    except InputError as error:
+        raise ValueError(error.expected) from None
+    return command
 
-    name: ImportPath
+
+def _is_path(path: str) -> str:
+    if not _PATH.fullmatch(path):
+        raise ValueError("expected an import path of the form module:function")
+    return path
+
+
+_PATH = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+
+_SHAPES = {
+    "function": "hpo_bench.objectives.function:Function",
+    "command": "hpo_bench.objectives.command:Command",
+}
+"""Keys that say what is evaluated without an objective by name -> what makes an objective of it."""
+
+
+class ObjectiveSpec(_Table):
+    """The objective: one of `name`, `function` and `command`, and its options."""
+
+    name: ImportPath | None = None
     """An entry point of `hpo_bench.objectives`, or an import path `module:object`."""
+    function: Annotated[str, AfterValidator(_is_path)] | None = None
+    """Import path `module:function` of a function that takes an Optuna trial, unchanged."""
+    command: Annotated[str, AfterValidator(_is_command)] | None = None
+    """A program and its arguments, with `{name}` for parameters of `[space]`; no shell runs it."""
+    direction: Literal["minimize", "maximize"] | None = None
+    """Which values of a `function` or a `command` are better; by default `minimize`.
+
+    An objective by `name` knows its direction.
+    """
     options: Annotated[Options, AfterValidator(_from_here)] = {}
     """Its own keyword arguments, which the Python reference lists."""
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> ObjectiveSpec:
+        shapes = [key for key in ("name", *_SHAPES) if getattr(self, key) is not None]
+        if len(shapes) != 1:
+            raise ValueError(
+                'expected one of name = "lenet5" (or "module:object"), '
+                'function = "my_training:objective" and command = "python train.py --lr {lr}"'
+            )
+        if self.name is not None and self.direction is not None:
+            raise ValueError("an objective by name has its direction itself: leave direction out")
+        for key in self.keys:
+            if key in self.options:
+                raise ValueError(f"{key} stands beside options, not in it")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Its name, or the key that stands in place of a name."""
+        return self.name or next(key for key in _SHAPES if getattr(self, key) is not None)
+
+    @property
+    def target(self) -> str:
+        """What makes the objective: an entry point, or an import path."""
+        return self.name or _SHAPES[self.kind]
+
+    @property
+    def keys(self) -> list[str]:
+        """Those of its arguments that stand beside `options`."""
+        return [] if self.name is not None else [*_SHAPES, "direction"]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Every keyword argument that the target is given, apart from `space` and `seed`."""
+        given = {key: getattr(self, key) for key in self.keys}
+        return {**{key: value for key, value in given.items() if value is not None}, **self.options}
 
 
 class MethodSpec(_Table):
@@ -151,7 +220,9 @@ def _count_to_list(value: object) -> object:
 Seed = Annotated[int, Field(ge=0, lt=records.FIRST_FRESH_SEED)]
 Seeds = Annotated[list[Seed], BeforeValidator(_count_to_list)]
 # Studies, checkpoints and reports are called so: files have names of 255 characters at most.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=200)]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
+LONGEST_NAME = 200
+Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
 
 
 class Suite(_Table):
@@ -284,7 +355,7 @@ class Suite(_Table):
             InputError: The objective cannot be made from what the suite says.
         """
         spec = self.objective
-        return objectives.build(spec.name, self.space, seed, spec.options)
+        return objectives.build(spec.target, self.space, seed, spec.arguments, spec.keys)
 
     def build_search(self, method: str, setup: Setup) -> Search:
         """Make the search of a run.
@@ -375,8 +446,9 @@ class Suite(_Table):
 
     def objective_definition(self) -> dict[str, Any]:
         """What the objective of a run is, as far as the suite says."""
-        options = {k: v for k, v in self.objective.options.items() if k not in NOT_IDENTITY}
-        return {"objective": self.objective.name, "objective_options": options}
+        spec = self.objective
+        options = {k: v for k, v in spec.arguments.items() if k not in NOT_IDENTITY}
+        return {"objective": spec.kind, "objective_options": options}
 
     def repeating(self, method: str) -> dict[str, Any]:
         """Give what repeats the runs of a method anywhere, as a suite file says it.
@@ -423,9 +495,9 @@ class Suite(_Table):
                 f"{self.n_workers} workers on {usable_cores()} cores: as many as SQLite holds; a "
                 "PostgreSQL storage holds more"
             )
-        if self.confirm and not objectives.takes_seed(self.objective.name):
+        if self.confirm and not objectives.takes_seed(self.objective.target):
             notices.append(
-                f"confirm: {self.objective.name} takes no seed; unless it has noise of its own, "
+                f"confirm: {self.objective.kind} takes no seed; unless it has noise of its own, "
                 "training again gives what the run has found"
             )
         for method in self.methods:
@@ -439,6 +511,9 @@ class Suite(_Table):
     def _check_baselines(self, objective: Objective) -> None:
         """See that every baseline is a configuration of the space."""
         space = objective.search_space
+        if self.baselines and not is_known(space):
+            told = "baselines: a configuration needs the space beforehand"
+            raise UnknownSpaceError(_with_space(told, objective))
         for name, configuration in self.baselines.items():
             if configuration.keys() != space.keys():
                 expected = f"expected a value of each that is searched: {', '.join(space)}"
@@ -565,6 +640,15 @@ def load_all(
         for member in members:
             set_key(member, key, value)
     return [parse(member, source=name_or_path) for member in members]
+
+
+def text_of(name_or_path: str) -> str:
+    """Give the TOML text of a suite: one that is shipped, by name, or a file.
+
+    Raises:
+        HpoBenchError: There is no such suite, or the file cannot be read.
+    """
+    return _read(name_or_path)[0]
 
 
 def place(name: str, storage: str | None) -> tuple[str, str]:

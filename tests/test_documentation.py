@@ -8,12 +8,13 @@ is what follows a comment `<!-- not run: why -->`.
 
 import configparser
 import contextlib
+import importlib.util
 import re
 import runpy
 import shlex
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
@@ -83,6 +84,20 @@ def test_page(page, tmp_path, monkeypatch):
         {"python": python, "toml": toml, "sh": sh}.get(block.language, lambda *_: None)(
             block, monkeypatch, is_guide(page)
         )
+    forget_modules_of(tmp_path)
+
+
+@pytest.mark.parametrize("framework", ["lightning", "keras"])
+def test_page_of_a_framework(framework, tmp_path, monkeypatch):
+    """Importing one takes longer than all other pages: the tests do not install them."""
+    if importlib.util.find_spec(framework) is None:
+        pytest.skip(f"{framework} is not installed; tox run -e frameworks")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for block in blocks(ROOT / "docs" / "how-to" / f"{framework}.md"):
+        Path(block.file or "commands.sh").write_text(block.text)
+        run = {"python": python, "toml": toml, "sh": sh}[block.language]
+        run(replace(block, is_run=True), monkeypatch, True)
     forget_modules_of(tmp_path)
 
 

@@ -60,7 +60,7 @@ class Results:
         >>> how = {"methods": ["random"], "storage": url, "workers": 0}
         >>> found = hpo_bench.run("lenet5-cifar10-table", seeds=2, **how)
         >>> sorted(set(found.runs["method"]))
-        ['(default)', 'random']
+        ['(default)', '(widest)', 'random']
         >>> found.best.method
         'random'
     """

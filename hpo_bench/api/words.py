@@ -17,6 +17,7 @@ from optuna.samplers import BaseSampler
 from hpo_bench import plugins
 from hpo_bench.errors import InputError
 from hpo_bench.objectives import Objective
+from hpo_bench.objectives.steps import Steps
 from hpo_bench.references import Reference, digest_of, path_of, reference_to
 from hpo_bench.spaces import to_table
 
@@ -66,6 +67,8 @@ def objective_table(objective: Any, direction: str | None, steps: int | None) ->
             raise InputError(name, value, "the objective says it itself: leave out")
     if path is not None:
         return {"name": path}
+    if isinstance(found, Steps):  # not a copy: each run makes it again with its own seed
+        return {"name": reference_to(found, named_by=found.function)}
     return {"name": path_of(found) if callable(found) and _makes(found) else _copies(found)}
 
 
@@ -115,6 +118,7 @@ def called(objective: Any) -> str:
 
 
 def _name_of(held: Any) -> str:
+    held = held.function if isinstance(held, Steps) else held
     held = getattr(held, "func", held)  # of a functools.partial
     return slug(getattr(held, "__name__", type(held).__name__))
 

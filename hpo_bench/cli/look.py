@@ -14,7 +14,6 @@ from rich.console import Console
 
 from hpo_bench.cli.options import (
     OtherStorageOption,
-    StorageOption,
     StoredSuiteArgument,
     StoredSuitesArgument,
     suites_to_look_at,
@@ -312,9 +311,23 @@ def _numbers(field: str, text: str) -> list[float]:
         raise InputError(field, text, "expected numbers, e.g. 0.8,0.85") from None
 
 
-@app.command(epilog="Example:  hpo-bench dashboard --storage sqlite:///hpo-bench.db --notes")
+@app.command(
+    epilog="""Examples:\n
+    hpo-bench dashboard\n
+    hpo-bench dashboard my-suite.toml\n
+    hpo-bench dashboard --storage sqlite:///hpo-bench.db --notes"""
+)
 def dashboard(
-    storage: StorageOption = DEFAULT_STORAGE,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SUITE]",
+            help="Name of a suite whose storage is opened, or its .toml file.",
+            show_default="the storage, whatever it holds",
+            autocompletion=suites_to_look_at,
+        ),
+    ] = None,
+    storage: OtherStorageOption = None,
     port: Annotated[
         int,
         typer.Option(
@@ -338,7 +351,10 @@ def dashboard(
 
         from hpo_bench.report.notes import write_notes
     # A page that waits is worse than one that fails, and is loaded again.
-    opened = open_existing(storage, patience=0)
+    name, url = (None, storage or DEFAULT_STORAGE) if name is None else suite.place(name, storage)
+    opened = open_existing(url, patience=0)
+    if name is not None:
+        _check_there(opened, name)
     _check_free(port)
     if notes:
         with needing("report", "the pictures of a comparison"):
@@ -352,6 +368,18 @@ def dashboard(
             say(told, stderr=True, style="yellow")
     say(f"http://127.0.0.1:{port}  (Ctrl-C ends it; it has no login of its own)")
     run_server(opened, host="127.0.0.1", port=port)
+
+
+def _check_there(storage: BaseStorage, name: str) -> None:
+    """See that the storage holds a suite.
+
+    Raises:
+        HpoBenchError: It does not; the text says which ones it holds.
+    """
+    from hpo_bench.storage.studies import members, names_of
+
+    for member in members(storage, name):
+        names_of(storage, member)
 
 
 def _check_free(port: int) -> None:

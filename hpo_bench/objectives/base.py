@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -22,6 +24,18 @@ class Evaluation(ABC):
     """How far it has come, in the objective's units (epochs); 0 before the first step."""
     simulated_seconds: float = 0.0
     """What the last step stands for beyond the time it took: a replayed one its recorded time."""
+
+    def begin(self, until: int, directory: Path | None) -> None:
+        """Take up what is needed before the first step; runs call it once.
+
+        Args:
+            until: The fidelity that it is to reach for now, in the objective's units.
+            directory: Where the evaluation may keep files of its own. It need not be there yet,
+                and stays until no run needs the evaluation any more. None: there is none.
+        """
+
+    def close(self) -> None:
+        """Give back what was taken up; nothing is asked of it afterwards. Runs call it once."""
 
     @abstractmethod
     def advance(self) -> float:
@@ -141,16 +155,24 @@ class Objective(ABC):
 
     def evaluate_many(self, configurations: Sequence[Configuration]) -> list[float]:
         """Evaluate several configurations at full fidelity, together where that is faster."""
-        evaluations = [self.start(configuration) for configuration in configurations]
-        values = [float("nan")] * len(evaluations)
-        for _ in range(self.max_fidelity):
-            values = self.advance_many(evaluations)
+        values = [float("nan")] * len(configurations)
+        with ExitStack() as stack:
+            evaluations = [self.start(configuration) for configuration in configurations]
+            for evaluation in evaluations:
+                stack.callback(evaluation.close)
+                evaluation.begin(self.max_fidelity, None)
+            for _ in range(self.max_fidelity):
+                values = self.advance_many(evaluations)
         return values
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Evaluate what `trial` suggests, report each unit of fidelity, honour its pruner."""
-        evaluation = self.start(suggest(trial, self.search_space))
+        with closing(self.start(suggest(trial, self.search_space))) as evaluation:
+            return self._train(evaluation, trial)
+
+    def _train(self, evaluation: Evaluation, trial: optuna.Trial) -> float:
         value = float("nan")
+        evaluation.begin(self.max_fidelity, None)
         while evaluation.fidelity < self.max_fidelity:
             value = evaluation.advance()
             trial.report(value, evaluation.fidelity)

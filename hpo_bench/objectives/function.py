@@ -6,11 +6,11 @@
     Function("my_training:objective", steps=9)           # by an import path; 9 reports in full
     Function(train, space={"lr": {"low": 1e-4, "high": 0.1, "log": True}})
 
-In a suite it is the objective called `function`:
+In a suite:
 
     [objective]
-    name = "function"
-    options = { function = "my_training:objective", direction = "maximize" }
+    function = "my_training:objective"
+    direction = "maximize"
 
 Unlike other objectives it is not advanced step by step. The harness calls it once for an evaluation
 (`Objective.is_called`) with a `FunctionTrial`, which hands every suggestion, report and question of
@@ -47,7 +47,7 @@ from hpo_bench.spaces import (
     Space,
     UnknownSpace,
     check_value,
-    distribution,
+    declared,
     is_known,
     to_table,
 )
@@ -278,7 +278,7 @@ class Function(Objective):
         self._space: Space = UnknownSpace()
         self._fixed: Configuration = {}
         if space is not None:
-            self._space, self._fixed = _split(space)
+            self._space, self._fixed = declared(space)
 
     @property
     def search_space(self) -> Space:
@@ -331,22 +331,6 @@ class Function(Objective):
         """Evaluate what `trial` suggests, as a plain objective of Optuna's."""
         value = self.call(trial.number, suggest(trial, self._space), _Directly(trial))
         return float(value)
-
-
-def _split(space: Mapping[str, Any]) -> tuple[Space, Configuration]:
-    """Tell the ranges of a space from its fixed values."""
-    if not isinstance(space, Mapping):
-        raise InputError("space", space, "expected a table: name -> range, choices or fixed value")
-    ranges: Space = {}
-    fixed: Configuration = {}
-    for name, value in space.items():
-        if isinstance(value, BaseDistribution):
-            ranges[name] = value
-        elif isinstance(value, Mapping):
-            ranges[name] = distribution(f"space.{name}", value)
-        else:
-            fixed[name] = value
-    return ranges, fixed
 
 
 class _Enough(BaseException):

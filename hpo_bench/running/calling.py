@@ -56,6 +56,12 @@ class Calling:
         self._elsewhere = 0.0
         self._fault: BaseException | None = None
 
+    def begin(self) -> None:
+        """There is nothing to take up before the call."""
+
+    def close(self) -> None:
+        """There is nothing to give back after it."""
+
     def leave(self) -> None:
         """Do not begin."""
         self.is_under_way = False

@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from hpo_bench.errors import HpoBenchError, reason_of
 from hpo_bench.objectives import Evaluation, Objective
@@ -52,23 +52,30 @@ class Evaluator:
         Raises:
             HpoBenchError: A checkpoint cannot be written.
         """
-        trainings = [self._begin(task, listener) for task, listener in given]
-        while under_way := [training for training in trainings if training.is_under_way]:
-            if self.should_stop():
-                for training in under_way:
-                    training.leave()
-            elif len(under_way) == 1 or self.objective.is_called:
-                under_way[0].advance()
-            else:
-                self._advance([one for one in under_way if isinstance(one, _Training)])
+        trainings = [
+            Calling(self.objective, task, listener, self.should_stop)
+            if self.objective.is_called
+            else _Training(self, task, listener)
+            for task, listener in given
+        ]
+        try:
+            for training in trainings:
+                training.begin()
+            while under_way := [training for training in trainings if training.is_under_way]:
+                self._go_on(under_way)
+        finally:
+            for training in trainings:
+                training.close()
         return [training.work for training in trainings]
 
-    def _begin(self, task: Task, listener: Listener) -> _Training | Calling:
-        if self.objective.is_called:
-            return Calling(self.objective, task, listener, self.should_stop)
-        training = _Training(self, task, listener)
-        training.begin()
-        return training
+    def _go_on(self, under_way: Sequence[_Training | Calling]) -> None:
+        if self.should_stop():
+            for training in under_way:
+                training.leave()
+        elif len(under_way) == 1 or self.objective.is_called:
+            under_way[0].advance()
+        else:
+            self._advance([one for one in under_way if isinstance(one, _Training)])
 
     def _advance(self, together: Sequence[_Training]) -> None:
         started = time.perf_counter()
@@ -106,10 +113,12 @@ class _Training:
         self._earlier_seconds = 0.0
         self._simulated_seconds = 0.0
         self.is_under_way = True
+        self._held = ExitStack()
         self.work: Work | None = None
 
     def begin(self) -> None:
         """Go on from the checkpoint if there is a good one, else from the start."""
+        self.close()
         self._values: list[float] = []
         self._epochs = 0
         self._restarted = False
@@ -135,6 +144,15 @@ class _Training:
         with self._failing():
             self._save()
             self.is_under_way = False
+            self.close()
+
+    def close(self) -> None:
+        """Let the evaluation give back what it holds; what fails then changes no result."""
+        try:
+            with self._timed():
+                self._held.close()
+        except EvaluationError as error:
+            logger.warning("trial %d: close(): %s", self._task.number, error)
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
@@ -149,6 +167,7 @@ class _Training:
         self, outcome: Outcome, measurements: dict[str, float], error: EvaluationError | None = None
     ) -> None:
         self.is_under_way = False
+        self.close()
         self.work = Work(
             outcome,
             self._epochs,
@@ -165,8 +184,9 @@ class _Training:
         restored = self._restored()
         if restored is None:
             self._restarted = self._task.reported > 0
+            self._at.checkpoints.remove_folder(self._task.number)
             with self._timed():
-                return self._at.objective.start(self._task.configuration)
+                return self._begun(self._at.objective.start(self._task.configuration))
         progress, evaluation = restored
         self._values = list(progress.values)
         self._epochs = len(self._values) - self._task.fidelity_before
@@ -185,12 +205,19 @@ class _Training:
             with self._timed():
                 evaluation = self._at.objective.restore(self._task.configuration, state)
                 _expect_fidelity(evaluation, len(progress.values))
+                self._begun(evaluation)
         except (HpoBenchError, EvaluationError) as error:
             logger.warning("trial %d: %s; the evaluation starts again", self._task.number, error)
+            self.close()
             return None
         self._earlier_seconds += max(0.0, earlier)
         self._seconds += max(0.0, earlier)
         return progress, evaluation
+
+    def _begun(self, evaluation: Evaluation) -> Evaluation:
+        self._held.callback(evaluation.close)
+        evaluation.begin(self._task.until, self._at.checkpoints.folder(self._task.number))
+        return evaluation
 
     def _take(self, value: float) -> None:
         with self._timed():

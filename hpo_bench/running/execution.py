@@ -150,7 +150,9 @@ class _Execution:
         self.study = open_study(run, storage, self.objective)
         trials = self.study.get_trials(deepcopy=False)
         self.spent = spent_by(self.objective, trials)
-        self.repeats = Repeats(self.budget.free_repeats, trials)
+        # What a function records beside its value comes from the call alone.
+        free_repeats = 0 if self.objective.is_called else self.budget.free_repeats
+        self.repeats = Repeats(free_repeats, trials)
         self.failures = 0
         run_id = self.study.user_attrs.get(records.RUN_ID)
         self.checkpoints = (

@@ -3,9 +3,10 @@
 import functions
 import optuna
 import pytest
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from hpo_bench.errors import InputError
+from hpo_bench.errors import HpoBenchError, InputError
 from hpo_bench.objectives.function import Function
 from hpo_bench.running.execution import execute
 from hpo_bench.running.runs import Run
@@ -152,3 +153,22 @@ def test_it_stays_an_objective_of_optuna():
 def test_arguments_that_cannot_be_used_are_told(arguments):
     with pytest.raises(InputError):
         Function(**arguments)
+
+
+def test_a_suite_names_it_by_its_path(toy_suite, tmp_path):
+    def run(function):
+        objective = {"function": f"functions:{function}", "direction": "maximize"}
+        suite = toy_suite(objective=objective, budget={"evaluations": 2})
+        return suite, Run(suite, "random", 0, tmp_path)
+
+    suite, first = run("smooth")
+    assert suite.check() == []
+    assert execute(first).finished == "evaluations spent"
+    study = load_study(open_storage(suite.storage), first.study_name)
+    assert study.direction is StudyDirection.MAXIMIZE
+    assert study.user_attrs["objective"] == "function"
+    assert study.user_attrs["resolved_suite"]["objective"] == suite.objective.model_dump(
+        exclude_defaults=True
+    )
+    with pytest.raises(HpoBenchError, match=r"functions:smooth.* there, .*functions:conditional"):
+        execute(run("conditional")[1])
