@@ -37,9 +37,11 @@ class Best:
     """The best that any run has found."""
 
     value: float
+    """Of the objective."""
     configuration: dict[str, Any]
     """Hyperparameter -> value."""
     method: str
+    """Of the run that found it."""
     seed: int
     """Of the run."""
 
