@@ -38,6 +38,7 @@ class PlainConsole(Console):
             stderr=stderr,
             file=file,
             force_jupyter=None if file is None else False,
+            force_terminal=None if file is None else False,  # a notebook's kernel asks for colours
             width=width,
             markup=False,
             emoji=False,

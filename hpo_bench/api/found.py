@@ -37,9 +37,11 @@ class Best:
     """The best that any run has found."""
 
     value: float
+    """Of the objective."""
     configuration: dict[str, Any]
     """Hyperparameter -> value."""
     method: str
+    """Of the run that found it."""
     seed: int
     """Of the run."""
 
@@ -134,15 +136,16 @@ class Results:
         )
 
     def summary(self) -> pandas.DataFrame:
-        """Give one row per method, the best first: the mean of its runs, with its 95% interval."""
+        """Give one row per method, the best first: its mean endpoint, with its 95% interval."""
         return _frame(
             [
                 {
                     "suite": one.suite,
                     "method": method.name,
-                    "mean": None if method.validation is None else method.validation.mean,
-                    "low": None if method.validation is None else method.validation.low,
-                    "high": None if method.validation is None else method.validation.high,
+                    "endpoint": one.endpoint.name,
+                    "mean": None if method.endpoint is None else method.endpoint.mean,
+                    "low": None if method.endpoint is None else method.endpoint.low,
+                    "high": None if method.endpoint is None else method.endpoint.high,
                     "runs": method.states.get("finished", 0),
                     "unfinished": sum(method.states.values()) - method.states.get("finished", 0),
                 }

@@ -234,7 +234,8 @@ def compare(
     measure: Annotated[
         Measure | None,
         typer.Option(
-            help="Value of the incumbents to compare. The default is the endpoint of the suites."
+            help="Value of the incumbents to compare; confirmed: of those that were trained again.",
+            show_default="the endpoint of the suites",
         ),
     ] = None,
     output: Annotated[Format, typer.Option("--format", help="Format to print in.")] = Format.TABLE,

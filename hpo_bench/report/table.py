@@ -35,6 +35,9 @@ MAX_FAULTS = 20
 ALWAYS = 3
 """Columns that every table has: the method, its seeds, and what it found."""
 
+_GAPS = (2, 1)
+"""Spaces between columns: two where there is room."""
+
 Column = tuple[str, Callable[[MethodResult], str]]
 
 
@@ -240,7 +243,7 @@ def _fitting(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int)
     """Count the columns, from the first, that fit beside each other without a cut cell."""
     taken = 0
     for index, heading in enumerate(headings):
-        taken += _least_width(index, heading, rows) + (_gap(width) if index else 0)
+        taken += _least_width(index, heading, rows) + (_GAPS[-1] if index else 0)
         if taken > width:
             return index
     return len(headings)
@@ -251,8 +254,29 @@ def _least_width(index: int, heading: str, rows: Sequence[Sequence[str]]) -> int
     return max(map(cell_len, [*heading.split(), *(row[index] for row in rows)]))
 
 
-def _gap(width: int) -> int:
-    return 2 if width >= 100 else 1
+def _widths(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], width: int, folded: int | None, gap: int
+) -> list[int] | None:
+    """Give the width of every column; None where they do not fit beside each other.
+
+    Left to itself, Rich narrows the widest columns first, and then cuts off what sticks out.
+    """
+    found, wanted = [], []
+    for index, heading in enumerate(headings):
+        cells = [heading, *(row[index] for row in rows)]
+        words = [word for cell in cells for word in cell.split()]
+        is_folded = index == folded
+        found.append(max(map(cell_len, words)) if is_folded else _least_width(index, heading, rows))
+        wanted.append(max(map(cell_len, cells)))
+    spare = width - sum(found) - gap * (len(found) - 1)
+    if spare < 0:
+        return None
+    for index in sorted(range(len(found)), key=lambda index: index != folded):
+        more = wanted[index] - found[index]
+        if more <= spare or index == folded:
+            found[index] += min(more, spare)
+            spare -= min(more, spare)
+    return found
 
 
 def _grid(
@@ -272,14 +296,17 @@ def _grid(
         title: Above it.
         folded: Index of the column whose cells may take several lines.
     """
-    padding = (0, _gap(width) - 1, 0, 0)  # the box puts one space between columns
+    for gap in _GAPS:
+        widths = _widths(headings, rows, width, folded, gap)
+        if widths is not None:
+            break
+    padding = (0, gap - 1, 0, 0)  # the box puts one space between columns
     shape: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "show_edge": False}
     table = Table(title=title, padding=padding, **shape)
-    fits = _fitting(headings, rows, width) == len(headings)
     for index, heading in enumerate(headings):
         side: JustifyMethod = "left" if index in (0, folded) else "right"
-        least = _least_width(index, heading, rows) if fits and index != folded else None
-        table.add_column(heading, justify=side, min_width=least, overflow="fold")
+        own = None if widths is None else widths[index]
+        table.add_column(heading, justify=side, width=own, overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table

@@ -277,8 +277,8 @@ class _Timed(EndingCopies):
         super().__enter__()
         self._started = time.perf_counter()
 
-    def __exit__(self, kind: object, raised: BaseException | None, traceback: object) -> None:
-        super().__exit__(kind, raised, traceback)
+    def __exit__(self, _kind: object, raised: BaseException | None, _traceback: object) -> None:
+        super().__exit__(_kind, raised, _traceback)
         self._training.charge(time.perf_counter() - self._started)
         # Also `sys.exit()`, and what libraries derive from it.
         if raised is not None and not isinstance(raised, KeyboardInterrupt | GeneratorExit):

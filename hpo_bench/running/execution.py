@@ -254,7 +254,8 @@ class _Execution:
         )
         self.under_way[task.number] = _UnderWay(job, task, reached=task.fidelity_before)
         follower = _Follower(self, task.number, set(trial.intermediate_values))
-        known = self.repeats.answer(trial, job.until)
+        # What a call will suggest, and what it would return, is not known before.
+        known = None if self.objective.is_called else self.repeats.answer(trial, job.until)
         if known is None:
             crew.start(task, follower)
         else:

@@ -46,14 +46,17 @@ def test_what_is_found_is_there_as_tables(found):
     assert set(pruned["method"]) == {"random+MedianPruner"}
     assert (pruned["epochs"] < 9).all()
     assert list(found.summary()["runs"]) == [2, 2]
+    assert list(found.summary()["endpoint"]) == ["validation"] * 2
     assert found.best.value == found.runs["validation"].min()
     assert set(found.best.configuration) == {"x", "y"}
     curve = found.curves("epochs")
     assert (curve.groupby("method")["median"].diff().dropna() <= 0).all()
 
 
-def test_it_shows_itself(found, tmp_path):
+def test_it_shows_itself(found, tmp_path, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as the kernel of a notebook does
     assert "random+MedianPruner" in repr(found)
+    assert "\x1b" not in repr(found)
     shown = found._repr_html_()
     assert "random+MedianPruner" in shown
     assert "data:image/svg+xml;base64," in shown
