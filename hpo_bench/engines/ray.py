@@ -29,7 +29,7 @@ from hpo_bench.storage.outages import outage
 from hpo_bench.suite import Suite
 
 MAX_DEATHS = 3
-"""Number of deaths of a run's process or machine after which the run fails."""
+"""Number of deaths of a run's process or machine at which the run fails."""
 
 LOOK_SECONDS = 5.0
 """Seconds between two reads of the runs' progress from the storage."""

@@ -237,7 +237,7 @@ def _query() -> sqlalchemy.Select[Any]:
 
 def _lease(row: list[Any]) -> Lease:
     token, owner, beat, age, seconds = row
-    # Anything but a number counts as 0: a damaged row then makes a free lease.
+    # Anything but a number counts as 0: a damaged row must not end the reading of all leases.
     told = [float(n) if isinstance(n, int | float) else 0.0 for n in (beat, age, seconds)]
     return Lease(token, None if owner is None else _owner(owner), *told)
 
