@@ -91,12 +91,8 @@ def _of_one(found: Summary) -> list[str]:
     """Means by both, best first by what was held out."""
     made, name = [], measure_name(found.endpoint.measure, found.metric)
     for method in found.methods:
-        assert method.validation is not None
-        assert method.endpoint is not None
-        gap = "" if method.gap is None else f"{method.gap.mean:.4f}"
-        made.append(
-            [method.name, f"{method.validation.mean:.4f}", f"{method.endpoint.mean:.4f}", gap]
-        )
+        told = (interval(found) for found in (method.validation, method.endpoint, method.gap))
+        made.append([method.name, *told])
     return rows(["method", "seen [95%]", f"{name} [95%]", "gap [95%]"], made)
 
 
