@@ -24,6 +24,7 @@ from hpo_bench.analysis.across import across
 from hpo_bench.analysis.comparisons import BETTER, WORSE, Comparison
 from hpo_bench.analysis.measures import measure_name
 from hpo_bench.analysis.summary import Summary, summarise
+from hpo_bench.report.parts import interval
 from hpo_bench.storage.opening import open_existing
 from hpo_bench.storage.studies import members
 
