@@ -280,7 +280,8 @@ def checked(measurements: Mapping[str, Any]) -> dict[str, float]:
             )
         try:
             number = as_number(value)
-        except (TypeError, ValueError, OverflowError) as error:
+        # A tensor of two elements raises RuntimeError; other classes may raise anything.
+        except Exception as error:
             raise HpoBenchError(
                 f"the objective's measurement {name!r} cannot be recorded: {reprlib.repr(value)} "
                 f"is no number that a float holds"
