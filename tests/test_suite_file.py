@@ -24,7 +24,7 @@ def changed(dotted, value):
 def test_a_good_suite_is_read_and_can_be_built():
     mine = suite.parse(GOOD)
     assert mine.seeds == [0, 1, 2]
-    assert mine.check() == [
+    assert mine.check()[:1] == [
         "grid: its 81 points are more than the 10 evaluations that the budget allows; "
         "a sample of them is tried, in an order drawn by the seed"
     ]
@@ -33,17 +33,19 @@ def test_a_good_suite_is_read_and_can_be_built():
 def test_a_swarm_that_would_never_move_is_told_of():
     small = suite.parse(changed("methods", {"pso": {}}))  # ten evaluations
     assert small.check() == [
-        "pso: its first 14 points are spread over the space before it searches, and the budget "
-        "allows 10 evaluations: it will not search at all; give it more, or fewer such points "
-        "(pso: options.swarm_size)"
+        "pso: its first 14 configurations are spread over the space before it searches, and the "
+        "budget allows 10: it will not search at all; give it a larger budget, or fewer such "
+        "configurations (options: n_startup_trials, of pso swarm_size, of ga population_size, of "
+        "cma-es popsize)"
     ]
     fitted = suite.parse(changed("methods", {"pso": {"options": {"swarm_size": 4}}}))
     assert fitted.check() == []
 
 
 def test_a_sampler_may_have_a_number_by_the_name_of_its_startup_trials(monkeypatch):
-    monkeypatch.setattr("toy.Keywords.n_startup_trials", 10, raising=False)
-    assert suite.parse(changed("methods", {"mine": {"sampler": "toy:Keywords"}})).check() == []
+    monkeypatch.setattr("toy.Keywords.n_startup_trials", 99, raising=False)
+    spec = {"sampler": "toy:Keywords", "options": {"n_startup_trials": 9}}
+    assert suite.parse(changed("methods", {"mine": spec})).check() == []
 
 
 @pytest.mark.parametrize("name", suite.shipped())

@@ -15,7 +15,6 @@ HpBandSter decides what runs next (`schedule`) and which configurations are wort
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import warnings
 from functools import cached_property
@@ -26,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo_bench.bridges.options import ModelOptions, ladder
 from hpo_bench.bridges.unit_cube import Point, decode, dimensions, encode
-from hpo_bench.errors import InputError, MissingExtraError
+from hpo_bench.errors import InputError
 from hpo_bench.search import Job, Outcome, Search, Setup
 from hpo_bench.storage.records import jobs_of, outcome_at
 from hpo_bench.storage.studies import create_running, reopen, tell
@@ -35,7 +34,6 @@ if TYPE_CHECKING:  # HpBandSter is an extra, and takes seconds to import
     from hpo_bench.bridges.schedule import ConfigId, Run, Schedule
 
 CONFIG_ID = "hpbandster:v1"
-_PACKAGES = ("hpbandster", "ConfigSpace", "Pyro4", "scipy", "serpent", "statsmodels")
 
 
 def bohb(
@@ -73,11 +71,7 @@ def bohb(
     Raises:
         InputError: An option out of its range, budgets that are no ladder, or a space in which
             nothing varies.
-        MissingExtraError: HpBandSter, or a package that it needs, is not installed.
     """
-    for package in _PACKAGES:
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError("the method bohb", "bohb", package)
     n_dimensions = len(dimensions(setup.space))
     if not n_dimensions:
         raise InputError("space", sorted(setup.space), "BOHB needs a hyperparameter that varies")
