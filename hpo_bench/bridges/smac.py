@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -126,7 +127,7 @@ class SMACSampler(BaseSampler):
                 deterministic=True,
                 n_trials=_UNLIMITED,
                 seed=self._seed,
-                output_directory=folder,
+                output_directory=Path(folder),
             )
             design = Facade.get_initial_design(scenario, n_configs=n_startup_trials)
             return Facade(scenario, initial_design=design, logging_level=False)
