@@ -6,15 +6,21 @@ import pytest
 from PIL import Image
 
 from hpo_bench.errors import HpoBenchError, InputError
-from hpo_bench.objectives.lenet5 import data, shapes
+from hpo_bench.objectives.lenet5 import LeNet5, data, shapes
 from hpo_bench.objectives.lenet5.cache import _digest
 from hpo_bench.objectives.lenet5.data import Request
 from hpo_bench.objectives.lenet5.private import data_directory
 
 
+def forget():
+    """Read the images anew, as another process would."""
+    data._load.cache_clear()
+    data._whole.cache_clear()
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    data._load.cache_clear()
+    forget()
     monkeypatch.setenv("HPO_BENCH_DATA", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -93,7 +99,7 @@ def test_parts_have_the_sizes_asked_for_and_share_no_image():
 
 def test_the_split_is_that_of_its_seed_alone(folder):
     one = data.load(request("imagefolder", folder, **SMALL))
-    data._load.cache_clear()
+    forget()
     again = data.load(request("imagefolder", folder, **SMALL))
     for part in ("train", "validation", "test"):
         assert np.array_equal(getattr(one, part).pixels, getattr(again, part).pixels)
@@ -121,6 +127,29 @@ def test_all_remaining_images_are_used_by_default(folder):
         request("imagefolder", folder, train_size=None, validation_size=3, test_size=None)
     )
     assert [len(part) for part in (loaded.train, loaded.validation, loaded.test)] == [5, 3, 4]
+
+
+def test_splits_share_the_images_and_no_validation_image(folder):
+    sizes = {"validation_size": 2, "train_size": None, "test_size": None, "splits": 4}
+    loaded = [data.load(request("imagefolder", folder, **sizes, split=k)) for k in range(4)]
+    rows = [set(one.validation.rows) for one in loaded]
+    assert sorted(row for part in rows for row in part) == list(range(8))
+    for one in loaded:
+        assert set(one.train.rows) | set(one.validation.rows) == set(range(8))
+        assert len(one.train) == 6
+        assert np.array_equal(one.test.rows, loaded[0].test.rows)
+        assert one.train.source is loaded[0].train.source
+    with pytest.raises(InputError, match="splits: 5 cannot be used; 8 images cannot hold 2"):
+        data.load(request("imagefolder", folder, **sizes | {"splits": 5}))
+
+
+def test_the_seed_of_a_run_chooses_its_split():
+    small = {"train_size": 64, "validation_size": 20, "test_size": 5, "splits": 3}
+    used = [LeNet5(**small, seed=seed)._load().validation.rows for seed in (0, 1, 3, 2**31 + 1)]
+    assert np.array_equal(used[0], used[2])
+    assert np.array_equal(used[2], used[3])  # 2**31 + 1 is a multiple of 3
+    assert not set(used[0]) & set(used[1])
+    assert LeNet5(**small).describe()["splits"] == 3
 
 
 @pytest.mark.parametrize("field", ["train_size", "validation_size", "test_size"])
@@ -166,7 +195,7 @@ def test_decoded_images_are_kept_and_found_again(folder, cache, capsys):
     first = data.load(request("imagefolder", folder, **SMALL))
     assert f"decoding 12 images of {folder}, kept in {cache}" in capsys.readouterr().err
     [kept] = cache.glob("imagefolder-*")
-    data._load.cache_clear()
+    forget()
     again = data.load(request("imagefolder", folder, **SMALL))
     assert capsys.readouterr().err == ""
     assert again.sha256 == first.sha256
@@ -180,14 +209,14 @@ def test_decoded_images_are_read_where_nothing_can_be_written(folder, monkeypatc
         raise HpoBenchError(f"{directory} cannot be used for downloads and caches")
 
     monkeypatch.setattr("hpo_bench.objectives.lenet5.cache.locked", refuse)
-    data._load.cache_clear()
+    forget()
     assert data.load(request("imagefolder", folder, **SMALL)).sha256 == first.sha256
 
 
 def test_a_changed_image_is_decoded_anew(folder, cache):
     before = data.load(request("imagefolder", folder, **SMALL))
     Image.new("RGB", (32, 32), (40, 41, 42)).save(folder / "train" / "cat" / "0.png")
-    data._load.cache_clear()
+    forget()
     after = data.load(request("imagefolder", folder, **SMALL))
     assert after.sha256 != before.sha256
     assert len(list(cache.glob("imagefolder-*"))) == 2
@@ -208,11 +237,11 @@ def test_a_damaged_cache_is_built_again_with_a_notice(folder, cache, damage, nam
     (kept / name).write_bytes(content)
     if damage == "missing":
         (kept / name).unlink()
-    data._load.cache_clear()
+    forget()
     with pytest.warns(UserWarning, match="is damaged .* decoding the images again"):
         after = data.load(request("imagefolder", folder, **SMALL))
     assert after.sha256 == before.sha256
-    data._load.cache_clear()
+    forget()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data.load(request("imagefolder", folder, **SMALL))
@@ -224,7 +253,7 @@ def test_a_cache_of_ours_that_others_may_write_is_built_again(folder, cache, nam
     [kept] = cache.glob("imagefolder-*")
     _tamper(kept)
     (kept / name).chmod(0o777)
-    data._load.cache_clear()
+    forget()
     with pytest.warns(UserWarning, match="can be written by other users.* decoding the images"):
         after = data.load(request("imagefolder", folder, **SMALL))
     assert after.sha256 == before.sha256
@@ -239,7 +268,7 @@ def test_a_cache_of_another_user_is_neither_used_nor_removed(folder, cache, tmp_
     [kept] = cache.glob("imagefolder-*")
     _tamper(kept)
     os.chown(kept, 12345, 12345)
-    data._load.cache_clear()
+    forget()
     with pytest.warns(UserWarning, match="belongs to another user.* kept elsewhere"):
         after = data.load(request("imagefolder", folder, **SMALL))
     assert after.sha256 == before.sha256
@@ -341,7 +370,7 @@ def test_hidden_files_and_folders_are_left_out_and_told(folder, capsys):
     before = data.load(request("imagefolder", folder, **SMALL))
     (folder / "train" / "cat" / "._0.png").write_bytes(b"\x00\x05\x16\x07")  # macOS makes these
     (folder / "train" / ".ipynb_checkpoints").mkdir()
-    data._load.cache_clear()
+    forget()
     Image.new("RGB", (32, 32)).save(folder / "train" / ".ipynb_checkpoints" / "0.png")
     (folder / "train" / "cat" / "0.png").touch()
     assert data.load(request("imagefolder", folder, **SMALL)).sha256 == before.sha256
@@ -472,3 +501,12 @@ def test_an_unwritable_data_directory_is_told(tmp_path):
     (tmp_path / "fixed").mkdir(mode=0o500)
     with pytest.raises(HpoBenchError, match="cannot be used for downloads"):
         data.load(request("cifar10", tmp_path / "fixed", **CIFAR))
+
+
+def test_a_relative_data_directory_stays_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setenv("HPO_BENCH_DATA", "relative-to-the-start")
+    monkeypatch.chdir(tmp_path)
+    assert data_directory() == tmp_path / "relative-to-the-start"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert data_directory() == tmp_path / "relative-to-the-start"

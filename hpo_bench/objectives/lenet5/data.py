@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -75,6 +75,10 @@ class Request:
     test_size: int | None
     """None: all test images (`shapes`: 2,000)."""
     split_seed: int
+    splits: int = 1
+    """How many sets of validation images there are; no two of them share an image."""
+    split: int = 0
+    """Which of them these are, from 0."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,9 @@ class Data:
 def load(request: Request) -> Data:
     """Load the images of a request, once per process for the same request.
 
-    Validation images are drawn from the training images by `split_seed`. Of images that are read,
-    a smaller `train_size` takes a subset of what a larger one takes, and the same validation
+    Validation images are drawn from the training images by `split_seed`. With several splits, each
+    has validation images of its own, as the folds of a cross-validation have. Of images that are
+    read, a smaller `train_size` takes a subset of what a larger one takes, and the same validation
     images; `shapes` generates as many as are asked for, and others for other sizes.
 
     Raises:
@@ -106,34 +111,51 @@ def load(request: Request) -> Data:
 _loading = threading.Lock()
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)  # the splits of one source differ in their row numbers only
 def _load(request: Request) -> Data:
+    whole = _whole(replace(request, splits=1, split=0))
+    n_validation = request.validation_size
+    if request.splits > 1 and request.splits * n_validation > len(whole.train):
+        expected = f"{len(whole.train):,} images cannot hold {n_validation:,} for each of them"
+        raise InputError("splits", request.splits, expected)
+    order = np.random.default_rng([request.split_seed, 0]).permutation(len(whole.train))
+    order = np.roll(order, -request.split * n_validation)
+    tested = np.random.default_rng([request.split_seed, 1]).permutation(len(whole.test))
+    validation = _head("validation_size", order, n_validation)
+    rest = _head("train_size", order[n_validation:], request.train_size)
+    return Data(
+        train=whole.train.take(rest),
+        validation=whole.train.take(validation),
+        test=whole.test.take(_head("test_size", tested, request.test_size)),
+        classes=whole.classes,
+        sha256=whole.sha256,
+    )
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """All images of a source, before they are split."""
+
+    train: Images
+    test: Images
+    classes: tuple[str, ...]
+    sha256: str
+
+
+@lru_cache(maxsize=2)
+def _whole(request: Request) -> _Whole:
     if request.source == "shapes":
-        train, test, classes = _shapes(request)
+        pixels, tested, classes = _shapes(request)
     elif request.source == "cifar10":
         if request.directory is not None and not request.directory.is_dir():
             expected = "there is no such directory; make it, to download CIFAR-10 there"
             raise InputError("data_dir", str(request.directory), expected)
-        train, test, classes = _cifar10(request.directory or data_directory())
+        pixels, tested, classes = _cifar10(request.directory or data_directory())
     else:
         assert request.directory is not None
-        train, test, classes = imagefolder.read(request.directory)
-    return _split(request, Images.all_of(*train), Images.all_of(*test), classes)
-
-
-def _split(request: Request, train: Images, test: Images, classes: tuple[str, ...]) -> Data:
-    order = np.random.default_rng([request.split_seed, 0]).permutation(len(train))
-    n_validation = request.validation_size
-    validation = _head("validation_size", order, n_validation)
-    rest = _head("train_size", order[n_validation:], request.train_size)
-    tested = np.random.default_rng([request.split_seed, 1]).permutation(len(test))
-    return Data(
-        train=train.take(rest),
-        validation=train.take(validation),
-        test=test.take(_head("test_size", tested, request.test_size)),
-        classes=classes,
-        sha256=_digest(train, test),
-    )
+        pixels, tested, classes = imagefolder.read(request.directory)
+    train, test = Images.all_of(*pixels), Images.all_of(*tested)
+    return _Whole(train, test, classes, _digest(train, test))
 
 
 def _head(field: str, indices: npt.NDArray[np.int64], size: int | None) -> npt.NDArray[np.int64]:

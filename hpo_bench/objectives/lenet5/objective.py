@@ -100,6 +100,7 @@ class LeNet5(Objective):
         epochs: int = 9,
         seed: int = 0,
         split_seed: int = 0,
+        splits: int = 1,
         precision: Precision = "auto",
         device: Device = "cpu",
     ) -> None:
@@ -119,6 +120,10 @@ class LeNet5(Objective):
             seed: Of training: initial weights, order of images, augmentation, dropout.
             split_seed: Of the validation split (`shapes`: also of the images); what is compared
                 must share it, and with `shapes` the sizes, as other sizes give other images.
+            splits: Sets of validation images, of which `seed` chooses one (`seed` modulo `splits`);
+                no two share an image. Differences that are means over seeds then rest on
+                `splits * validation_size` images: the standard error of an accuracy of .62 on
+                5,000 images is .007, on 25,000 it is .003.
             precision: `"bf16"` rounds what C1 and C5 multiply to bfloat16 (on a GPU: what all
                 layers do); `"auto"` does so on a GPU and where it is faster on this CPU, which is
                 measured, else `"f32"`.
@@ -137,6 +142,7 @@ class LeNet5(Objective):
         _check_whole("epochs", epochs, 1)
         _check_whole("seed", seed, 0)
         _check_whole("split_seed", split_seed, 0)
+        _check_whole("splits", splits, 1)
         if test_size is not None:
             _check_whole("test_size", test_size, 1)
         if train_size is not None:
@@ -167,6 +173,8 @@ class LeNet5(Objective):
             validation_size=validation_size,
             test_size=test_size,
             split_seed=split_seed,
+            splits=splits,
+            split=seed % splits,
         )
 
     @property
@@ -280,6 +288,7 @@ class LeNet5(Objective):
             "validation_size": len(data.validation),
             "test_size": len(data.test),
             "split_seed": request.split_seed,
+            "splits": request.splits,
             "epochs": self.max_fidelity,
             "fixed": dict(self._fixed),
             "precision": resolve_precision(self._precision, self._device),

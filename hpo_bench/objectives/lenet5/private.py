@@ -24,7 +24,12 @@ _OTHERS_MAY_WRITE = 0o022
 def data_directory() -> Path:
     """Where downloads and caches live: `HPO_BENCH_DATA`, else the user's cache directory."""
     named = os.environ.get("HPO_BENCH_DATA")
-    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("hpo-bench"))
+    return _absolute(named) if named else Path(platformdirs.user_cache_dir("hpo-bench"))
+
+
+@lru_cache(maxsize=8)  # once a process: an objective may change the working directory later
+def _absolute(named: str) -> Path:
+    return Path(named).expanduser().absolute()
 
 
 def cache_directories() -> Iterator[Path]:
