@@ -60,9 +60,9 @@ class Search(ABC):
     n_startup: int = 0
     """How many are tried before it searches at all, where the method knows (a swarm does)."""
     epochs_each: float | None = None
-    """Epochs that a configuration takes on average; None: those of a full evaluation."""
+    """Epochs that one of these takes on average; None: those of a full evaluation."""
     evaluations_each: float = 1.0
-    """Jobs that a configuration takes on average."""
+    """Jobs that one of these takes on average."""
 
     @property
     def has_unfinished(self) -> bool:

@@ -16,7 +16,8 @@ They tell it in no public way.
 """
 
 SHORTER_START = (
-    "options: n_startup_trials, of pso swarm_size, of ga population_size, of cma-es popsize"
+    "options: n_startup_trials; of pso swarm_size, of ga population_size, of cma-es popsize, of "
+    "bohb min_points_in_model"
 )
 """By which options users make it shorter."""
 

@@ -356,7 +356,7 @@ class Suite(_Table):
             InputError: They would.
         """
         if self.workers_per_run > 1 and not isinstance(pruner, NopPruner):
-            expected = "with several simulated workers there is no pruning: take another method"
+            expected = "several simulated workers cannot prune: expected workers_per_run = 1"
             raise InputError(f"methods.{method}", type(pruner).__name__, expected)
 
 

@@ -144,6 +144,7 @@ def test_a_dotted_path_is_told_of_the_colon(key):
         ("median-pruner", {"sampler": "ga", "sampler_options": {"population_size": 20}}, 20),
         ("smac", {}, 10),
         ("pso", {"swarm_size": 8}, 16),
+        ("bohb", {}, 4 + 1),
         ("qmc", {}, 0),
         ("random", {}, 0),
     ],

@@ -25,7 +25,7 @@ def test_a_good_suite_is_read_and_can_be_built():
     mine = suite.parse(GOOD)
     assert mine.seeds == [0, 1, 2]
     assert mine.check()[:1] == [
-        "grid: its 81 points are more than the 10 evaluations that the budget allows; "
+        "grid: its 81 points are more than the 10 that the budget allows; "
         "a sample of them is tried, in an order drawn by the seed"
     ]
 
@@ -35,8 +35,8 @@ def test_a_swarm_that_would_never_move_is_told_of():
     assert small.check() == [
         "pso: its first 14 configurations are spread over the space before it searches, and the "
         "budget allows 10: it will not search at all; give it a larger budget, or fewer such "
-        "configurations (options: n_startup_trials, of pso swarm_size, of ga population_size, of "
-        "cma-es popsize)"
+        "configurations (options: n_startup_trials; of pso swarm_size, of ga population_size, of "
+        "cma-es popsize, of bohb min_points_in_model)"
     ]
     fitted = suite.parse(changed("methods", {"pso": {"options": {"swarm_size": 4}}}))
     assert fitted.check() == []
@@ -144,7 +144,10 @@ def test_bohb_is_not_compared_at_fewer_epochs():
 
 
 def test_a_sampler_that_hands_its_keywords_on_can_be_used():
-    table = changed("methods", {"mine": {"sampler": "toy:Keywords", "options": {"own": 2}}})
+    table = changed(
+        "methods",
+        {"mine": {"sampler": "toy:Keywords", "options": {"own": 2, "n_startup_trials": 9}}},
+    )
     assert suite.parse(table).check() == []
     table["methods"]["mine"]["options"] = {"n_startup_trails": 3}
     with pytest.raises(HpoBenchError, match="did you mean 'n_startup_trials'"):

@@ -105,6 +105,9 @@ class HpBandSterSearch(Search):
         self._eta = eta
         self._model = model
         self._strict = strict
+        # A model is made of as many results on one budget; the lowest one has them first.
+        self.n_startup = model.min_points_in_model or len(dimensions(setup.space)) + 1
+        self.epochs_each = budgets[0]
         self._sign = -1 if self._study.direction == StudyDirection.MAXIMIZE else 1
         self._trials: dict[ConfigId, FrozenTrial] = {}
         for trial in self._study.get_trials(deepcopy=False):
