@@ -127,6 +127,29 @@ def test_a_killed_command_goes_on_to_the_same_end(tmp_path):
     assert len(trained) <= 36 + 9 + 9  # what was in the middle once more, and the last evaluation
 
 
+def test_checkpoints_are_kept_of_undecided_trials_alone(tmp_path):
+    made = suite.parse(
+        {
+            "name": "s",
+            "objective": {"name": "toy:Curve", "options": {"epochs": 9}},
+            "budget": {"epochs": 90},
+            "storage": f"sqlite:///{tmp_path}/s.db",
+            "methods": {"asha": {"options": {"sampler": "random", "patience": 3}}},
+        }
+    )
+    shares = []
+    execute(
+        Run(made, "asha", 0, tmp_path / "kept"),
+        notify=lambda status: shares.append(status.share),
+        should_stop=lambda: len(shares) > 40,
+    )
+    study = load_study(open_storage(made.storage), "s/asha/seed-00")
+    states = [trial.state for trial in study.trials]
+    kept = {int(p.stem.removeprefix("trial-")) for p in (tmp_path / "kept").rglob("*.checkpoint")}
+    assert kept == {n for n, state in enumerate(states) if state is TrialState.RUNNING}
+    assert 0 < len(kept) < states.count(TrialState.PRUNED)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_parallel_workers_share_a_run(tmp_path, name):
     study = in_parallel(tmp_path, name)
