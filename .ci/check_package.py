@@ -1,4 +1,4 @@
-"""Install the wheel alone into a bare environment, and see that it is of use there.
+"""Install the wheel into a bare environment, and check that its commands work there.
 
 Usage: python .ci/check_package.py DIST
 """
@@ -12,7 +12,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 
 ROUNDS = 7
 MOST = 1.2
-"""How many times Optuna's import the import of a sampler may take."""
+"""Upper limit of the import time of a sampler, divided by that of Optuna."""
 
 USES = [
     ["hpo-bench", "--help"],
@@ -36,7 +36,7 @@ evaluations = 5
 
 
 def main(dist):
-    """Raise SystemExit with what went wrong, if anything does."""
+    """Check the wheel in the folder `dist`; raise SystemExit with the reason if a check fails."""
     (wheel,) = Path(dist).resolve().glob("*.whl")
     with tempfile.TemporaryDirectory() as folder:
         bare, work = Path(folder) / "bare", Path(folder) / "work"
@@ -50,20 +50,20 @@ def main(dist):
         python = bare / "bin" / "python"
         optuna, sampler = import_seconds(python, work)
         ratio = sampler / optuna
-        print(f"importing a sampler takes {ratio:.2f} times what importing Optuna does")
+        print(f"the import of a sampler takes {ratio:.2f} times as long as that of Optuna")
         if ratio > MOST:
-            sys.exit(f"expected at most {MOST}: what does it import that Optuna does not?")
+            sys.exit(f"expected at most {MOST}: import less in the package samplers")
 
 
 def run(command, folder):
-    """Run a command; end with what it said if it fails."""
+    """Run a command; end with its output if it fails."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
 
 def import_seconds(python, folder):
-    """CPU seconds of both imports: the least of several, taken in turn."""
+    """Give the CPU seconds of both imports: the minimum of several rounds, in alternation."""
     lines = "import optuna", "import optuna; from samplers import PSOSampler"
     taken = {line: [] for line in lines}
     for _ in range(ROUNDS):

@@ -3,6 +3,7 @@
 MathML is shown by every current browser, so that no script has to be fetched for it.
 """
 
+import ast
 import json
 import re
 from functools import cache
@@ -14,7 +15,7 @@ from latex2mathml.converter import convert
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
-from hpo_bench import plugins
+from hpo_bench import plugins, suite
 from hpo_bench.budget import Budget
 from hpo_bench.cli import app
 from hpo_bench.objectives.lenet5 import PARAMETERS, SPACES
@@ -30,6 +31,29 @@ def _named(group):
 
 OBJECTIVES = _named(plugins.OBJECTIVES)
 METHODS = _named(plugins.METHODS)
+
+WORKER = Path(__file__).with_name("iframe-worker.js")
+
+TABLES = """\
+/* A key, an option or a value is one word: it is not broken in its middle. */
+.md-typeset table:not([class]) :is(td, th) > code { white-space: nowrap; word-break: normal; }
+"""
+
+TYPES = {
+    "str": "text",
+    "int": "whole number",
+    "float": "number",
+    "bool": "`true` or `false`",
+    "dict": "table",
+    "Name": "name",
+    "Options": "table",
+    "Seeds": "list of whole numbers",
+    "ObjectiveSpec": "table `[objective]`",
+    "Budget": "table `[budget]`",
+}
+"""What the types of the models are called in TOML."""
+
+BOUNDS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "min_length": "not empty"}
 
 PYTHON = {
     "Samplers": [
@@ -90,11 +114,24 @@ def on_files(files, config):
         "reference/suite-file.md": suite_page(),
         "reference/suite.schema.json": json.dumps(Suite.model_json_schema(), indent=2),
         "reference/command-line.md": command_page(),
+        "reference/tables.css": TABLES,
+        "assets/iframe-worker.js": WORKER.read_text(),
         "reference/python.md": python_page(),
     }
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     return files
+
+
+def on_post_page(output, page, **_):
+    """Look that a page can be read from the disk, without a network.
+
+    Raises:
+        PluginError: It would fetch a script or a style from somewhere.
+    """
+    if found := re.search(r'<(script|link rel="stylesheet")[^>]*"https?://[^>]*>', output):
+        raise PluginError(f"{page.file.src_uri} asks for something from the network: {found[0]}")
+    return output
 
 
 def on_page_markdown(markdown, **_):
@@ -196,10 +233,48 @@ def _keys(model):
     for name, field in model.model_fields.items():
         docstring = members[name].docstring
         meaning = " ".join(docstring.value.split()) if docstring else ""
-        kind = str(members[name].annotation).replace(" | ", " or ").removesuffix(" or None")
-        kind = re.sub(r"Annotated\[(\w[^()]*), Field\(([^)]*)\)\]", r"\1 (\2)", kind)
-        rows.append(f"| `{name}` | `{kind}` | {_default(field)} | {meaning} |")
+        kind = type_in_words(str(members[name].annotation))
+        rows.append(f"| `{name}` | {kind} | {_default(field)} | {meaning} |")
     return "\n".join(rows)
+
+
+def type_in_words(annotation):
+    """The type of a key, from the text of its annotation; None is a key that is left out.
+
+    Raises:
+        PluginError: A type in it has no word yet.
+    """
+    return _type(ast.parse(annotation, mode="eval").body)
+
+
+def _type(node):
+    match node:
+        case ast.BinOp(left=left, right=ast.Constant(value=None)):
+            return _type(left)
+        case ast.BinOp(left=left, right=right):
+            return f"{_type(left)} or {_type(right)}"
+        case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[inner, *marks])):
+            return ", ".join([_type(inner), *_bounds(marks)])
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple(elts=values)):
+            return " or ".join(f"`{json.dumps(value.value)}`" for value in values)
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Constant(value=value)):
+            return f"`{json.dumps(value)}`"
+        case ast.Subscript(value=ast.Name(id="dict"), slice=ast.Tuple(elts=[_, inner])):
+            named = isinstance(inner, ast.Name) and inner.id == "MethodSpec"
+            return "tables `[methods.NAME]`" if named else "table"
+        case ast.Name(id=name) if name in TYPES:
+            return TYPES[name]
+    raise PluginError(f"no word for the type {ast.unparse(node)}")
+
+
+def _bounds(marks):
+    """What `Field` says of a value, e.g. "at least 1"."""
+    for mark in marks:
+        told = getattr(mark, "keywords", [])
+        for keyword in (keyword for keyword in told if keyword.arg in BOUNDS):
+            value = keyword.value
+            bound = value.value if isinstance(value, ast.Constant) else getattr(suite, value.id)
+            yield BOUNDS[keyword.arg].format(bound)
 
 
 def _default(field):
@@ -232,6 +307,9 @@ def _row(parameter, context):
         names = f"`{parameter.metavar or parameter.name.upper()}`"
     help_text = (getattr(parameter, "help", None) or "").replace("|", "\\|")
     default = parameter.get_default(context, call=False)
+    told = getattr(parameter, "show_default", None)
+    if isinstance(told, str):
+        return f"| {names} | {help_text} | {told} |"
     shown = "" if default in (None, False, ()) else f"`{getattr(default, 'value', default)}`"
     return f"| {names} | {help_text} | {shown} |"
 

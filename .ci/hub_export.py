@@ -13,13 +13,13 @@ SAMPLERS = ROOT / "samplers"
 SHARED = "_base"
 IMPORT = re.compile(r"^( *>>> |)from samplers(?:\.\w+)? import (\w+)$", re.MULTILINE)
 IMPORT_SHARED = re.compile(rf"^( *from )samplers(\.{SHARED}\b)", re.MULTILINE)
-# The hub has a `samplers/pso` of another author, whose class has the same name. Who loaded ours by
-# that name would search with another algorithm, and nothing would say so.
+# The hub has a `samplers/pso` of another author, and its class has the same name. Users who load
+# ours by that name would get another algorithm without a warning.
 NAMES = {"pso": "asynchronous_pso"}
 
 
 def export(destination: Path) -> list[Path]:
-    """Copy every sampler's folder, and make each copy independent of all others."""
+    """Copy each sampler's folder, and make the copies independent of each other."""
     packages = []
     for source in sorted(path.parent for path in SAMPLERS.glob("[!_]*/__init__.py")):
         hub_name = NAMES.get(source.name, source.name)
@@ -36,12 +36,12 @@ def export(destination: Path) -> list[Path]:
 
 
 def copy(source: Path, destination: Path) -> None:
-    """Copy a folder without what Python has compiled."""
+    """Copy a folder without Python's caches."""
     shutil.copytree(source, destination, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def load_from_hub(text: str, hub_name: str) -> str:
-    """Load a sampler from the hub where an example imports it from `samplers`."""
+    """Replace imports from `samplers` in an example by loads from the hub."""
     load = f'\\1\\2 = optunahub.load_module("samplers/{hub_name}").\\2'
     text = IMPORT.sub(f"\\1import optunahub\n{load}", text)
     # Outside of docstrings, a blank line stands between the imports and the rest.

@@ -1,4 +1,4 @@
-"""Print the figures of a JSON that pytest-benchmark wrote as Markdown, one row per thing measured.
+"""Print the results of pytest-benchmark as Markdown, one row per measured object.
 
 Usage: python -m benchmarks.as_table FILE.json
 """
@@ -12,16 +12,17 @@ from .markdown import rows
 
 
 def table(benchmarks: list[dict[str, Any]]) -> list[str]:
-    """Lay out one group: a column for every setting that the samplers share."""
+    """Lay out one group: one column per setting."""
     cells: dict[str, dict[str, str]] = {}
     for benchmark in benchmarks:
         info = dict(benchmark["extra_info"])
-        header = next(iter(info))  # what was measured stands first: a sampler, a network
+        header = next(iter(info))  # the first entry names the measured object: a sampler, a network
         row = cells.setdefault(str(info.pop(header)), {})
         found = [f"{info.pop(key)} {key}" for key in ("duplicates", "missing") if key in info]
         if "ratio" in info:
             found.append(f"{info.pop('ratio')}x")
-        found += [f"{key} {info.pop(key)}" for key in ("speedup", "share") if key in info]
+        told = [key for key in info if "beside" in key or key in ("speedup", "share", "rate")]
+        found += [f"{key} {info.pop(key)}" for key in told]
         column = ", ".join(f"{key} {value}" for key, value in info.items())
         row[column] = ", ".join([_shown(benchmark["stats"]["median"]), *found])
     columns = list(dict.fromkeys(column for row in cells.values() for column in row))

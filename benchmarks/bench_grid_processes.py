@@ -1,4 +1,4 @@
-"""A grid shared by several processes through one SQLite file: is every point evaluated once?"""
+"""Check that processes which share a grid through one SQLite file evaluate every point once."""
 
 import multiprocessing
 from collections import Counter

@@ -1,7 +1,7 @@
-"""Every method of the quickstart suite, timed as a whole run; what it found stands beside.
+"""Time a whole run of each method of the quickstart suite, and record its best value.
 
 tox run -e bench                            # stores a JSON under .benchmarks
-tox run -e bench -- --benchmark-compare     # beside the one before
+tox run -e bench -- --benchmark-compare     # with the previous results
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ QUICKSTART = suite.load("quickstart", {"methods.bohb.options.strict": True})
 def bench_run(benchmark: BenchmarkFixture, method: str, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'bench.db'}"
     chosen = QUICKSTART.model_copy(update={"storage": storage})
-    # What every run needs once is not the method's: images, libraries.
+    # Images and libraries load once per process. No method is charged for them.
     objective = chosen.build_objective(seed=0)
     objective.prepare()
     chosen.build_search(method, throwaway_setup(objective)).prepare()

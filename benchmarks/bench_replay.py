@@ -1,7 +1,7 @@
-"""Time of 100 replayed evaluations: looked up, in a study in memory, and as a run into SQLite.
+"""Time 100 replayed evaluations: look-ups alone, in a study in memory, and as a run into SQLite.
 
-A run is everything from building the objective to the last record in the database. Beside it
-stands the same run written as it goes, a transaction for every step.
+A run lasts from the construction of the objective to the last record in the database. It is
+compared with the same run with one transaction per step.
 """
 
 import itertools

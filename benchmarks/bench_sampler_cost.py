@@ -1,9 +1,9 @@
-"""CPU time of one more trial (ask and tell, five parameters) in a study that has n trials.
+"""Measure the CPU time of one trial (ask and tell, five parameters) in a study with n trials.
 
-The studies are grown in memory by the sampler itself and then copied, since only the trial after
-them is of interest; TPE's, BOHB's and Optuna's grid are grown by other means, for they would take
-hours.
-Beside each stands the ratio to our random sampler, whose trials are timed in turn with the others.
+Each sampler fills its study in memory, and the study is then copied, because only the next trial
+is timed. The studies of TPE, BOHB and Optuna's grid are filled by other means, because these
+samplers would take hours. Each result has its ratio to `samplers.RandomSampler`, which is timed in
+alternation with the others.
 """
 
 import functools
@@ -51,7 +51,7 @@ def quiet():
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Give a study of a sampler, a size and a storage, to a fresh sampler."""
+    """Give a fresh sampler a study of the given size in the given storage."""
     tmp_path = tmp_path_factory.mktemp("studies")
 
     @functools.cache
@@ -65,7 +65,7 @@ def study(tmp_path_factory):
             )
             grown = optuna.load_study(study_name=None, storage=open_storage(url))
         grown.sampler = SAMPLERS[name]()
-        one_trial(grown)  # the first one reads the study
+        one_trial(grown)  # the first trial reads the study
         return grown
 
     return made

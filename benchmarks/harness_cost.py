@@ -1,11 +1,11 @@
-"""What the harness costs beside plain Optuna, and beside another version of itself.
+"""Measure the cost of the harness against plain Optuna, and against another version of itself.
 
     python -m benchmarks.harness_cost                            # this version
     git worktree add --detach ../before COMMIT
-    python -m benchmarks.harness_cost --before ../before         # both, in turn, in one run
+    python -m benchmarks.harness_cost --before ../before         # both, in alternation
 
-Every figure is CPU time of a process of its own. The versions take turns, so that other work on the
-machine falls on both; the medians stand in the table, and their ratio.
+Every figure is the CPU time of a separate process. The versions alternate, so that other work on
+the machine affects both. The table shows the medians and their ratio.
 """
 
 import argparse
@@ -35,7 +35,7 @@ METHODS = {
 
 
 def noop(place, evaluations, is_instant):
-    """Give the ms per trial of a run whose evaluations do nothing and report once."""
+    """Give the milliseconds per trial of a run whose evaluations do nothing and report once."""
     from toy import Curve
 
     Curve.is_instant = is_instant
@@ -44,7 +44,7 @@ def noop(place, evaluations, is_instant):
 
 
 def plain(place, evaluations, kind):
-    """Give the ms per trial of `study.optimize` on the same objective."""
+    """Give the milliseconds per trial of `study.optimize` on the same objective."""
     import optuna
     from toy import Curve
 
@@ -63,12 +63,12 @@ def plain(place, evaluations, kind):
 
 
 def replay(place, evaluations, method, table):
-    """Evaluations per second of a replayed run, from the objective to the last record."""
+    """Give the evaluations per second of a replayed run, including the objective's construction."""
     return evaluations / run(place, REPLAYED[table], method, METHODS[method], evaluations)
 
 
 def run(place, objective, method, options, evaluations):
-    """Execute a run, after one that warms the process up; give its CPU seconds."""
+    """Execute a run after a warm-up run; give its CPU seconds."""
     from hpo_bench import suite
     from hpo_bench.running.execution import execute
     from hpo_bench.running.runs import Run
@@ -90,7 +90,7 @@ def run(place, objective, method, options, evaluations):
 
 
 def finished(place, runs):
-    """Give the ms per run to see that a suite is finished; its workers are counted, too."""
+    """Give the milliseconds per run of a command on a finished suite, including its workers."""
     from rich.console import Console
 
     from hpo_bench import suite
@@ -129,7 +129,7 @@ MEASURED = {
 
 
 def measure(name, root):
-    """Measure one figure in a fresh process that imports the version at a root."""
+    """Measure one figure in a fresh process that imports the version in the folder `root`."""
     with tempfile.TemporaryDirectory() as place:
         done = subprocess.run(
             [sys.executable, __file__, "--one", name, "--place", place],
@@ -145,7 +145,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--before", type=Path, help="a worktree of another version")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="", help="a part of the names of what is measured")
+    parser.add_argument("--only", default="", help="measure only figures whose name contains this")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--place", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -1,9 +1,9 @@
-"""Do intervals cover, and do verdicts err as seldom as they say? Simulations, as Markdown tables.
+"""Simulate the coverage of intervals and the errors of verdicts; print Markdown tables.
 
 python -m benchmarks.inference coverage | errors | power
 
-What is drawn is told under each table, with the number of draws and the seed. Standard errors: with
-1,000 draws a rate of 5% is known to 0.7 points, one of 95% as well.
+A note under each table describes the simulated data, the number of draws and the seed. With 1,000
+draws the standard error of a rate of 5% or 95% is 0.7 points.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ Shape = tuple[int, ...]
 
 SEED = 20261130
 SPREAD = 0.0085
-"""Standard deviation between runs of the published suites' winners, on validation."""
+"""Standard deviation of the incumbents' validation values between runs of the published suites."""
 
 TABLE = Path(hpo_bench.__file__).parent / "tables" / "lenet5-cifar10-table.csv.gz"
 
 TRIES = 18
-"""Trainings of which a winner is the best, as in the published suites."""
+"""Trainings per run, as in the published suites; the incumbent is the best of them."""
 
 CEILING = ([0.0, -1.0, -2.0, -5.0], [0.7, 0.15, 0.1, 0.05])
-"""Most runs reach the optimum; the others end at one of the next best points of a table."""
+"""Values and their probabilities. Most runs reach the optimum."""
 
 app = typer.Typer(add_completion=False, help=__doc__)
 
-DrawsOption = typer.Option(1000, min=100, help="Of samples, for each cell.")
+DrawsOption = typer.Option(1000, min=100, help="Number of simulated samples per cell.")
 
 
 def recorded(rng: np.random.Generator) -> Callable[[Shape], Array]:
-    """Winners of random search on a recorded table: the best of 18 trainings at the last epoch."""
+    """Draw incumbents of random search on a recorded table: the best of 18 full trainings."""
     _, columns, _ = read(TABLE)
     epochs = np.array(columns["epoch"], dtype=int)
     values = np.array(columns["value"], dtype=float)[epochs == epochs.max()]
@@ -55,7 +55,7 @@ def recorded(rng: np.random.Generator) -> Callable[[Shape], Array]:
 
 
 def samplers(rng: np.random.Generator) -> dict[str, Callable[[Shape], Array]]:
-    """Name of a distribution -> how to draw values of it."""
+    """Give, for the name of each distribution, a function that draws values from it."""
     return {
         "normal": lambda shape: rng.normal(size=shape),
         "recorded winners": recorded(rng),
@@ -67,7 +67,7 @@ def samplers(rng: np.random.Generator) -> dict[str, Callable[[Shape], Array]]:
 
 @app.command()
 def coverage(draws: int = DrawsOption) -> None:
-    """How often the 95% interval of a mean holds it; and that of an expected running time."""
+    """Measure the coverage of the 95% intervals of means and of expected running times."""
     rng = np.random.default_rng(SEED)
     sizes = (3, 5, 6, 10, 20, 30)
     body = []
@@ -125,7 +125,7 @@ def against_one(methods: int) -> Family:
 
 @app.command()
 def errors(draws: int = DrawsOption, bootstrap: int = 999) -> None:
-    """How often any of the differences is shown where there is none (family-wise error)."""
+    """Measure the family-wise error: how often a difference is shown between equal means."""
     rng = np.random.default_rng(SEED)
     sizes = (3, 5, 6, 10)
     families = {
@@ -146,7 +146,7 @@ def errors(draws: int = DrawsOption, bootstrap: int = 999) -> None:
 
 
 def _alike(rng: np.random.Generator, methods: int) -> dict[str, Callable[[Shape], Array]]:
-    """Methods whose means are the same; shapes are (methods, runs)."""
+    """Draw methods with equal means; the shapes are (methods, runs)."""
     drawn = samplers(rng)
     spreads = np.geomspace(1, 8, methods)[:, None]
     sigmas = np.linspace(0.25, 1.0, methods)[:, None]
@@ -177,7 +177,7 @@ def _error(
 
 @app.command()
 def power(draws: int = DrawsOption, bootstrap: int = 999) -> None:
-    """How often a method that is better than all others is shown to be better than one of them."""
+    """Measure the power: how often the best method is shown to be better than one of the others."""
     rng = np.random.default_rng(SEED)
     body = []
     for methods, n in ((6, 5), (6, 10), (10, 10), (6, 30)):

@@ -1,4 +1,4 @@
-"""Runs kept in a file, one per line, as they finish: what is there need not be repeated."""
+"""Keep finished runs in a file, one per line, so that they need not be repeated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.progress import Progress
 def append(
     path: Path, run: Callable[..., Any], todo: Sequence[tuple[Any, ...]], workers: int
 ) -> None:
-    """Append what `run`, which gives a dataclass, makes of each tuple of arguments."""
+    """Call `run` on each tuple of arguments, and append the dataclass that it returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
         Progress() as progress,
@@ -30,7 +30,7 @@ def append(
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Read the runs of a file; a line that a kill cut short is none."""
+    """Read the runs of a file; skip a line that a kill has cut short."""
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
             yield json.loads(line)

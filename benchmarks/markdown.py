@@ -4,6 +4,6 @@ from collections.abc import Sequence
 
 
 def rows(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    """Lay out a table: the first column to the left, figures to the right."""
+    """Lay out a table; the first column is aligned left, the others right."""
     aligned = ["---", *("---:" for _ in header[1:])]
     return ["| " + " | ".join(row) + " |" for row in [header, aligned, *body]]

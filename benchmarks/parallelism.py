@@ -1,9 +1,9 @@
-"""What several workers within a run are worth, and what they cost the search that they speed up.
+"""Measure the gain of several workers within a run, and their cost in regret.
 
 Every method searches recorded tables in simulated time, with the same budget on 1, 2, 4, ...
-simulated workers. Speed-up: seconds of training for each second of the run. Regret: of what was
-found, 0 for the best training on the table and 1 for the median one. With more workers a method
-knows less when it is asked; the paired difference of regrets is what that costs it.
+simulated workers. The speed-up is the training time divided by the run's time. The regret is 0 for
+the best training of the table, and 1 for the median one. With more workers a method knows fewer
+results when it proposes. The paired difference of regrets measures this cost.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "nasbench201-cifar10": {"name": "nasbench201", "options": {"dataset": "cifar10"}},
     "nasbench201-imagenet": {"name": "nasbench201", "options": {"dataset": "imagenet"}},
 }
-"""Trainings so long that the methods' own time, which is measured, does not count beside them."""
+"""Tables whose recorded trainings are so long that the real time of the methods is negligible."""
 METHODS: dict[str, dict[str, Any]] = {
     "random": {},
     "pso": {},
@@ -53,14 +53,14 @@ METHODS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Found:
-    """What one run has come to."""
+    """The result of one run."""
 
     speed_up: float
     regret: float
 
 
 def search(cell: tuple[str, str, int, int], evaluations: int) -> Found:
-    """Run one method once: (method, table, seed, workers)."""
+    """Run one method once. The task is (method, table, seed, workers)."""
     method, table, seed, workers = cell
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
@@ -90,12 +90,12 @@ def search(cell: tuple[str, str, int, int], evaluations: int) -> Found:
 
 
 def main(
-    workers: Annotated[str, typer.Option(help="Simulated ones.")] = "1,2,4,8,16",
+    workers: Annotated[str, typer.Option(help="Numbers of simulated workers.")] = "1,2,4,8,16",
     seeds: Annotated[int, typer.Option(min=6, help="Runs of each method on each table.")] = 10,
-    evaluations: Annotated[int, typer.Option(help="The budget of each run.")] = 48,
-    processes: Annotated[int, typer.Option(help="Real ones.")] = os.cpu_count() or 1,
+    evaluations: Annotated[int, typer.Option(help="Evaluations per run.")] = 48,
+    processes: Annotated[int, typer.Option(help="Real worker processes.")] = os.cpu_count() or 1,
 ) -> None:
-    """Print Markdown tables: speed-up, regret, and what more than one worker costs in regret."""
+    """Print Markdown tables of speed-up, regret, and the cost of several workers in regret."""
     counts = [int(n) for n in workers.split(",")]
     cells = list(product(METHODS, TABLES, range(seeds), counts))
     with ProcessPoolExecutor(processes) as pool:
@@ -105,7 +105,7 @@ def main(
         )
 
     def over_seeds(method: str, n: int, measure: str) -> list[float]:
-        """Mean over the tables, seed by seed: a replicate."""
+        """Give the mean over the tables for each seed, which is one replicate."""
         return [
             fmean(getattr(found[method, table, seed, n], measure) for table in TABLES)
             for seed in range(seeds)

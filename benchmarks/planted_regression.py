@@ -1,10 +1,9 @@
-"""How often `compare` finds a regression that was planted, and raises an alarm where there is none.
+"""Measure how often `compare` finds a planted regression, and how often it raises a false alarm.
 
-Random search on the recorded table `lenet5-shapes`, before and after a change of the training that
-makes every accuracy worse by the same share, or does nothing. What else differs is what differs
-between two runs of anything: which configurations the method draws, and which of the recorded
-trainings answers for each (the seeds of a table's trainings are dealt out anew). A repetition draws
-all of it again, before and after.
+Random search runs on the recorded table `lenet5-shapes`, before and after a change. The change
+lowers every accuracy by the same share, or does nothing. Two other things differ, as between any
+two runs: the configurations that the method draws, and the recorded training of each (the table's
+trainings get other seeds). Each repetition draws both again, before and after the change.
 """
 
 from __future__ import annotations
@@ -43,21 +42,21 @@ KINDS = {
     "worse, drawn again": (True, True),
     "worse, same draws": (True, False),
 }
-"""What is changed -> whether training is worse, whether all is drawn again."""
+"""Kind of change -> (whether training is worse, whether everything is drawn again)."""
 
 Verdicts = dict[tuple[str, int], tuple[str, float]]
-"""(what was changed, seeds) -> verdict, gain."""
+"""(kind of change, seeds) -> (verdict, gain)."""
 
 
 class Redrawn(RandomSampler):
-    """Random search that draws otherwise from the same seed."""
+    """Random search that draws other configurations from the same seed."""
 
     def __init__(self, *, seed: int, draw: int) -> None:
         super().__init__(seed=int(np.random.SeedSequence([seed, draw]).generate_state(1)[0]))
 
 
 def dealt_anew(columns: Columns, draw: int, share: float) -> Columns:
-    """Deal a table's trainings out to other seeds, each value less by a share."""
+    """Give a table's trainings other seeds, and lower each value by a share."""
     rng = np.random.default_rng(draw)
     names = [name for name in columns if name in ("c1", "c3", "c5")]
     points = list(zip(*(columns[name] for name in names), strict=True))
@@ -71,13 +70,13 @@ def dealt_anew(columns: Columns, draw: int, share: float) -> Columns:
         "seed": [int(dealt[p][s]) for p, s in zip(points, columns["seed"], strict=True)],
         "value": [(1 - share) * float(value) for value in columns["value"]],
     }
-    # A table's trainings are told apart by the order in which they stand.
+    # The order of a table's trainings identifies them.
     order = sorted(range(len(points)), key=lambda i: (points[i], made["seed"][i], i))
     return {name: [values[i] for i in order] for name, values in made.items()}
 
 
 def run(folder: Path, name: str, draw: int, share: float, seeds: int, evaluations: int) -> None:
-    """Run the suite on a table of its own; again with more seeds, it goes on."""
+    """Run the suite on a separate table; a second call with more seeds adds runs."""
     place = folder / name
     if not place.exists():
         place.mkdir()
@@ -106,7 +105,7 @@ def run(folder: Path, name: str, draw: int, share: float, seeds: int, evaluation
 
 
 def repetition(number: int, counts: Sequence[int], evaluations: int, share: float) -> Verdicts:
-    """Compare one run before with each kind of change after it, with more and more seeds."""
+    """Compare one suite before the change with each kind of change, with more and more seeds."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     found: Verdicts = {}
     with tempfile.TemporaryDirectory() as temporary:
@@ -126,12 +125,12 @@ def repetition(number: int, counts: Sequence[int], evaluations: int, share: floa
 
 def main(
     repetitions: Annotated[int, typer.Option(min=1)] = 20,
-    seeds: Annotated[str, typer.Option(help="Runs before, and as many after.")] = "6,10,20,30",
-    evaluations: Annotated[int, typer.Option(help="Of each run; the table has 48.")] = 20,
-    regression: Annotated[float, typer.Option(help="Share of the accuracy that is lost.")] = 0.01,
-    processes: Annotated[int, typer.Option(help="At the same time.")] = os.cpu_count() or 1,
+    seeds: Annotated[str, typer.Option(help="Runs before, and after.")] = "6,10,20,30",
+    evaluations: Annotated[int, typer.Option(help="Per run; the table has 48.")] = 20,
+    regression: Annotated[float, typer.Option(help="Lost share of the accuracy.")] = 0.01,
+    processes: Annotated[int, typer.Option(help="Worker processes.")] = os.cpu_count() or 1,
 ) -> None:
-    """Print a Markdown table of how often the change was called worse, with its 95% interval."""
+    """Print a Markdown table of how often the verdict was worse, with 95% intervals."""
     counts = [int(n) for n in seeds.split(",")]
     work = partial(repetition, counts=counts, evaluations=evaluations, share=regression)
     with ProcessPoolExecutor(processes) as pool:

@@ -1,10 +1,10 @@
-"""Whether training in bfloat16 costs accuracy: the same networks and seeds in both precisions.
+"""Measure the cost of bfloat16 in accuracy: the same networks and seeds in both precisions.
 
 python -m benchmarks.precision --data-dir DIRECTORY
 
 Three networks, each trained by ten seeds on 10,000 images for nine epochs, once with
 `precision = "f32"` and once with `"bf16"`. Both trainings of a pair share initial weights, order
-of images and augmentation; the interval is that of the mean of their paired differences.
+of images and augmentation. The interval is for the mean of the paired differences.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ NETWORKS = {"D": (6, 16, 120, 84), "M": (16, 32, 128, 128), "W": (32, 64, 256, 1
 
 
 def main(
-    data_dir: Annotated[Path, typer.Option(help="Holds train/<class>/* and test/<class>/*.")],
+    data_dir: Annotated[Path, typer.Option(help="Folder with train/<class>/* and test/<class>/*.")],
     seeds: Annotated[int, typer.Option(min=3, help="Trainings in each precision.")] = 10,
-    epochs: Annotated[int, typer.Option(min=1, help="Of each training.")] = 9,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each training.")] = 9,
 ) -> None:
     """Print accuracies in both precisions and their paired differences, as a table in Markdown."""
     console = Console(stderr=True)

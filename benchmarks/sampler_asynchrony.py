@@ -1,7 +1,8 @@
-"""What it gives to ask as soon as a worker is free, instead of generation by generation.
+"""Measure the gain of asking whenever a worker is free, instead of generation by generation.
 
-Workers are simulated: a trial lasts a random time, and what is not finished is not known. Time is
-in mean durations of a trial; it ends when so many could have been evaluated without any waiting.
+Workers are simulated: a trial lasts a random time, and a method knows finished trials only. The
+unit of time is the mean duration of a trial. A search ends when workers that never wait would have
+evaluated the budget.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from .sampler_quality.methods import SAMPLERS, quiet
 from .sampler_quality.problems import build, suite
 from .sampler_quality.summary import FLOOR
 
-SIGMA = 0.75  # of the logarithm of a duration; the longest of 16 lasts some three times the mean
+SIGMA = 0.75  # of the logarithm of a duration; the longest of 16 takes about three times the mean
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One cell of the table."""
+    """Settings of one cell of the table."""
 
     method: str
     in_generations: bool
@@ -38,14 +39,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was finished when time was up, and the best of it."""
+    """The number of trials that finished in time, and the best value."""
 
     n_evaluations: int
     log_regret: float
 
 
 def simulate(setting: Setting, problem_name: str, budget: int) -> Outcome:
-    """Search a problem for as long as it takes without waiting to evaluate `budget` trials."""
+    """Search a problem for the time in which workers that never wait evaluate `budget` trials."""
     quiet()
     problem = build(problem_name)
     seed = int(problem_name.rsplit("/", 1)[1])
@@ -53,7 +54,7 @@ def simulate(setting: Setting, problem_name: str, budget: int) -> Outcome:
     durations = _durations(seed)
     now, deadline = 0.0, budget / setting.workers
     running: list[tuple[float, int, Trial]] = []
-    waiting: list[Trial] = []  # finished, and held back until their generation is
+    waiting: list[Trial] = []  # finished trials that wait for the rest of their generation
     generation = setting.workers if setting.in_generations else 1
     best, n = np.inf, 0
     while now <= deadline:

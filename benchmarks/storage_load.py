@@ -1,14 +1,14 @@
-"""What a storage holds: workers that write at the same time, and reading much.
+"""Measure a storage: many workers that write, and commands that read many trials.
 
     python -m benchmarks.storage_load write --workers 1,8,32 --storage sqlite --storage postgresql
     python -m benchmarks.storage_load read --trials 100000 --storage sqlite --storage postgresql
 
-`write`: every worker has a study of its own, as in a suite, whose objective does nothing, so that
-the storage is all there is. An ask is a trial with four parameters, a tell its value. `read`: a
-suite of that many trials is recorded; timed are the commands with which a user meets it.
+`write`: every worker has a study of its own, as in a suite. The objective does nothing, so only the
+storage takes time. An ask creates a trial with four parameters, and a tell writes its value.
+`read`: records a suite with the given number of trials, and times the commands on it.
 
-A storage is `sqlite` (a file in a temporary directory), `postgresql` (a private server, as the
-tests have), `grpc` (Optuna's proxy before such a server; `write` only) or any URL.
+A storage is `sqlite` (a file in a temporary directory), `postgresql` (a private server, as in the
+tests), `grpc` (Optuna's proxy in front of such a server; `write` only) or any URL.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ GRPC = "grpc://127.0.0.1:"
 
 
 class Nothing(Objective):
-    """Costs nothing, and is worth what its first parameter is."""
+    """An objective that costs nothing and returns its first parameter."""
 
     is_instant = True
 
@@ -55,11 +55,11 @@ class Nothing(Objective):
 
     @property
     def search_space(self) -> Space:
-        """Four floats."""
+        """Give four floats."""
         return dict(SPACE)
 
     def start(self, configuration: Configuration) -> Evaluation:
-        """There is nothing to begin."""
+        """Start an evaluation."""
         return _Done(configuration["a"])
 
 
@@ -68,7 +68,7 @@ class _Done(Evaluation):
         self.value = value
 
     def advance(self) -> float:
-        """Be done."""
+        """Return at once."""
         self.fidelity += 1
         return self.value
 
@@ -96,7 +96,7 @@ def storage_at(kind: str, directory: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def proxy_before(url: str) -> Iterator[str]:
-    """Start Optuna's gRPC proxy of a storage, in a process of its own; give its address."""
+    """Start Optuna's gRPC proxy of a storage in a separate process; give its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -112,7 +112,7 @@ def proxy_before(url: str) -> Iterator[str]:
 
 
 def serve(url: str, port: int) -> None:
-    """Be the proxy."""
+    """Serve as the proxy until the process ends."""
     storage = optuna.storages.RDBStorage(url, skip_table_creation=True)
     optuna.storages.run_grpc_proxy_server(storage, host="127.0.0.1", port=port)
 
@@ -125,12 +125,12 @@ def opened(url: str) -> Any:
 
 
 def meet(all_of_them: Barrier) -> None:
-    """Wait until every worker is there, with all that it imports."""
+    """Wait until every worker has started and imported its modules."""
     all_of_them.wait()
 
 
 def work(url: str, number: int, seconds: float) -> tuple[list[float], list[float], int]:
-    """Ask and tell for some seconds; give how long each took, and how many failed."""
+    """Ask and tell for some seconds; give the duration of each call and the number of failures."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = RandomSampler(seed=number, search_space=SPACE)
     study = optuna.create_study(storage=opened(url), study_name=f"load-{number}", sampler=sampler)
@@ -192,13 +192,13 @@ pso = {{}}
 
 
 def cpu_seconds() -> float:
-    """What the commands so far have computed, with their workers."""
+    """Give the CPU seconds of all commands so far, including their workers."""
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     return spent.ru_utime + spent.ru_stime
 
 
 def read(kind: str, trials: int) -> Iterator[tuple[str, ...]]:
-    """Record a suite of so many trials, and time what reads it; give rows of the table."""
+    """Record a suite with the given number of trials, and time its readers; give table rows."""
     with tempfile.TemporaryDirectory() as place, storage_at(kind, Path(place)) as url:
 
         def timed(what: str, *arguments: str) -> tuple[str, ...]:

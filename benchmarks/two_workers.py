@@ -1,8 +1,8 @@
-"""Parallel efficiency: a suite with one worker and with two, wall time against wall time.
+"""Measure the parallel efficiency of two workers: the wall time of a suite with one and with two.
 
-The whole command is timed, from its start to its table; one and two workers take turns, so that a
-machine that becomes slower does so for both. Efficiency is half of the ratio; 1 is the ideal. Where
-the time goes beside training: what the runs took together, and what is left of the workers' time.
+The whole command is timed, from its start to its table. One and two workers alternate, so that a
+change in the machine's speed affects both. The efficiency is half of the ratio; 1 is ideal. The
+output also splits the workers' time into the time of the runs and the rest.
 
 Usage: python -m benchmarks.two_workers [--pairs 3] [SUITE [options of hpo-bench run ...]]
 """
@@ -41,9 +41,9 @@ def measure(arguments: list[str], workers: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure, and print a row for each command and the efficiency of each pair."""
+    """Print a row for each command, and the efficiency of each pair."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=3, help="how often (%(default)s)")
+    parser.add_argument("--pairs", type=int, default=3, help="number of repetitions (%(default)s)")
     asked, rest = parser.parse_known_args()
     table, found = [], []
     for pair in range(asked.pairs):

@@ -1,7 +1,7 @@
-"""How many evaluations a storage takes a second, and so how many workers it serves.
+"""Measure how many evaluations per second a storage takes, and thus how many workers it serves.
 
-Worker processes execute runs of random search on an objective that costs nothing: all that is left
-is what a run writes and reads. Each evaluation reports EPOCHS values, as a training would.
+Worker processes execute runs of random search on an objective that costs nothing, so that only the
+storage takes time. Each evaluation reports EPOCHS values, like a training.
 
 Usage: python -m benchmarks.worker_load [--storage URL] [--workers 1,2,4] [--seconds 15]
 """
@@ -31,7 +31,7 @@ EPOCHS = 9
 
 
 class Nothing(Objective):
-    """Four hyperparameters that make no difference, evaluated in no time."""
+    """An objective with four hyperparameters that costs nothing and always returns 0."""
 
     max_fidelity = EPOCHS
 
@@ -40,16 +40,16 @@ class Nothing(Objective):
 
     @property
     def search_space(self) -> Space:
-        """Four numbers."""
+        """Give four floats."""
         return {name: FloatDistribution(0, 1) for name in "abcd"}
 
     @property
     def directions(self) -> list[StudyDirection]:
-        """One, for there is one value."""
+        """Give the direction of the only value."""
         return [StudyDirection.MAXIMIZE]
 
     def start(self, configuration: Configuration) -> Evaluation:  # noqa: ARG002
-        """Begin."""
+        """Start an evaluation."""
         return _NoTraining()
 
 
@@ -60,18 +60,18 @@ class _NoTraining(Evaluation):
 
 
 class _Deaf:
-    """Listens to nothing."""
+    """A watcher that shows nothing but notices."""
 
     def status(self, run: Run, status: Status) -> None:
-        """Say nothing."""
+        """Ignore the status of a run."""
 
     def notice(self, text: str) -> None:
-        """Say what is out of the ordinary."""
+        """Print a notice."""
         print(text)
 
 
 def measure(url: str, workers: int, seconds: float, place: Path) -> tuple[float, float]:
-    """Give evaluations a second of all workers, and seconds in the storage for each."""
+    """Give the evaluations per second of all workers, and the storage seconds per evaluation."""
     chosen = suite.parse(
         {
             "name": f"load-{uuid4().hex[:8]}",
@@ -90,11 +90,13 @@ def measure(url: str, workers: int, seconds: float, place: Path) -> tuple[float,
 
 
 def main() -> None:
-    """Measure, and say what follows."""
+    """Measure, and print the number of workers that the storage serves."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--storage", help="by default a SQLite file of its own")
-    parser.add_argument("--workers", default="1,2,4", help="how many at a time (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=15.0, help="for each (%(default)s)")
+    parser.add_argument("--storage", help="URL; by default a temporary SQLite file")
+    parser.add_argument("--workers", default="1,2,4", help="numbers of workers (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=15.0, help="seconds for each (%(default)s)"
+    )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         url = asked.storage or f"sqlite:///{place}/load.db"
@@ -108,7 +110,7 @@ def main() -> None:
     print("\n".join(rows(["workers", "evaluations/s", "storage, ms each"], table)))
     print()
     for training in (1, 10, 60, 600):
-        # Half of what it can take: beyond that, queues grow long.
+        # Half of the capacity: queues grow long beyond it.
         print(f"evaluations of {training} s: half of that serves {best * training / 2:.0f} workers")
 
 

@@ -169,7 +169,7 @@ class Suite(_Table):
     storage_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = PATIENCE
     """Seconds that everybody waits for a storage which does not answer any more, or for room."""
     workers: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] | Literal["auto"] = "auto"
-    """Worker processes; auto: one per usable core."""
+    """Worker processes; auto: one per usable core, or per GPU if the objective computes there."""
     workers_per_run: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] = 1
     """How many of them evaluate for the same run at the same time; a run of its own for each if 1.
 

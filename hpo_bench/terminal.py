@@ -16,6 +16,9 @@ from rich.text import Text
 
 from hpo_bench.text import printable, without_passwords
 
+UNBOUNDED = 10_000
+"""Characters in a line where nobody has set a width."""
+
 
 class PlainConsole(Console):
     """A console for which every string is text: no markup, no emoji codes, no control characters.
@@ -25,11 +28,11 @@ class PlainConsole(Console):
     """
 
     def __init__(self, *, stderr: bool = False) -> None:
-        # A pipe has no width: leave the table room instead of folding it to 80 columns.
+        # A pipe has no width: nothing is folded there, and no column of a table left out.
         stream = sys.stderr if stderr else sys.stdout
         is_terminal = stream is not None and stream.isatty()
         is_bounded = is_terminal or os.environ.get("COLUMNS", "").isdigit()
-        width = None if is_bounded else 120
+        width = None if is_bounded else UNBOUNDED
         super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
     def render_str(self, text: str, **options: Any) -> Text:

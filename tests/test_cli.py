@@ -13,6 +13,7 @@ from pathlib import Path
 import optuna
 import pytest
 import typer
+from written import write_run
 
 from hpo_bench import cli
 from hpo_bench.storage.opening import open_storage
@@ -85,6 +86,45 @@ def test_help_the_version_and_completion_load_no_library(words, completing):
     )
     assert done.stderr.strip() == "loaded:"
     assert ("quickstart" if completing else "hpo-bench") in done.stdout
+
+
+def parameters():
+    """Every command with each of its parameters, as the parser has them."""
+    for name, each in typer.main.get_command(cli.app).commands.items():
+        context = typer.Context(each, info_name=name)
+        yield from ((context, parameter) for parameter in each.get_params(context))
+
+
+def test_help_says_of_every_option_what_it_is_and_which_value_it_has(command):
+    for context, parameter in parameters():
+        assert len(parameter.help) > 15, (context.info_name, parameter.name)
+        is_given = parameter.required or parameter.multiple or getattr(parameter, "is_flag", False)
+        default = parameter.get_default(context, call=False)
+        assert is_given or default is not None or isinstance(parameter.show_default, str), parameter
+    for words in (["run", "--help"], ["results", "--help"], ["--help"]):
+        code, output, _ = command(*words)
+        assert code == 0
+        assert "<bool>" not in output
+
+
+def test_names_complete(command):
+    write_run("sqlite:///hpo-bench.db", [])
+    found = {(context.info_name, p.name): (context, p) for context, p in parameters()}
+    for name, parameter, before, typed, completed in (
+        ("run", "name", [], "quick", ["quickstart"]),
+        ("run", "name", [], "to", ["toy.toml"]),
+        ("worker", "methods", ["quickstart"], "grid,ra", ["grid,random"]),
+        ("run", "objectives", ["tables"], "hpolib-s", ["hpolib-slice"]),
+        ("results", "name", [], "wri", ["written"]),
+        ("report", "names", [], "wri", ["written"]),
+        ("compare", "new", [], "wri", ["written"]),
+        ("check", "target", [], "len", ["lenet5"]),
+        ("check", "target", [], "ps", ["pso"]),
+    ):
+        context, taken = found[name, parameter]
+        context.args = before
+        values = [item.value for item in taken.shell_complete(context, typed)]
+        assert values == completed, (name, parameter)
 
 
 def test_run_shows_each_run_and_ends_with_the_table(ran):
@@ -230,7 +270,7 @@ def test_a_grid_beyond_the_budget_is_said_before_the_run(command):
         (["run", "toy.toml", "--set", "name.x=3"], "name is not a table"),
         (["run", "toy.toml", "--workers", "none"], "workers"),
         (["run", "toy.toml", "--storage", "sqlite:////no/where.db"], "does not exist"),
-        (["run", "toy.toml", "--checkpoint-dir", "/proc/x"], "--checkpoint-dir"),
+        (["run", "toy.toml", "--checkpoint-dir", "/dev/null/x"], "--checkpoint-dir"),
         (["results", "toy"], "there is no such file; has a suite been run here?"),
         (["report", "toy"], "there is no such file; has a suite been run here?"),
         (["dashboard"], "there is no such file; has a suite been run here?"),

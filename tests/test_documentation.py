@@ -9,6 +9,7 @@ is what follows a comment `<!-- not run: why -->`.
 import configparser
 import contextlib
 import re
+import runpy
 import shlex
 import sys
 import tomllib
@@ -22,7 +23,9 @@ from typer.main import get_command
 from hpo_bench import cli, suite
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+OUTSIDE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+"""Pages that the documentation's own build does not see."""
+PAGES = [*OUTSIDE, *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(
     r"(?P<mark>^<!-- not run: [^\n]+ -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```",
     re.MULTILINE | re.DOTALL,
@@ -182,3 +185,21 @@ def test_results_that_stand_on_several_pages_are_the_same():
     assert readme.keys() <= results.keys()
     assert all(results[name] == text for name, text in readme.items())
     assert all(text.strip() for text in results.values())
+
+
+@pytest.mark.parametrize("page", OUTSIDE, ids=lambda page: page.name)
+def test_links_lead_to_files_that_exist(page):
+    found = re.findall(r"\]\(([^)#]+)", page.read_text())
+    assert [link for link in found if "://" not in link and not (ROOT / link).exists()] == []
+
+
+def test_the_picture_of_the_architecture_is_that_of_the_import_contract():
+    drawn = runpy.run_path(str(ROOT / ".ci" / "architecture.py"))["picture"]()
+    told = "run: python .ci/architecture.py > docs/architecture.svg"
+    assert (ROOT / "docs" / "architecture.svg").read_text() == drawn, told
+
+
+def test_the_page_on_the_architecture_names_modules_that_exist():
+    named = re.findall(r"`(hpo_bench/[\w/.]+)`", (ROOT / "docs" / "architecture.md").read_text())
+    assert len(named) > 10
+    assert [path for path in named if not (ROOT / path).exists()] == []

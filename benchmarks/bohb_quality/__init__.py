@@ -1,1 +1,1 @@
-"""What BOHB's cheap evaluations are worth: quality by epochs spent, beside methods without them."""
+"""Measure the gain of BOHB's cheap evaluations: quality by epochs, against other methods."""

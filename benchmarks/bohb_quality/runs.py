@@ -1,4 +1,4 @@
-"""One run of a method on a problem, and many of them, kept in a file as they finish."""
+"""Run methods on problems, and keep finished runs in a file."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from .problems import Problem, build
 
 @dataclass(frozen=True)
 class Run:
-    """What one run gave.
+    """The result of one run.
 
     Attributes:
-        method: Its name.
-        problem: Its name.
-        seed: Of the method and of the problem's noise.
-        budget: Full trainings.
-        trace: (epochs spent, value) where the incumbent changed: the configuration that looked
-            best at the highest fidelity so far, and what it is truly worth, so it may get worse.
+        method: Name of the method.
+        problem: Name of the problem.
+        seed: Seed of the method and of the problem's noise.
+        budget: Budget in full trainings.
+        trace: (spent epochs, value) at each change of the incumbent: the configuration with the
+            best observed value at the highest fidelity so far. The value is its expected value,
+            which can get worse.
     """
 
     method: str
@@ -38,20 +39,20 @@ class Run:
     trace: list[tuple[int, float]]
 
     def at(self, epochs: float) -> float:
-        """Give the value that the incumbent had after so many epochs."""
+        """Give the value of the incumbent after a number of epochs."""
         values = (value for spent, value in reversed(self.trace) if spent <= epochs)
         return next(values, float("inf"))
 
     def reaches(self, target: float) -> float:
-        """Give the epochs after which the incumbent was first as good as a target; else inf."""
+        """Give the epochs until the incumbent reaches a target; infinity if it never does."""
         return next((spent for spent, value in self.trace if value <= target), float("inf"))
 
 
 def run(method: str, problem_name: str, seed: int, budget: int) -> Run:
-    """Run a method until the epochs of so many full trainings are spent.
+    """Run a method until it has spent the epochs of `budget` full trainings.
 
-    A job that continues an earlier one is charged the further epochs only (Falkner et al. 2018,
-    section 4.2, where the network can go on from a checkpoint).
+    A job that continues an earlier one costs the additional epochs only (Falkner et al. 2018,
+    section 4.2, for networks that continue from a checkpoint).
     """
     quiet()
     problem = build(problem_name)
@@ -92,7 +93,7 @@ def run_all(
     path: Path,
     workers: int,
 ) -> None:
-    """Run what the file does not hold yet, and append it."""
+    """Do the runs that the file does not contain, and append them."""
     done = {(r.method, r.problem, r.seed) for r in read(path) if r.budget >= budget}
     wanted = ((m, p, seed) for p, seed, m in product(problems, seeds, methods))
     kept.append(path, run, [(*key, budget) for key in wanted if key not in done], workers)

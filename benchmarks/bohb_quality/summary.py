@@ -1,4 +1,4 @@
-"""What the runs say: epochs to the quality of random search, and regrets by epochs spent."""
+"""Summarise the runs: epochs to the quality of random search, and regrets by spent epochs."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Comparison:
     """The runs of several methods on one problem, with the same seeds.
 
     Attributes:
-        name: The problem's name.
-        budget: Full trainings whose epochs each run has spent.
-        runs: Method to its runs, in the order of the seeds.
+        name: Name of the problem.
+        budget: Budget of each run, in full trainings.
+        runs: Method -> its runs, in the order of the seeds.
     """
 
     name: str
@@ -39,29 +39,29 @@ class Comparison:
 
     @property
     def epochs(self) -> int:
-        """Epochs that each run has spent."""
+        """Epochs that each run spends."""
         return self.budget * self.problem.max_fidelity
 
     @property
     def n_seeds(self) -> int:
-        """How many runs each method has."""
+        """Number of runs per method."""
         return len(self.runs[BASELINE])
 
     def target(self) -> float:
-        """Give the median of what random search has found in the end."""
+        """Give the median final value of random search."""
         return float(np.median([run.at(self.epochs) for run in self.runs[BASELINE]]))
 
     def efforts(self, method: str) -> Figures:
-        """Give each run's epochs to the target, as a share of random search's; inf if missed."""
+        """Give each run's epochs to the target, divided by the budget; infinity if it is missed."""
         target = self.target()
         return np.array([run.reaches(target) / self.epochs for run in self.runs[method]])
 
     def regrets(self, method: str, budgets: Sequence[float]) -> Figures:
-        """Give the regrets, (runs, budgets): 0 at the optimum, 1 at random's median and beyond.
+        """Give the regrets, (runs, budgets): 0 at the optimum, 1 at the random median and above.
 
         Args:
-            method: Whose.
-            budgets: After how many full trainings' worth of epochs.
+            method: Name of the method.
+            budgets: Budgets in full trainings.
         """
         full, optimum, scale = self.problem.max_fidelity, self.problem.optimum, self.problem.scale
         values = [[run.at(budget * full) for budget in budgets] for run in self.runs[method]]
@@ -69,10 +69,10 @@ class Comparison:
 
 
 def compare(problem: str, methods: Sequence[str], runs: Sequence[Run]) -> Comparison:
-    """Compare methods on a problem by the seeds with which each of them, and random, has run.
+    """Compare methods on a problem, by the seeds that all of them and random search have run.
 
     Raises:
-        ValueError: There are none.
+        ValueError: There are no such seeds.
     """
     found: dict[str, dict[int, Run]] = {method: {} for method in [*methods, BASELINE]}
     for run in runs:
@@ -86,10 +86,10 @@ def compare(problem: str, methods: Sequence[str], runs: Sequence[Run]) -> Compar
 
 
 def expected_effort(efforts: Figures) -> float:
-    """Give the expected running time: all that was spent for each time that the target was reached.
+    """Give the expected running time: the total effort divided by the number of successes.
 
-    From Hansen et al. 2021, "COCO: a platform for comparing continuous optimizers in a black-box
-    setting", section 4.2; independent restarts would need that much.
+    It is the mean effort of independent restarts. Source: Hansen et al. 2021,
+    "COCO: a platform for comparing continuous optimizers in a black-box setting", section 4.2.
     """
     reached = np.isfinite(efforts).sum()
     return float(np.minimum(efforts, 1).sum() / reached) if reached else float("inf")
@@ -107,9 +107,8 @@ def markdown(comparisons: Sequence[Comparison], budgets: Sequence[int]) -> str:
     lines = [
         f"{first.n_seeds} seeds; brackets: 95% bootstrap interval of the mean over seeds.",
         "",
-        f"**Epochs to the quality that random search has after {first.budget} full trainings "
-        "(its median), as a share of random's epochs: median over seeds; expected running time; "
-        "runs that got there**",
+        f"**Epochs to the median final value of random search with {first.budget} full trainings, "
+        "as a share of its epochs: median over seeds; expected running time; successful runs**",
         "",
         *_efforts(comparisons),
         *(line for comparison in comparisons for line in _regrets(comparison, budgets)),
@@ -128,7 +127,7 @@ def _efforts(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def _effort(efforts: Figures) -> str:
-    # The upper of the two middle runs: between a run and a miss there is no mean.
+    # The upper median, because the mean of a success and a miss (infinity) means nothing.
     median = float(np.quantile(efforts, 0.5, method="higher"))
     shown = f"{median:.2f}" if np.isfinite(median) else "> 1"
     reached = np.isfinite(efforts).sum()
@@ -151,7 +150,7 @@ def _difference(
         for c in comparisons
         if {one, other} <= set(c.runs)
     ]
-    title = f"Normalised regret of {one} less that of {other} (mean; below 0: {one} is better)"
+    title = f"Normalised regret of {one} minus that of {other} (mean; below 0: {one} is better)"
     return [f"**{title}**", "", *rows(header, body), ""]
 
 

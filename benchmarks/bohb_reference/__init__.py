@@ -1,1 +1,1 @@
-"""Is the method bohb really HpBandSter's BOHB? Both side by side, each on its own versions."""
+"""Compare the method `bohb` with the original HpBandSter, each with its own versions."""

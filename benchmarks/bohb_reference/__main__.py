@@ -1,7 +1,7 @@
-"""Prove that the method bohb is HpBandSter's BOHB, and measure what each costs.
+"""Check that the method `bohb` is HpBandSter's BOHB, and measure the cost of each.
 
-The untouched HpBandSter is installed into an environment of its own, on Python 3.11, by the first
-command that needs it.
+The first command that needs the original HpBandSter installs it into a separate environment, on
+Python 3.11.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .environment import Reference, StockError, build
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
-Environment = Annotated[Path, typer.Option(help="Where HpBandSter's environment is, or is made.")]
+Environment = Annotated[Path, typer.Option(help="Folder of HpBandSter's environment.")]
 ENVIRONMENT = Path(".benchmarks/hpbandster-reference")
 
 
@@ -43,17 +43,17 @@ def _reference(environment: Path) -> Iterator[tuple[Reference, Progress]]:
 
 @app.command()
 def environment(environment: Environment = ENVIRONMENT) -> None:
-    """Only make the environment, if it is not there."""
+    """Make the environment, if it does not exist."""
     with _reference(environment):
         pass
 
 
 @app.command()
 def picks(
-    n: Annotated[int, typer.Option(help="Picks after each set of results.")] = 1_600,
+    n: Annotated[int, typer.Option(help="Picks per set of results.")] = 1_600,
     environment: Environment = ENVIRONMENT,
 ) -> None:
-    """Compare what both generators pick after the same results."""
+    """Compare the picks of both generators after the same results."""
     with _reference(environment) as (reference, progress):
         samples = picking.sample(reference, n, progress)
     print(picking.report(samples))
@@ -61,10 +61,10 @@ def picks(
 
 @app.command()
 def throughput(
-    workers: Annotated[str, typer.Option(help="Worker processes.")] = "1,2,4",
+    workers: Annotated[str, typer.Option(help="Numbers of worker processes.")] = "1,2,4",
     environment: Environment = ENVIRONMENT,
 ) -> None:
-    """Measure evaluations per second of an objective that costs nothing, and CPU per pick."""
+    """Measure evaluations per second of an objective that costs nothing, and CPU time per pick."""
     counts = [int(count) for count in workers.split(",")]
     with _reference(environment) as (reference, progress):
         rates = timing.rates(reference, counts, progress)

@@ -1,4 +1,4 @@
-"""What both sides are given: a mixed space, and results on it."""
+"""The input of both generators: a mixed space, and results on it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ SPACE: Space = {
 ETA = 3
 
 Result = tuple[Configuration, int, float | None]
-"""Configuration, budget, loss; no loss if the evaluation crashed."""
+"""(Configuration, budget, loss); the loss is None if the evaluation crashed."""
 
 
 def results(space: Space, seed: int, n: int, *, n_budgets: int = 3) -> list[Result]:
-    """Give what successive halving of `n` random configurations could have found.
+    """Give results as from successive halving of `n` random configurations.
 
     The last configuration of the first budget crashed.
     """
@@ -49,7 +49,7 @@ def results(space: Space, seed: int, n: int, *, n_budgets: int = 3) -> list[Resu
 
 
 def as_json(space: Space) -> dict[str, Any]:
-    """Give a space as Optuna writes it."""
+    """Give a space in Optuna's JSON."""
     return {name: json.loads(distribution_to_json(dist)) for name, dist in space.items()}
 
 

@@ -1,7 +1,7 @@
-"""A virtual environment in which HpBandSter runs untouched, and calls into it.
+"""A virtual environment with the original HpBandSter, and calls into it.
 
-HpBandSter is unmaintained since 2018; with NumPy 2 its transport hangs, and ConfigSpace 1 draws
-and rounds otherwise. What it is compared with must not be what has been adapted.
+HpBandSter is unmaintained since 2018. With NumPy 2 its transport hangs, and ConfigSpace 1 draws and
+rounds differently. The reference of a comparison must not be adapted, so it runs on old versions.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 
 VERSION = (3, 11)  # the newest Python that NumPy 1.26 and ConfigSpace 0.6 have wheels for
 
-# All that is needed and nothing else: HpBandSter also asks for netifaces, which has no wheels and
-# is used only to look up network cards by name.
+# The necessary packages only. HpBandSter also depends on netifaces, which has no wheels and is
+# used only to look up network cards by name.
 REQUIREMENTS = """\
 ConfigSpace==0.6.1
 hpbandster==0.7.4
@@ -42,11 +42,11 @@ _STOCK = Path(__file__).with_name("stock.py")
 
 
 class StockError(Exception):
-    """The reference cannot be built, or did not answer."""
+    """The reference could not be built, or did not answer."""
 
 
 class Reference:
-    """The untouched HpBandSter in its own environment."""
+    """The original HpBandSter in its own environment."""
 
     def __init__(self, directory: Path) -> None:
         self._python = _python_of(directory)
@@ -55,7 +55,7 @@ class Reference:
         """Run a command of `stock` and give its answer.
 
         Raises:
-            StockError: It failed, or took longer than `timeout` seconds.
+            StockError: The command failed, or took longer than `timeout` seconds.
         """
         process = subprocess.Popen(
             [self._python, "-I", _STOCK, command],
@@ -76,13 +76,13 @@ class Reference:
 
 
 def build(directory: Path) -> None:
-    """Make the environment, unless it is there.
+    """Make the environment, unless it exists.
 
-    It appears under its name only when it is complete.
+    The folder gets its name when the environment is complete.
 
     Raises:
-        StockError: There is no Python of the right version, something else stands there, or
-            an installation failed.
+        StockError: There is no Python of the right version, the folder contains something else,
+            or an installation failed.
     """
     stamp = directory / "requirements.txt"
     if stamp.exists() and stamp.read_text() == REQUIREMENTS:
@@ -130,7 +130,7 @@ def _run(*command: str | Path) -> None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End a process with all that it started; HpBandSter's workers may outlive it."""
+    """End a process and its children; HpBandSter's workers may outlive it."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:

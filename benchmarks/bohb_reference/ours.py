@@ -1,4 +1,4 @@
-"""The bridge's side of the comparison, asked the same as `stock`."""
+"""The bridge's side of the comparison, with the interface of `stock`."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Pick:
     """One draw from a generator.
 
     Attributes:
-        configuration: What was drawn.
-        kind: "model", "random", or "fallback" where the model failed.
+        configuration: The drawn configuration.
+        kind: "model", "random", or "fallback" if the model failed.
         cpu_s: CPU time of the draw.
     """
 
@@ -43,7 +43,7 @@ def default(option: str) -> Any:
 def draw(
     space: Space, results: Sequence[Result], seed: int, n: int, options: Mapping[str, Any]
 ) -> list[Pick]:
-    """Draw `n` configurations, after telling the results; options not given have their default."""
+    """Tell the results and draw `n` configurations; missing options have their defaults."""
     chosen = {field.name: default(field.name) for field in fields(ModelOptions)}
     generator = Generator(space, ModelOptions(**{**chosen, **options}), seed, strict=False)
     for configuration, budget, loss in results:
@@ -55,7 +55,7 @@ def draw(
 
 
 def random_states(seed: int, n: int) -> list[list[int]]:
-    """Give the states from which `draw` draws, to seed NumPy's global generator with."""
+    """Give the seeds of NumPy's global generator for the draws of `draw`."""
     sequences = (np.random.SeedSequence((seed, key)) for key in range(n))
     return [sequence.generate_state(5)[:4].tolist() for sequence in sequences]
 

@@ -1,4 +1,4 @@
-"""Do both generators pick alike when they are told the same?"""
+"""Compare the picks of both generators after the same results."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from .environment import Reference
 from .ours import Pick, default, draw, random_states
 
 SIZES = [40, 60, 90, 150, 250]
-"""Random configurations in every set of results."""
+"""Numbers of random configurations, one per set of results."""
 SEED, OTHER_SEED = 1, 2
 CONTROL = {"num_samples": 16}
-"""An option set otherwise, as a difference that the tests must find."""
+"""A changed option: a difference that the tests must find."""
 LEAST_EXPECTED = 5
-"""What a cell of a chi-squared test must expect; smaller ones are taken together."""
+"""Smallest expected count of a cell in a chi-squared test; smaller cells are merged."""
 TIMEOUT = 600
 
 PValues = dict[tuple[str, str], float]
-"""(parameter, test) -> p value."""
+"""(parameter, test) -> p-value."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Picks after the same results: the stock generator's, and ours from two seeds."""
+    """Picks after the same results: of the original generator, and of ours with two seeds."""
 
     results: Sequence[Result]
     stock: Sequence[Pick]
     same: Sequence[Pick]
-    """From the random states that the stock generator had."""
+    """Our picks from the random states of the original generator."""
     other: Sequence[Pick]
-    """From others, so that samples are independent."""
+    """Our picks from other random states, so that the samples are independent."""
 
 
 def sample(reference: Reference, n: int, progress: Progress) -> list[Sample]:
-    """Draw `n` picks after each set of results, on both sides."""
+    """Draw `n` picks per set of results from both generators."""
     task = progress.add_task("sets of results", total=len(SIZES))
     samples = []
     for seed, size in enumerate(SIZES):
@@ -55,7 +55,7 @@ def sample(reference: Reference, n: int, progress: Progress) -> list[Sample]:
         request = {"space": as_json(SPACE), "results": told, "options": {}}
         request["states"] = random_states(SEED, n)
         stock = [Pick(**pick) for pick in reference.call("draw", request, TIMEOUT)]
-        # Random picks do not depend on the results: with one seed they would come five times.
+        # Random picks do not depend on the results: one seed would give the same picks five times.
         same, other = (draw(SPACE, told, s, n, {}) for s in (SEED, OTHER_SEED + seed))
         samples.append(Sample(told, stock, same, other))
         progress.advance(task)
@@ -77,7 +77,7 @@ def report(samples: Sequence[Sample]) -> str:
     )
     return "\n".join(
         [
-            *("**Share of model-based picks, a model given**", ""),
+            *("**Share of model-based picks when a model exists**", ""),
             *_shares({"HpBandSter": every_stock, "hpo-bench": every_other}),
             *("", "**Picks from the same random states**", ""),
             *_equality(samples),
@@ -129,7 +129,7 @@ def _equality(samples: Sequence[Sample]) -> list[str]:
 
 
 def _gap(space: Space, a: Pick, b: Pick) -> float:
-    """The largest difference of a coordinate in the unit cube; infinite between two choices."""
+    """Give the largest difference of a coordinate in the unit cube; infinity for other choices."""
     left, right = encode(space, a.configuration), encode(space, b.configuration)
     return max(
         math.inf
@@ -140,10 +140,10 @@ def _gap(space: Space, a: Pick, b: Pick) -> float:
 
 
 def p_values(space: Space, left: Sequence[Pick], right: Sequence[Pick]) -> PValues:
-    """Test for every parameter whether two samples have the same distribution.
+    """Test for each parameter whether two samples have the same distribution.
 
-    Kolmogorov and Smirnov's test for numbers (conservative where these are whole), chi-squared
-    for choices and whole numbers.
+    Kolmogorov and Smirnov's test for numbers (conservative for integers), chi-squared for choices
+    and integers.
     """
     found = {}
     for name, distribution in space.items():
@@ -166,7 +166,7 @@ def _chi_squared(left: Sequence[Any], right: Sequence[Any]) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Correct p values for their number (Holm 1979)."""
+    """Correct p-values for multiple testing (Holm 1979)."""
     order = np.argsort(p)
     scaled = np.asarray(p)[order] * np.arange(len(p), 0, -1)
     corrected = np.empty(len(p))
@@ -188,7 +188,7 @@ def _control(sample: Sample) -> str:
     found = p_values(SPACE, _of_kind("model", sample.stock), _of_kind("model", picks))
     option, value = next(iter(CONTROL.items()))
     return (
-        f"Control: with {option} = {value} instead of {default(option)} on our side alone, after "
+        f"Control: hpo-bench has {option} = {value} instead of {default(option)}. After "
         f"{len(sample.results)} results, the smallest of {len(found)} corrected p values is "
         f"{min(holm(list(found.values()))):.1e}."
     )

@@ -1,4 +1,4 @@
-"""Runs inside the reference environment: HpBandSter as it is published, on a native space.
+"""Run the original HpBandSter on a native space; this file runs in the reference environment.
 
 Usage: python stock.py COMMAND < REQUEST.json > ANSWER.json
 """
@@ -30,7 +30,7 @@ RUN_ID = "reference"
 
 
 def draw(request: dict[str, Any]) -> list[dict[str, Any]]:
-    """Draw one configuration from every random state, after telling the results."""
+    """Tell the results and draw one configuration from each random state."""
     listener = _Listener()
     logger = logging.Logger("stock")
     logger.addHandler(listener)
@@ -54,7 +54,7 @@ def _pick(generator: bohb.BOHB, listener: _Listener, state: list[int]) -> dict[s
 
 
 class _Listener(logging.Handler):
-    """Counts the failures of the model, of which HpBandSter says nothing but in its log."""
+    """Count the failures of the model, which HpBandSter writes to its log only."""
 
     fallbacks = 0
 
@@ -63,7 +63,7 @@ class _Listener(logging.Handler):
 
 
 def native_space(distributions: dict[str, dict[str, Any]]) -> ConfigSpace.ConfigurationSpace:
-    """Give a space, written as Optuna writes its distributions, in ConfigSpace's own kinds."""
+    """Convert a space from Optuna's JSON to ConfigSpace."""
     space = ConfigSpace.ConfigurationSpace()
     for name, distribution in distributions.items():
         attributes = distribution["attributes"]
@@ -83,7 +83,7 @@ def native_space(distributions: dict[str, dict[str, Any]]) -> ConfigSpace.Config
 
 
 def throughput(request: dict[str, Any]) -> dict[str, float]:
-    """Count the evaluations of a run on worker processes, and its seconds once they are there."""
+    """Count the evaluations and seconds of a run, from the moment when all workers are ready."""
     host, port = start_local_nameserver(HOST)
     command = [sys.executable, "-I", __file__, "work", str(port)]
     workers = [
@@ -115,7 +115,7 @@ def throughput(request: dict[str, Any]) -> dict[str, float]:
 
 
 def work(port: int, number: int) -> None:
-    """Serve as one worker until told to shut down."""
+    """Serve as one worker until the run ends."""
     _NoOp(
         RUN_ID, nameserver=HOST, nameserver_port=port, host=HOST, id=number, logger=_silent()
     ).run()
@@ -132,7 +132,7 @@ def _silent() -> logging.Logger:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the libraries say out of the answer, and warnings of their own old code away."""
+    """Keep the output of the libraries out of the answer, and hide warnings of their old code."""
     with contextlib.redirect_stdout(sys.stderr), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,4 @@
-"""What an evaluation costs around the objective, and what a pick costs."""
+"""Measure the cost of an evaluation without its objective, and the cost of a pick."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _crew_rate(workers: int, options: Mapping[str, Any]) -> float:
     with tempfile.TemporaryDirectory() as directory, Processes("bench") as crew:
         post = Post(NoOp, Checkpoints(Path(directory), "study", "run"), may_prune=False)
         crew.open(post, workers, timeout=None, should_stop=lambda: False)
-        for _ in range(workers):  # the first tasks wait for the processes to be there
+        for _ in range(workers):  # the first tasks wait until the processes are ready
             crew.start(Task(0, {}, until=1), _Nobody())
         for _ in range(workers):
             crew.next()
@@ -132,17 +132,17 @@ def _n_done_by(crew: Crew, search: Search) -> int:
 
 
 class NoOp(Objective):
-    """Costs nothing."""
+    """An objective that costs nothing."""
 
     max_fidelity = MAX_BUDGET
 
     @property
     def search_space(self) -> Space:
-        """The space of the comparison."""
+        """Give the space of the comparison."""
         return SPACE
 
     def start(self, configuration: Configuration) -> Evaluation:  # noqa: ARG002
-        """Begin to do nothing."""
+        """Start an evaluation."""
         return _Nothing()
 
 

@@ -1,1 +1,1 @@
-"""What LeNet5 on real images looks like as an objective, and what its schedule is worth."""
+"""Measure how LeNet5's accuracy on real images depends on hyperparameters and schedule."""

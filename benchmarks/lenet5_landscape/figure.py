@@ -1,4 +1,4 @@
-"""The landscape as a picture: widths, rates, learning curves, noise."""
+"""Draw the landscape: widths, rates, learning curves, noise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .summary import EPOCHS, crossing, curves, noise
 
 
 def draw(runs: Sequence[Run], path: Path) -> None:
-    """Draw four panels into a file."""
+    """Draw the four panels into a file."""
     widths = curves(runs, ("c1", "c3"), DEFAULT)
     figure, panels = plt.subplots(2, 2, figsize=(10, 8), layout="constrained")
     _draw_map(panels[0, 0], widths)

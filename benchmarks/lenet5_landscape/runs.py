@@ -1,4 +1,4 @@
-"""Trainings of named configurations, kept as they finish."""
+"""Train named configurations, and keep finished trainings in a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.nn import functional
 from hpo_bench.objectives.lenet5 import SPACES, LeNet5
 from hpo_bench.objectives.lenet5.batches import batches, normalised
 from hpo_bench.objectives.lenet5.model import logits
-from hpo_bench.objectives.lenet5.training import Training, _accuracies
+from hpo_bench.objectives.lenet5.training import Training, _accuracy
 
 from .. import kept
 
@@ -32,21 +32,21 @@ TUNING_SEED = 9
 LENGTHS = [1, 3, 9]
 
 Plan = tuple[str, dict[str, Any], int, int, int]
-"""Schedule, configuration, seed, images to train on, epochs."""
+"""(Schedule, configuration, seed, training images, epochs)."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one training gave.
+    """The result of one training.
 
     Attributes:
         schedule: "ours", or "one-cycle".
         configuration: Name -> value.
-        seed: Of the training.
-        train_size: Images.
-        length: Epochs.
-        validation: Accuracy after each epoch (one-cycle: after the last).
-        test: Accuracy after the last.
+        seed: Seed of the training.
+        train_size: Number of training images.
+        length: Number of epochs.
+        validation: Validation accuracy after each epoch (one-cycle: after the last).
+        test: Test accuracy after the last epoch.
     """
 
     schedule: str
@@ -59,7 +59,7 @@ class Run:
 
     @property
     def key(self) -> str:
-        """What tells it apart."""
+        """The settings that identify a training."""
         return repr((self.schedule, self.configuration, self.seed, self.train_size, self.length))
 
 
@@ -81,13 +81,13 @@ def train(
 
 
 def _one_cycle(training: Training, length: int) -> float:
-    """Train as is usual where the end is known: up and down again, and the last weights count.
+    """Train with the usual schedule for a known number of epochs, and validate the last weights.
 
     The rate rises over a tenth of the steps and falls along a cosine (Smith and Topin, "Super-
-    convergence", 2019); all else is as in our training.
+    convergence", 2019). Everything else is as in the objective.
     """
     configuration, data = training._configuration, training._data
-    weights = training._weights.requires_grad_()
+    weights = training._tensors["weights"].requires_grad_()
     optimizer = torch.optim.AdamW(
         [weights],
         lr=configuration["learning_rate"],
@@ -107,8 +107,8 @@ def _one_cycle(training: Training, length: int) -> float:
             optimizer.zero_grad()
             functional.cross_entropy(scores, labels).backward()
             optimizer.step()
-    training._average.copy_(weights.detach())
-    return _accuracies([training], data.validation)[0]
+    training._tensors["average"].copy_(weights.detach())
+    return _accuracy(training, data.validation)
 
 
 def _height(share: float) -> float:
@@ -118,7 +118,7 @@ def _height(share: float) -> float:
 
 
 def plans(train_size: int) -> Iterator[Plan]:
-    """List every training of the pictures: maps of the widths, rates, seeds."""
+    """List every training of the figure: widths, rates, seeds."""
     for c1, c3, seed in product(C1, C3, SEEDS):
         yield "ours", {**DEFAULT, "c1": c1, "c3": c3}, seed, train_size, 9
     for rate, seed in product(RATES, SEEDS):
@@ -135,7 +135,7 @@ def plans(train_size: int) -> Iterator[Plan]:
 
 
 def schedule_plans(train_size: int) -> Iterator[Plan]:
-    """List every training that the comparison with one-cycle runs begins with."""
+    """List every training of the comparison with one-cycle that needs no tuned rate."""
     for network in (DEFAULT, WIDE):
         for seed in SEEDS:
             yield "ours", network, seed, train_size, max(LENGTHS)
@@ -144,7 +144,7 @@ def schedule_plans(train_size: int) -> Iterator[Plan]:
 
 
 def tuned_plans(runs: Sequence[Run], train_size: int) -> Iterator[Plan]:
-    """List the one-cycle runs of each network and length at the rate that validated best."""
+    """List the one-cycle trainings of each network and length, at the tuned rate."""
     for network, length in product((DEFAULT, WIDE), LENGTHS):
         rate = tuned_rate(runs, network, train_size, length)
         for seed in SEEDS:
@@ -152,7 +152,7 @@ def tuned_plans(runs: Sequence[Run], train_size: int) -> Iterator[Plan]:
 
 
 def tuned_rate(runs: Sequence[Run], network: dict[str, Any], train_size: int, length: int) -> float:
-    """Give the learning rate of the one-cycle run that validated best, by a seed of its own."""
+    """Give the tuned one-cycle rate: the best on validation, for a separate seed."""
     tried = [
         run
         for run in runs
@@ -165,7 +165,7 @@ def tuned_rate(runs: Sequence[Run], network: dict[str, Any], train_size: int, le
 
 
 def run_all(plan: Iterable[Plan], data_dir: str, path: Path, workers: int) -> None:
-    """Run what is not there yet."""
+    """Do the trainings that the file does not contain."""
     done = {run.key for run in read(path)}
     unique = {repr(item): item for item in plan}
     todo = [(data_dir, *item) for key, item in unique.items() if key not in done]
@@ -173,5 +173,5 @@ def run_all(plan: Iterable[Plan], data_dir: str, path: Path, workers: int) -> No
 
 
 def read(path: Path) -> list[Run]:
-    """Read what has been run."""
+    """Read the finished trainings."""
     return [Run(**run) for run in kept.read(path)]

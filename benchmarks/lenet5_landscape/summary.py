@@ -1,4 +1,4 @@
-"""The trainings in tables: widths, rates, noise, curves that cross, schedules."""
+"""Summarise the trainings in tables: widths, rates, noise, crossing curves, schedules."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ..markdown import rows
 from .runs import C1, C3, DEFAULT, LENGTHS, RATES, SEEDS, WIDE, Run, tuned_rate
 
 Curves = dict[tuple[Any, ...], NDArray[np.float64]]
-"""Of configurations: validation accuracies in percent, (seeds, epochs)."""
+"""Configuration -> validation accuracies in percent, (seeds, epochs)."""
 EPOCHS = 9
 
 
 def curves(runs: Sequence[Run], names: Sequence[str], fixed: dict[str, Any]) -> Curves:
-    """Collect the curves of the landscape by some hyperparameters, the others as given.
+    """Collect the curves of the landscape by some hyperparameters; the others are fixed.
 
     Args:
-        runs: All.
-        names: Hyperparameters to tell them apart by.
-        fixed: Values of all others.
+        runs: All trainings.
+        names: Hyperparameters that identify a curve.
+        fixed: Values of all other hyperparameters.
     """
     size = min(run.train_size for run in runs)
     found: dict[tuple[Any, ...], list[list[float]]] = defaultdict(list)
@@ -144,8 +144,9 @@ def _schedules(runs: Sequence[Run]) -> list[str]:
             other = 100 * np.array([run.validation[-1] for run in theirs])
             gap = f"{ours.mean() - other.mean():+.1f}"
             body.append([name, str(length), _shown(ours), _shown(other), f"{rate:g}", gap])
-    header = ["network", "epochs", "ours", "one-cycle", "its tuned rate", "ours less one-cycle"]
-    title = f"**Our schedule, which does not know the end, and one-cycle runs; {size:,} images**"
+    header = ["network", "epochs", "constant", "one-cycle", "tuned rate of one-cycle"]
+    header += ["constant minus one-cycle"]
+    title = f"**The constant schedule and one-cycle schedules; {size:,} training images**"
     return [title, "", *rows(header, body), ""]
 
 

@@ -1,1 +1,1 @@
-"""The results that README and documentation show, and the command that makes them again."""
+"""The published results, and the command that repeats them."""

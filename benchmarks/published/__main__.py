@@ -1,4 +1,4 @@
-"""Write what the published suites find into the pages: tables and pictures.
+"""Write the results of the published suites into the pages: tables and figures.
 
 python -m benchmarks.published [SUITE ...]
 """
@@ -31,10 +31,10 @@ def main(
         ),
     ] = None,
 ) -> None:
-    """Write tables and pictures of README and documentation: some minutes on two cores.
+    """Write the tables and figures of README and documentation: some minutes on two cores.
 
-    Suites that replay recorded trainings are run again; the others are read from the storage that
-    their trainings, of hours, were kept in.
+    Suites that replay recorded trainings run again. The others are read from the storage with their
+    trainings, which took hours.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if trained is not None:

@@ -1,4 +1,4 @@
-"""Blocks of pages that are made, not written: each stands between two comments."""
+"""Generated blocks of pages, each between two comments."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _BLOCK = re.compile(
 
 
 def shown(page: Path) -> dict[str, str]:
-    """Give the blocks of a page by their names."""
+    """Give the generated blocks of a page by name."""
     return {found["name"]: found["inner"].strip() for found in _BLOCK.finditer(page.read_text())}
 
 
 def write_blocks(made: Mapping[str, str]) -> Iterator[Path]:
-    """Put blocks in their places, on every page that has one; give the pages that were written."""
+    """Write blocks into the pages that contain them; give the changed pages."""
 
     def fill(found: re.Match[str]) -> str:
         inner = made.get(found["name"], found["inner"].strip())

@@ -1,4 +1,4 @@
-"""What the published suites have found, as blocks for pages and pictures beside them."""
+"""The results of the published suites, as blocks for pages and as figures."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from hpo_bench.storage.studies import iterate_studies, members
 from .pages import ROOT
 
 TRAINED = ("lenet5-cifar10-small", "lenet5-cifar10-training")
-"""Suites whose trainings took hours: they are read from a storage that stands beside this file."""
+"""Suites whose trainings took hours; their storage is in this folder."""
 
 REPLAYED = ("lenet5-cifar10-table", "tables")
-"""Suites that are run again, in minutes, whenever their results are asked for."""
+"""Suites that run again for each report; they take minutes."""
 
 STORAGE = Path(__file__).with_name("trained.db.xz")
 PICTURES = ROOT / "docs" / "results"
@@ -36,10 +36,10 @@ _COLUMNS = ("method", "accuracy", "confirmed", "evals", "epochs", "wall s")
 
 
 def keep(storage: Path) -> None:
-    """Put a SQLite storage, compressed, in the place of that of the trained suites.
+    """Replace the compressed storage of the trained suites.
 
     Raises:
-        HpoBenchError: One of them is not in it.
+        HpoBenchError: The new storage lacks one of these suites.
     """
     opened = open_existing(f"sqlite:///{storage.absolute()}")
     for suite in TRAINED:
@@ -51,7 +51,7 @@ def keep(storage: Path) -> None:
 
 
 def found_in(suite: str, directory: Path) -> str:
-    """Give the URL of a storage that a suite's finished runs stand in, made in a directory."""
+    """Make a storage with a suite's finished runs in a directory; give its URL."""
     return _unpacked(directory) if suite in TRAINED else _replayed(suite, directory)
 
 
@@ -69,11 +69,11 @@ def _replayed(suite: str, directory: Path) -> str:
 
 
 def blocks(suite: str, storage: str) -> dict[str, str]:
-    """Give the blocks of a suite by their names, and draw its pictures."""
+    """Give the blocks of a suite by name, and draw its figures."""
     opened = open_existing(storage)
     found = [summarise(opened, name) for name in members(opened, suite)]
     made = _across(found) if len(found) > 1 else _alone(found[0])
-    # Of several objectives, it is their own names that tell them apart.
+    # Several objectives are distinguished by their own names.
     return {f"{suite} {name}": text.replace(f"{suite}.", "") for name, text in made.items()}
 
 
@@ -110,7 +110,7 @@ def _across(found: list[Summary]) -> dict[str, str]:
 
 
 def _narrow(table: Table) -> Table:
-    """Leave out the columns for which a front page has no room, and what explains them."""
+    """Leave out the columns that do not fit on a front page, and their notes."""
     places = [
         place
         for place, heading in enumerate(table.headings)
@@ -121,6 +121,6 @@ def _narrow(table: Table) -> Table:
 
 
 def _draw(suite: str, drawn: list[Figure | None]) -> None:
-    # A page has more room than the column of a paper.
+    # A page is wider than the column of a paper.
     named = [(f"{suite}-{f.key}", replace(f, wide=True)) for f in drawn if f is not None]
     static.write(PICTURES, named, "svg")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,13 @@ from optuna.trial import FrozenTrial
 
 from hpo_bench.analysis.stored import Stored, read_suite
 from hpo_bench.spaces import Configuration
-from hpo_bench.storage.records import CREATED, FINISHED, JobRecord, test_accuracy
+from hpo_bench.storage.records import (
+    CREATED,
+    FINISHED,
+    JobRecord,
+    recorded_values,
+    test_accuracy,
+)
 
 Array = NDArray[np.float64]
 
@@ -38,6 +44,8 @@ class Step:
     job: JobRecord
     test: float | None
     """Test accuracy, which is recorded for the last evaluation of a trial."""
+    recorded: dict[str, float] = field(default_factory=dict)
+    """What the levels of its configuration stand for, where it was replayed from a table."""
 
 
 @dataclass(frozen=True)
@@ -166,11 +174,12 @@ def _steps(run: Stored) -> tuple[Step, ...]:
     found = []
     for trial, jobs in zip(run.trials, run.jobs, strict=True):
         bracket = trial.user_attrs.get("bracket", 0)
+        recorded = recorded_values(trial)
         for place, job in enumerate(jobs):
             is_last = place == len(jobs) - 1
             test = test_accuracy(trial) if is_last else None
             key = (job.ended or 0.0, bracket, place, trial.number)
-            found.append((key, Step(trial.number, dict(trial.params), job, test)))
+            found.append((key, Step(trial.number, dict(trial.params), job, test, recorded)))
     return tuple(step for _, step in sorted(found, key=lambda pair: pair[0]))
 
 

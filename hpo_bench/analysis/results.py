@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from optuna.storages import BaseStorage
@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from hpo_bench.analysis.means import deviation, mean
 from hpo_bench.analysis.stored import Stored, StoredSuite, read_suite
-from hpo_bench.storage.records import FINISHED, incumbent, test_accuracy
+from hpo_bench.storage.records import FINISHED, incumbent, recorded_values, test_accuracy
 from hpo_bench.storage.rows import Fault
 
 _DATA = ("data", "train_size", "validation_size", "test_size", "data_sha256")
@@ -62,6 +62,8 @@ class RunResult:
     """Sample standard deviation between them; None of a single one."""
     confirmed_test: float | None = None
     confirmed_test_deviation: float | None = None
+    recorded: dict[str, float] = field(default_factory=dict)
+    """What the levels of the incumbent stand for, where it was replayed from a table."""
 
     @property
     def rest_seconds(self) -> float:
@@ -126,6 +128,10 @@ class SuiteResult:
     """The objective's default, trained by the seeds of the runs; empty where it has none."""
     left_out: list[Fault]
     """What the storage holds of it that is not sound."""
+    maximise: bool = True
+    """Whether more of the value is better."""
+    is_simulated: bool = False
+    """Whether the seconds of evaluations are recorded ones, which nobody waited for."""
 
 
 def collect(storage: BaseStorage, suite: str) -> SuiteResult:
@@ -146,7 +152,17 @@ def results_of(stored: StoredSuite) -> SuiteResult:
     methods.sort(key=lambda m: sign * m.validation.mean if m.validation else float("inf"))
     data = {name: first.attributes[name] for name in _DATA if name in first.attributes}
     defaults = [replace(_run(study), method=DEFAULT) for study in stored.defaults.values()]
-    return SuiteResult(stored.name, first.metric, data, runs, methods, defaults, stored.left_out)
+    return SuiteResult(
+        suite=stored.name,
+        metric=first.metric,
+        data=data,
+        runs=runs,
+        methods=methods,
+        defaults=defaults,
+        left_out=stored.left_out,
+        maximise=first.direction is StudyDirection.MAXIMIZE,
+        is_simulated=first.is_simulated,
+    )
 
 
 def _run(study: Stored) -> RunResult:
@@ -171,6 +187,7 @@ def _run(study: Stored) -> RunResult:
         picks=dict(Counter(t.user_attrs["pick"] for t in trials if "pick" in t.user_attrs)),
         workers=attributes.get("workers_per_run", 1),
         budget_factor=attributes.get("budget_factor", 1),
+        recorded=recorded_values(best) if best else {},
     )
 
 

@@ -64,6 +64,28 @@ def searched(histories: Sequence[History]) -> Space:
     return next((history.space for history in histories if history.space), {})
 
 
+def levels(histories: Sequence[History]) -> dict[str, dict[int, float]]:
+    """Give what the levels of a recorded table stand for: name -> level -> number.
+
+    Only of hyperparameters whose levels stand for one number each, in every evaluation.
+    """
+    found: dict[str, dict[int, set[float]]] = {
+        name: {}
+        for name, dist in searched(histories).items()
+        if isinstance(dist, IntDistribution) and not dist.log
+    }
+    for history in histories:
+        for step in history.steps:
+            for name in found.keys() & step.recorded.keys() & step.configuration.keys():
+                level = step.configuration[name]
+                found[name].setdefault(level, set()).add(step.recorded[name])
+    return {
+        name: {level: min(numbers) for level, numbers in sorted(told.items())}
+        for name, told in found.items()
+        if told and all(len(numbers) == 1 for numbers in told.values())
+    }
+
+
 def points(histories: Sequence[History], space: Space) -> list[Point]:
     """Give the full evaluations within a space; a storage may hold others, or trials of others."""
     return [

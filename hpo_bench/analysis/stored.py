@@ -21,6 +21,7 @@ from pydantic import Field, TypeAdapter, ValidationError, create_model
 
 from hpo_bench.storage.opening import MeteredStorage, backend_of
 from hpo_bench.storage.records import (
+    IS_SIMULATED,
     Count,
     JobRecord,
     confirmation_name,
@@ -71,6 +72,7 @@ _STUDY = TypeAdapter(
         budget_factor=(Few, 1),
         direction=(_DIRECTION, None),
         resolved_suite=(_RESOLVED | None, None),
+        is_simulated=(Annotated[bool, Field(strict=True)] | None, None),
     )
 )
 """Attributes of a study that are looked into; all others are text to be shown."""
@@ -108,6 +110,14 @@ class Stored:
     def method(self) -> str:
         """Of a run's study: its method."""
         return self.name.split("/")[1]
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether its seconds are recorded ones that nobody waited for."""
+        options = self.attributes.get("objective_options")
+        # Studies that were written before the attribute was have it in their objective's options.
+        clock = options.get("clock") if isinstance(options, dict) else None
+        return bool(self.attributes.get(IS_SIMULATED, clock == "simulated"))
 
     @property
     def seed(self) -> int:

@@ -117,6 +117,8 @@ class Summary:
     importances: Importances | None
     left_out: list[Fault]
     """What the storage holds of it that is not sound."""
+    is_simulated: bool
+    """Whether the seconds of evaluations are recorded ones, which nobody waited for."""
     failures: list[Failure]
     """What evaluations failed with, the most frequent first; also of unfinished runs."""
 
@@ -199,6 +201,7 @@ def summarise(
         else estimate(_better_of_two(plain_random(_flat(finished)))),
         importances=importances(_flat(finished)),
         left_out=result.left_out,
+        is_simulated=result.is_simulated,
         failures=failures(stored),
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpo_bench.cli.options import (
+    AS_THE_SUITE_SAYS,
     CheckpointOption,
     DataOption,
     MethodsOption,
@@ -65,12 +66,18 @@ def run(
     checkpoint_dir: CheckpointOption = None,
     settings: SettingsOption = None,
     engine: Annotated[
-        Engine | None, typer.Option(help="Where runs are executed; by default as the suite says.")
+        Engine | None,
+        typer.Option(
+            help="Execute the runs in processes of this machine, or on a Ray cluster.",
+            show_default=AS_THE_SUITE_SAYS,
+        ),
     ] = None,
     address: Annotated[
         str | None,
         typer.Option(
-            metavar="ADDRESS", help="Of a Ray cluster; without it one on this machine is started."
+            metavar="ADDRESS",
+            help="Address of a running Ray cluster, with --engine ray.",
+            show_default="one is started on this machine",
         ),
     ] = None,
 ) -> None:
@@ -101,7 +108,10 @@ def worker(
     settings: SettingsOption = None,
     wait: Annotated[
         bool,
-        typer.Option("--wait", help="Stay until all runs are finished, to take over if need be."),
+        typer.Option(
+            "--wait",
+            help="Stay until all runs are finished, and go on with those whose worker is gone.",
+        ),
     ] = False,
 ) -> None:
     """Join a suite from any machine that reaches its storage; leave when no run is free.
@@ -151,7 +161,9 @@ def record(
     name: SuiteArgument,
     output: Annotated[
         Path,
-        typer.Option(metavar="TABLE", help="File to write: .csv, .csv.gz or .parquet."),
+        typer.Option(
+            metavar="TABLE", help="Table to write; its name ends in .csv, .csv.gz or .parquet."
+        ),
     ],
     objectives: ObjectivesOption = None,
     seeds: SeedsOption = None,
@@ -162,7 +174,11 @@ def record(
     settings: SettingsOption = None,
     cpu_time: Annotated[
         bool,
-        typer.Option("--cpu-time", help="Record CPU seconds, which other work changes little."),
+        typer.Option(
+            "--cpu-time",
+            help="Record the CPU seconds of each epoch instead of the seconds on the clock: other "
+            "work on the machine changes them little.",
+        ),
     ] = False,
 ) -> None:
     """Train a suite's grid once for every seed, and write a table to replay.

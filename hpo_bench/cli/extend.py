@@ -11,6 +11,7 @@ from hpo_bench import plugins, scaffold
 from hpo_bench.cli.options import (
     DataOption,
     StorageOption,
+    plugins_that_start_so,
     setting,
 )
 from hpo_bench.cli.root import app, lazily, make_table, say
@@ -34,12 +35,18 @@ def check(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="TARGET", help="A method or an objective: its name, or module:object."
+            metavar="TARGET",
+            help="A method or an objective: its name, or module:object.",
+            autocompletion=plugins_that_start_so,
         ),
     ],
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option that it takes."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Option to make the target with, e.g. levels=4; may be given many times.",
+        ),
     ] = None,
 ) -> None:
     """Try whether a sampler or an objective keeps what is promised of it, and what it costs."""
@@ -63,10 +70,19 @@ def check(
     hpo-bench new objective my-objective --directory ~/src/my-objective"""
 )
 def new(
-    kind: Annotated[scaffold.Kind, typer.Argument(metavar="sampler|objective")],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the package, e.g. my-sampler.")],
+    kind: Annotated[
+        scaffold.Kind, typer.Argument(metavar="sampler|objective", help="What the package adds.")
+    ],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the package, e.g. my-sampler.")
+    ],
     directory: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="New or empty; by default ./NAME.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Directory to write the package into; it must be new or empty.",
+            show_default="./NAME",
+        ),
     ] = None,
 ) -> None:
     """Write a small package that adds a sampler or an objective, with its test."""

@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from hpo_bench.cli.options import OtherStorageOption, StorageOption, place
+from hpo_bench.cli.options import (
+    OtherStorageOption,
+    StorageOption,
+    StoredSuiteArgument,
+    StoredSuitesArgument,
+    place,
+    suites_to_look_at,
+)
 from hpo_bench.cli.root import app, say
 from hpo_bench.errors import InputError, needing
 from hpo_bench.known import DEFAULT_STORAGE
-from hpo_bench.terminal import PlainConsole
+from hpo_bench.terminal import PlainConsole, telling
 
 if TYPE_CHECKING:  # a command that only prints its help need not wait for a database
     from optuna.storages import BaseStorage
@@ -49,13 +56,14 @@ class FigureFormat(StrEnum):
     hpo-bench results quickstart --failures"""
 )
 def results(
-    name: Annotated[
-        str, typer.Argument(metavar="SUITE", help="Name of a suite in the storage, or its file.")
-    ],
+    name: StoredSuiteArgument,
     storage: OtherStorageOption = None,
-    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    output: Annotated[Format, typer.Option("--format", help="Format to print in.")] = Format.TABLE,
     failures: Annotated[
-        bool, typer.Option("--failures", help="Show why evaluations failed, and where.")
+        bool,
+        typer.Option(
+            "--failures", help="Show instead why evaluations failed, and where in the code."
+        ),
     ] = False,
 ) -> None:
     """Show what a suite found, also while it runs."""
@@ -100,7 +108,8 @@ def print_results(storage: BaseStorage, name: str, output: Format, console: Cons
     from hpo_bench.analysis.results import collect
     from hpo_bench.report import table
 
-    result = collect(storage, name)
+    with telling("reading the runs"):
+        result = collect(storage, name)
     if output is Format.TABLE:
         table.print_table(result, console)
     else:
@@ -135,35 +144,42 @@ def _say_left_out(faults: Sequence[Fault]) -> None:
     hpo-bench report suite-a suite-b --output both.html"""
 )
 def report(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SUITE...",
-            help="Suites in the storage, or their files; several are ranked, too.",
-        ),
-    ],
+    names: StoredSuitesArgument,
     output: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Its ending names the format: html, md, tex, csv, json, parquet. "
-            "By default SUITE.html.",
+            help="File to write; its ending names the format: html, md, tex, csv, json or parquet.",
+            show_default="SUITE.html",
         ),
     ] = None,
     storage: OtherStorageOption = None,
     targets: Annotated[
         str | None,
-        typer.Option(metavar="LIST", help="Values to reach; by default from random search."),
+        typer.Option(
+            metavar="LIST",
+            help="Values whose expected running time is shown, e.g. 0.8,0.85.",
+            show_default="what random search finds once in some configurations",
+        ),
     ] = None,
     rope: Annotated[
         float | None,
-        typer.Option(help="Difference that does not matter; by default 10% of default to best."),
+        typer.Option(
+            metavar="NUMBER",
+            help="Two methods that differ by less count as equivalent in practice.",
+            show_default="10% of the way from the objective's default to the best run",
+        ),
     ] = None,
     figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write the pictures for papers, too.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Directory to write the pictures into as well, for papers.",
+            show_default="none",
+        ),
     ] = None,
     figure_format: Annotated[
-        FigureFormat, typer.Option(help="Of the pictures for papers.")
+        FigureFormat, typer.Option(help="Format of the pictures that --figures writes.")
     ] = FigureFormat.PDF,
 ) -> None:
     """Write what suites found: tables, statistics and pictures on one page; also while they run."""
@@ -178,8 +194,9 @@ def report(
     given = [] if targets is None else _numbers("--targets", targets)
     path = output or Path(f"{names[0]}.html")
     every = [member for name in names for member in members(opened, name)]
-    found = [summarise(opened, name, given_targets=given, rope=rope) for name in every]
-    write(path, found, shown(url))
+    with telling("reading the runs, and computing the statistics"):
+        found = [summarise(opened, name, given_targets=given, rope=rope) for name in every]
+        write(path, found, shown(url))
     told = [str(path)]
     if figures is not None:
         made = write_figures(figures, found, shown(url), figure_format.value)
@@ -219,16 +236,28 @@ def compare(
         str,
         typer.Argument(
             metavar="OLD",
-            help="A suite in the storage, its file, or STORAGE#SUITE; or a JSON file.",
+            help="The runs before a change: a suite in the storage, its .toml file, "
+            "STORAGE#SUITE, or a JSON file of pytest-benchmark.",
+            autocompletion=suites_to_look_at,
         ),
     ],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The same after a change.")],
+    new: Annotated[
+        str,
+        typer.Argument(
+            metavar="NEW",
+            help="The runs after the change, named in the same way.",
+            autocompletion=suites_to_look_at,
+        ),
+    ],
     storage: OtherStorageOption = None,
     measure: Annotated[
         Measure,
-        typer.Option(help="Of incumbents: what is searched by, the test, or trained again."),
+        typer.Option(
+            help="Compare the incumbents by their validation value, by their test accuracy, or by "
+            "either after they were trained again (confirmed)."
+        ),
     ] = Measure.VALIDATION,
-    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    output: Annotated[Format, typer.Option("--format", help="Format to print in.")] = Format.TABLE,
 ) -> None:
     """Say for each method whether a change has made it better or worse; for CI by exit status.
 
@@ -241,7 +270,8 @@ def compare(
     from hpo_bench.report import change
 
     pairs = _pairs(_place("OLD", old, storage), _place("NEW", new, storage))
-    found = compare_suites(pairs, measure.value)
+    with telling("reading the runs, and computing the statistics"):
+        found = compare_suites(pairs, measure.value)
     if output is Format.TABLE:
         change.print_table(found, PlainConsole())
     else:
@@ -304,10 +334,19 @@ def _numbers(field: str, text: str) -> list[float]:
 @app.command(epilog="Example:  hpo-bench dashboard --storage sqlite:///hpo-bench.db --notes")
 def dashboard(
     storage: StorageOption = DEFAULT_STORAGE,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8080,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=1, max=65535, metavar="PORT", help="Port on 127.0.0.1 on which it listens."
+        ),
+    ] = 8080,
     notes: Annotated[
         bool,
-        typer.Option("--notes", help="First write on every study how it stands, with pictures."),
+        typer.Option(
+            "--notes",
+            help="First write into the storage, for every study, a note on how it stands and the "
+            "pictures of its suite.",
+        ),
     ] = False,
 ) -> None:
     """Open optuna-dashboard on the storage; it listens on this machine only."""
@@ -323,8 +362,9 @@ def dashboard(
     if notes:
         with needing("report", "the pictures of a comparison"):
             from hpo_bench.report.dashboard import write_figures
-        noted, faults = write_notes(opened)
-        drawn, without = write_figures(opened)
+        with telling("writing notes and pictures into the storage"):
+            noted, faults = write_notes(opened)
+            drawn, without = write_figures(opened)
         say(f"Written: {noted} notes, pictures on {drawn} studies")
         _say_left_out(faults)
         for told in without:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import date, time
 from pathlib import Path
@@ -23,62 +24,151 @@ else:
     suite = lazily("hpo_bench.suite")
 
 
-def _suites_that_start_so(incomplete: str) -> list[str]:
+AS_THE_SUITE_SAYS = "as the suite says"
+"""Shown as the default of an option that is laid over a suite."""
+
+
+def _suites_to_run(incomplete: str) -> list[str]:
     """Complete a suite's name, or a suite file of the working directory, in the shell."""
     known = [*shipped(), *(file.name for file in Path().glob("*.toml"))]
     return [name for name in known if name.startswith(incomplete)]
 
 
-def _methods_that_start_so(context: typer.Context, incomplete: str) -> list[str]:
+def suites_to_look_at(context: typer.Context, incomplete: str) -> list[str]:
+    """Complete the name of a suite that the storage holds; where it cannot be read, of any."""
+    from hpo_bench.storage.opening import open_existing
+    from hpo_bench.storage.studies import study_names
+
+    url = context.params.get("storage") or DEFAULT_STORAGE
+    held: set[str] = set()
+    with suppress(HpoBenchError):
+        held = {name.split("/")[0] for name in study_names(open_existing(url, patience=0))}
+    files = [file.name for file in Path().glob("*.toml")]
+    known = [*sorted(held), *files] if held else _suites_to_run(incomplete)
+    return [name for name in known if name.startswith(incomplete)]
+
+
+def _methods_of_suite(context: typer.Context, incomplete: str) -> list[str]:
     """Complete the last of several methods, of the suite that stands before it."""
-    before, comma, last = incomplete.rpartition(",")
+    return _last_of_several(
+        incomplete, [name for one in _suites_before(context) for name in one.methods]
+    )
+
+
+def _objectives_of_suite(context: typer.Context, incomplete: str) -> list[str]:
+    """Complete the last of several objectives, of the suite that stands before it."""
+    members = (one.name.partition(".")[2] for one in _suites_before(context))
+    return _last_of_several(incomplete, [name for name in members if name])
+
+
+def _suites_before(context: typer.Context) -> list[Suite]:
     for word in context.args:
         with suppress(HpoBenchError):
-            known = suite.load_all(word)[0].methods
-            return [f"{before}{comma}{name}" for name in known if name.startswith(last)]
+            return suite.load_all(word)
     return []
 
 
-StorageOption = Annotated[
-    str, typer.Option("--storage", metavar="URL", help="SQLAlchemy URL of the storage.")
-]
+def _last_of_several(incomplete: str, known: Iterable[str]) -> list[str]:
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in dict.fromkeys(known) if name.startswith(last)]
+
+
+def plugins_that_start_so(incomplete: str) -> list[str]:
+    """Complete the name of an installed method or objective."""
+    groups = (plugins.METHODS, plugins.OBJECTIVES)
+    known = [plugin.name for group in groups for plugin in plugins.installed(group)]
+    return [name for name in known if name.startswith(incomplete)]
+
+
+_STORAGE_HELP = "URL of the storage, as SQLAlchemy takes it, e.g. sqlite:///runs.db."
+
+
+StorageOption = Annotated[str, typer.Option("--storage", metavar="URL", help=_STORAGE_HELP)]
 
 
 SuiteArgument = Annotated[
     str,
     typer.Argument(
         metavar="SUITE",
-        help="A suite's name, or a .toml file.",
-        autocompletion=_suites_that_start_so,
+        help="A suite's name (the command `suites` lists them), or a .toml file.",
+        autocompletion=_suites_to_run,
+    ),
+]
+
+
+StoredSuiteArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SUITE",
+        help="Name of a suite that was run into the storage, or its .toml file.",
+        autocompletion=suites_to_look_at,
+    ),
+]
+
+
+StoredSuitesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SUITE",
+        help="Names of suites that were run into the storage, or their .toml files. Of several, "
+        "the report also ranks the methods over all of them.",
+        autocompletion=suites_to_look_at,
     ),
 ]
 
 
 SeedsOption = Annotated[
-    str | None, typer.Option("--seeds", metavar="LIST", help="Seeds: 0,1,2 or 0-9 or both.")
+    str | None,
+    typer.Option(
+        "--seeds",
+        metavar="LIST",
+        help="Seeds to run, one run of each method for each: 0,1,2 or 0-9 or 0-4,7.",
+        show_default=AS_THE_SUITE_SAYS,
+    ),
 ]
 
 
 OtherStorageOption = Annotated[
-    str | None, typer.Option("--storage", metavar="URL", help="SQLAlchemy URL of the storage.")
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="URL",
+        help=_STORAGE_HELP,
+        show_default=f"the suite file's, or {DEFAULT_STORAGE}",
+    ),
 ]
 
 
 WorkersOption = Annotated[
     str | None,
-    typer.Option("--workers", metavar="N", help="Worker processes, or 'auto': one per core."),
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help="Number of worker processes, or 'auto': one per core, or per GPU if they are used.",
+        show_default=AS_THE_SUITE_SAYS,
+    ),
 ]
 
 
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data-dir", metavar="DIR", help="Where the objective finds its data."),
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        help="Directory of the data that the objective trains on.",
+        show_default="as the suite says, else $HPO_BENCH_DATA or the user's data directory",
+    ),
 ]
 
 
 CheckpointOption = Annotated[
     Path | None,
-    typer.Option("--checkpoint-dir", metavar="DIR", help="Where evaluations under way are kept."),
+    typer.Option(
+        "--checkpoint-dir",
+        metavar="DIR",
+        help="Directory in which trainings under way are saved, so that they can be resumed.",
+        show_default="beside the SQLite file, else ./hpo-bench.checkpoints",
+    ),
 ]
 
 
@@ -86,20 +176,31 @@ MethodsOption = Annotated[
     str | None,
     typer.Option(
         metavar="A,B",
-        help="Only these methods of the suite.",
-        autocompletion=_methods_that_start_so,
+        help="Use only these methods of the suite.",
+        autocompletion=_methods_of_suite,
+        show_default="all",
     ),
 ]
 
 
 ObjectivesOption = Annotated[
-    str | None, typer.Option(metavar="A,B", help="Only these, of a suite with several.")
+    str | None,
+    typer.Option(
+        metavar="A,B",
+        help="Use only these objectives, where the suite has several.",
+        autocompletion=_objectives_of_suite,
+        show_default="all",
+    ),
 ]
 
 
 SettingsOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any key of the suite, dotted."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a key of the suite file, e.g. budget.epochs=300; may be given many times.",
+    ),
 ]
 
 

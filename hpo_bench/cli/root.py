@@ -42,11 +42,24 @@ def lazily(name: str) -> ModuleType:
     return module
 
 
+def _without_types(parameters: list[Any]) -> list[Any]:
+    """Let the help show no type of a flag, which takes no value."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
 class _Commands(TyperGroup):
     """Sets up Optuna for a command that works, and not for one that only shows its help."""
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types(super().get_params(ctx))
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            _without_types(command.get_params(ctx))
         if command is not None and command.callback is not None:
             command.callback = _working(command.callback)
         return name, command, rest

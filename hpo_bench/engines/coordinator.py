@@ -108,13 +108,11 @@ def _execute(
     address: str | None,
 ) -> Report:
     left = [run for run in runs if run.study_name not in done]
-    with ProgressDisplay(runs, console, n_done=len(done)) as display:
+    with ProgressDisplay(runs, console, done=done) as display:
         if suite.engine == "ray":
             return ray.execute_all(left, suite.n_workers, display, address=address, wait=wait)
-        return local.execute_all(left, _runs_at_once(suite, objective), display, wait=wait)
-
-
-def _runs_at_once(suite: Suite, objective: Objective) -> int:
-    if objective.is_simulated:
-        return suite.n_workers
-    return max(1, suite.n_workers // suite.workers_per_run)
+        n_gpus = objective.n_gpus()
+        n_workers = n_gpus if suite.workers == "auto" and n_gpus else suite.n_workers
+        is_alone = objective.is_simulated or suite.workers_per_run == 1
+        at_once = n_workers if is_alone else max(1, n_workers // suite.workers_per_run)
+        return local.execute_all(left, at_once, display, n_gpus=n_gpus, wait=wait)

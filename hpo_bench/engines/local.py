@@ -11,6 +11,7 @@ from typing import Any
 
 from hpo_bench.engines.base import Books, Report, Watcher, attempt, interruptible
 from hpo_bench.running.crew import Processes
+from hpo_bench.running.gpus import see_share
 from hpo_bench.running.processes import Child, Tell, settle_in, speaking, use_one_thread_each
 from hpo_bench.running.runs import Run
 
@@ -22,7 +23,7 @@ LEAVING_SECONDS = 10.0
 
 
 def execute_all(
-    runs: Sequence[Run], workers: int, watcher: Watcher, *, wait: bool = True
+    runs: Sequence[Run], workers: int, watcher: Watcher, *, n_gpus: int = 0, wait: bool = True
 ) -> Report:
     """Execute runs in worker processes until all are finished, or until asked to stop.
 
@@ -36,12 +37,13 @@ def execute_all(
         runs: What to execute; any order gives the same results.
         workers: How many processes at most.
         watcher: Told what happens, in this process.
+        n_gpus: GPUs that the workers share.
         wait: Stay until the runs of others are finished, too, instead of leaving once there is
             nothing to take.
     """
     use_one_thread_each()
     books = Books(runs, watcher, wait=wait)
-    pool = _Pool(books, min(workers, len(runs)), watcher)
+    pool = _Pool(books, min(workers, len(runs)), watcher, n_gpus)
     with interruptible(pool.interrupt):
         try:
             pool.run()
@@ -53,8 +55,9 @@ def execute_all(
 class _Worker(Child):
     """A process, and the run it is at."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(_work, f"hpo-bench-{number}", f"worker-{number}")
+    def __init__(self, number: int, share: tuple[int, int, int]) -> None:
+        super().__init__(_work, f"hpo-bench-{number}", f"worker-{number}", share)
+        self.place = share[1]
         self.run: Run | None = None
 
     def give(self, run: Run) -> None:
@@ -68,10 +71,11 @@ class _Worker(Child):
 class _Pool:
     """The workers, and the runs that wait for one."""
 
-    def __init__(self, books: Books, size: int, watcher: Watcher) -> None:
+    def __init__(self, books: Books, size: int, watcher: Watcher, n_gpus: int) -> None:
         self._books = books
         self._size = size
         self._watcher = watcher
+        self._n_gpus = n_gpus
         self._workers: list[_Worker] = []
         self._started = 0
         self._deaths: Counter[str] = Counter()
@@ -127,7 +131,9 @@ class _Pool:
                 worker.give(self._books.pending.popleft())
         while self._books.pending and len(self._workers) < self._size:
             self._started += 1
-            self._workers.append(_Worker(self._started))
+            free = set(range(self._size)) - {worker.place for worker in self._workers}
+            share = (self._n_gpus, min(free), self._size)
+            self._workers.append(_Worker(self._started, share))
             self._workers[-1].give(self._books.pending.popleft())
 
     def _stop(self) -> None:
@@ -168,8 +174,9 @@ class _Pool:
             self._books.put_back(replace(run, apart=True) if is_suspect else run)
 
 
-def _work(connection: Connection[Any, Any], name: str) -> None:
+def _work(connection: Connection[Any, Any], name: str, share: tuple[int, int, int]) -> None:
     """The life of a worker process."""
+    see_share(*share)
     tell = settle_in(connection)
     with Processes(name) as crew:
         _serve(connection, name, tell, crew)

@@ -3,15 +3,75 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
 
 from hpo_bench.numbers import number
 from hpo_bench.running.runs import Run, Status
 from hpo_bench.terminal import LOADING_SECONDS
 from hpo_bench.text import printable
+
+MIN_SIGNS = 10
+"""Reports before a time is estimated: of fewer, a single slow evaluation decides."""
+
+_USUAL_EVALUATIONS = 30
+"""What a run counts for whose budget is seconds, beside runs that are bounded by evaluations."""
+
+
+class TimeLeft:
+    """Estimates the time left from all that was done since the first report.
+
+    The time before the first report is not counted: libraries and data are loaded once. The mean
+    speed since then is steadier than the latest speed, which depends on the evaluations under way.
+
+    Args:
+        clock: Gives the time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._signs = 0
+        self._first = self._last = (0.0, 0.0)  # time, and the share that was done by then
+
+    def report(self, share: float) -> None:
+        """Note which share of all work is done, 0 to 1."""
+        self._last = (self._clock(), share)
+        if self._signs == 0:
+            self._first = self._last
+        self._signs += 1
+
+    def seconds(self) -> float | None:
+        """Estimate the seconds until all is done; None while too little is known."""
+        passed, done = (last - first for last, first in zip(self._last, self._first, strict=True))
+        if self._signs < MIN_SIGNS or passed <= 0 or done <= 0:
+            return None
+        at_last = passed * (1 - self._last[1]) / done
+        return max(0.0, at_last - (self._clock() - self._last[0]))
+
+
+def in_words(seconds: float) -> str:
+    """Give a time left, as exactly as an estimate is: `about 40 s left`."""
+    if seconds < 100:
+        return f"about {max(5, 5 * round(seconds / 5))} s left"
+    if seconds < 100 * 60:
+        return f"about {seconds / 60:.0f} min left"
+    return f"about {seconds / 3600:.1f} h left"
+
+
+class _TimeLeftColumn(ProgressColumn):
+    """The time left of all runs; single runs share the workers, and have none of their own."""
+
+    def __init__(self, left: TimeLeft) -> None:
+        super().__init__()
+        self._left = left
+
+    def render(self, task: Task) -> Text:
+        seconds = self._left.seconds() if task.fields.get("is_all") else None
+        return Text("" if seconds is None or task.finished else in_words(seconds), style="cyan")
 
 
 class ProgressDisplay:
@@ -20,24 +80,29 @@ class ProgressDisplay:
     Args:
         runs: All of them.
         console: Where it is shown.
-        n_done: How many of them were finished before, of which nothing more is told.
+        done: Names of the studies of those that were finished before, of which nothing more is
+            told.
     """
 
-    def __init__(self, runs: Sequence[Run], console: Console, n_done: int = 0) -> None:
+    def __init__(
+        self, runs: Sequence[Run], console: Console, done: Collection[str] = frozenset()
+    ) -> None:
+        self._left = TimeLeft()
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f}%"),
-            TimeRemainingColumn(),
+            _TimeLeftColumn(self._left),
             TextColumn("{task.fields[told]}", markup=False),
             console=console,
             disable=not console.is_terminal,
         )
-        self._all = self._progress.add_task("all runs", total=len(runs), told="")
+        self._weights = _weights(runs)
+        self._all = self._progress.add_task("all runs", total=1.0, told="", is_all=True)
         self._tasks: dict[str, TaskID] = {}
-        self._shares = {run.study_name: 0.0 for run in runs}
-        self._n_ended = n_done
-        self._n_done = n_done
+        self._shares = {run.study_name: float(run.study_name in done) for run in runs}
+        self._share = sum(self._weights[name] for name in done)
+        self._n_ended = self._n_done = len(done)
         first = "waiting for the first evaluation: the workers load their libraries and data"
         self._waiting = threading.Timer(LOADING_SECONDS, self.notice, [first])
         self._waiting.daemon = True
@@ -46,7 +111,7 @@ class ProgressDisplay:
         self._progress.start()
         self._waiting.start()
         if self._n_done:
-            self._progress.advance(self._all, self._n_done)
+            self._progress.update(self._all, completed=self._share)
             told = f"{self._n_done} of {len(self._shares)} runs were finished before"
             self._progress.console.print(told, highlight=False)
         return self
@@ -58,10 +123,10 @@ class ProgressDisplay:
     def status(self, run: Run, status: Status) -> None:
         """Show how far a run has come."""
         self._waiting.cancel()
-        told = f"best {number(status.incumbent)}, {status.evaluations} evaluations"
-        share = 1.0 if status.finished else status.share
-        self._progress.advance(self._all, share - self._shares[run.study_name])
-        self._shares[run.study_name] = share
+        count = status.evaluations
+        evaluations = "1 evaluation" if count == 1 else f"{count} evaluations"
+        told = f"best {number(status.incumbent)}, {evaluations}"
+        self._advance(run, 1.0 if status.finished else status.share)
         if status.finished:
             self._end(run, f"{told} ({status.finished})")
             return
@@ -76,9 +141,30 @@ class ProgressDisplay:
         """Print a line that stays."""
         self._progress.console.print(text, style="yellow")
 
+    def _advance(self, run: Run, share: float) -> None:
+        more = share - self._shares[run.study_name]
+        self._shares[run.study_name] = share
+        self._share = min(1.0, self._share + self._weights[run.study_name] * more)
+        self._left.report(self._share)
+        self._progress.update(self._all, completed=self._share)
+
     def _end(self, run: Run, told: str) -> None:
         self._n_ended += 1
         if run.study_name in self._tasks:
             self._progress.remove_task(self._tasks.pop(run.study_name))
         done = f"[{self._n_ended}/{len(self._shares)}]"
         self._progress.console.print(f"{done} {run.study_name}: {told}")
+
+
+def _weights(runs: Sequence[Run]) -> dict[str, float]:
+    """Give each run its part of the whole work, by its study's name; they add up to 1."""
+    full = {
+        suite.name: suite.build_objective(suite.seeds[0]).max_fidelity
+        for suite in {run.suite.name: run.suite for run in runs}.values()
+    }
+    work = {
+        run.study_name: run.budget.full_evaluations(full[run.suite.name]) or _USUAL_EVALUATIONS
+        for run in runs
+    }
+    total = sum(work.values())
+    return {name: part / total for name, part in work.items()}

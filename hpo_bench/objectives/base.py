@@ -84,6 +84,10 @@ class Objective(ABC):
         """
         return [evaluation.advance() for evaluation in evaluations]
 
+    def n_gpus(self) -> int:
+        """Say how many GPUs of this machine it can compute on, a process each; 0: on cores."""
+        return 0
+
     def provide(self) -> None:
         """See that what evaluations need is on this machine, fetching it if need be.
 

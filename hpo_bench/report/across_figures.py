@@ -8,16 +8,16 @@ from hpo_bench.analysis.across import Across
 from hpo_bench.analysis.history import AXES, Array
 from hpo_bench.analysis.ranks import Ranking
 from hpo_bench.report.figures import (
-    COLOURS,
     Trace,
     axes,
+    level,
     log_axis,
     named_rows,
     shade,
     steps,
-    styles_of,
 )
 from hpo_bench.report.parts import Figure
+from hpo_bench.report.styles import COLOURS
 
 
 def regret_over_budget(found: Across) -> Figure:
@@ -25,9 +25,7 @@ def regret_over_budget(found: Across) -> Figure:
     traces = [
         trace
         for line in found.lines
-        for trace in _line(
-            found, line.method, line.x, line.regret, line.regret_low, line.regret_high
-        )
+        for trace in _line(line.method, line.x, line.regret, line.regret_low, line.regret_high)
     ]
     layout = _by_budget(found, "normalised regret")
     lows = [float(edge) for line in found.lines for edge in line.regret_low]
@@ -40,10 +38,16 @@ def regret_over_budget(found: Across) -> Figure:
         f"Interquartile mean of the normalised regret by {AXES['epochs']}: 0 is the best value, 1 "
         "the reference (the default, where there is one). Bands: 95% stratified bootstrap over "
         "runs.",
-        traces,
+        [*traces, _reference(found)],
         layout,
         wide=True,
     )
+
+
+def _reference(found: Across) -> Trace:
+    """Draw where the default is: by definition, its regret is 1."""
+    x = found.lines[0].x
+    return level("reference (default)", [float(x[0]), float(x[-1])], 1.0)
 
 
 def rank_over_budget(found: Across) -> Figure:
@@ -51,7 +55,7 @@ def rank_over_budget(found: Across) -> Figure:
     traces = [
         trace
         for line in found.lines
-        for trace in _line(found, line.method, line.x, line.rank, line.rank_low, line.rank_high)
+        for trace in _line(line.method, line.x, line.rank, line.rank_low, line.rank_high)
     ]
     layout = _by_budget(found, "mean rank (1 is best)")
     layout["yaxis"] |= {"autorange": "reversed"}
@@ -71,7 +75,7 @@ def profiles(found: Across) -> Figure:
     traces = [
         trace
         for made in found.profiles
-        for trace in _line(found, made.method, made.regret, made.share, made.low, made.high)
+        for trace in _line(made.method, made.regret, made.share, made.low, made.high)
     ]
     layout = axes("normalised regret", "share of runs with at most this regret")
     layout["yaxis"] |= {"range": [0, 1.02]}
@@ -107,7 +111,8 @@ def ranks(ranking: Ranking) -> Figure | None:
                     "type": "data",
                     "symmetric": False,
                     "array": [half] * len(ranking.methods),
-                    "arrayminus": [half] * len(ranking.methods),
+                    # No rank is below 0, however wide the bar.
+                    "arrayminus": [min(half, rank) for rank in ranking.mean_ranks],
                 },
                 "marker": {"color": COLOURS[0], "size": 11},
                 "showlegend": False,
@@ -118,12 +123,9 @@ def ranks(ranking: Ranking) -> Figure | None:
     )
 
 
-def _line(
-    found: Across, method: str, x: Array, y: Array, low: Array, high: Array
-) -> Iterable[Trace]:
-    colour, dash = styles_of(found.ranking.methods)[method]
-    yield from shade(method, x, low, high, colour)
-    yield steps(method, x, y, colour, dash)
+def _line(method: str, x: Array, y: Array, low: Array, high: Array) -> Iterable[Trace]:
+    yield from shade(method, x, low, high)
+    yield steps(method, x, y)
 
 
 def _by_budget(found: Across, title: str) -> Trace:

@@ -5,6 +5,7 @@ This writes to the storage, which reports never do; only when asked.
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Any
 
 import optuna
@@ -12,16 +13,20 @@ import plotly.graph_objects as go
 from optuna.storages import BaseStorage
 from optuna_dashboard import save_plotly_graph_object
 
-from hpo_bench.analysis.summary import summarise
+from hpo_bench.analysis.summary import Summary, summarise
 from hpo_bench.report import figures, foreign
 from hpo_bench.report.parts import Figure
-from hpo_bench.storage.rows import UnsoundError, why
+from hpo_bench.storage.records import summary_name
+from hpo_bench.storage.rows import UNREADABLE, UnsoundError, why
 from hpo_bench.storage.studies import load_study, study_names
 
 MAX_STUDIES = 100
 """Of a suite: the dashboard cuts a picture into pieces of two kilobytes and writes each alone."""
 
 _DIGITS = 6
+
+_LINE = 62
+"""Characters of a caption in a line: the dashboard cuts what is wider than its card."""
 
 
 def write_figures(storage: BaseStorage) -> tuple[int, list[str]]:
@@ -34,23 +39,47 @@ def write_figures(storage: BaseStorage) -> tuple[int, list[str]]:
     """
     written, left_out = 0, []
     for suite in sorted({name.split("/")[0] for name in study_names(storage)}):
-        if len(study_names(storage, suite)) > MAX_STUDIES:
-            left_out.append(f"{suite}: no pictures, it has too many studies")
-            continue
         try:
             summary = summarise(storage, suite)
         except UnsoundError as error:
             left_out.append(f"{suite}: no pictures: {error}")
             continue
         drawn = [*figures.curves(summary, ["epochs"]), figures.finals(summary)]
-        made = {picture.key: _plotly(picture) for picture in drawn if picture is not None}
-        for name in summary.studies if made else ():
+        made = {picture.key: _plotly(suite, picture) for picture in drawn if picture is not None}
+        is_large = len(summary.studies) > MAX_STUDIES
+        if is_large:
+            left_out.append(f"{suite}: pictures on its summary alone, it has too many studies")
+        names = [] if is_large else summary.studies
+        for name in (summary_name(suite), *names) if made else ():
             try:
-                _save(load_study(storage, name), made)
+                _save(_open(storage, name, summary), made)
                 written += 1
-            except (KeyError, TypeError, ValueError) as error:  # what is there are no pictures
+            except UNREADABLE as error:
                 left_out.append(f"{name}: no pictures: {why(error)}")
     return written, left_out
+
+
+def _open(storage: BaseStorage, name: str, summary: Summary) -> optuna.Study:
+    if name == summary_name(summary.suite):
+        return summary_study(storage, summary.suite, maximise=summary.maximise)
+    return load_study(storage, name)
+
+
+def summary_study(storage: BaseStorage, suite: str, *, maximise: bool) -> optuna.Study:
+    """Open the study that shows a whole suite, which is made where there is none.
+
+    Raises:
+        ValueError: The storage takes none of that name.
+    """
+    try:
+        return optuna.create_study(
+            storage=storage,
+            study_name=summary_name(suite),
+            direction="maximize" if maximise else "minimize",
+            load_if_exists=True,
+        )
+    except optuna.exceptions.OptunaError as error:  # the name may be too long for it
+        raise ValueError(why(error)) from error
 
 
 def _save(study: optuna.Study, made: dict[str, go.Figure]) -> None:
@@ -58,9 +87,17 @@ def _save(study: optuna.Study, made: dict[str, go.Figure]) -> None:
         save_plotly_graph_object(study, figure, graph_object_id=f"hpo-bench-{key}")
 
 
-def _plotly(picture: Figure) -> go.Figure:
-    title = {"text": picture.title, "subtitle": {"text": picture.caption}}
-    layout = foreign.plotly(picture.layout | {"title": title}) | {"template": "none"}
+def _plotly(suite: str, picture: Figure) -> go.Figure:
+    """Make a picture for the dashboard, whose height and width are those of its card there."""
+    lines = [foreign.plotly(line) for line in wrap(picture.caption, _LINE)]
+    title = {
+        "text": foreign.plotly(f"{suite}: {picture.title}"),
+        "subtitle": {"text": "<br>".join(lines)},
+    }
+    sized = {name: value for name, value in picture.layout.items() if name != "height"}
+    layout = foreign.plotly(sized) | {"title": title, "template": "none"}
+    layout |= {"margin": {"t": 60 + 16 * len(lines), "r": 20}}
+    layout["yaxis"] |= {"automargin": True}
     return go.Figure(data=_rounded(foreign.plotly(picture.traces)), layout=layout)
 
 

@@ -13,50 +13,45 @@ from hpo_bench.analysis.means import mean
 from hpo_bench.analysis.results import DEFAULT
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.analysis.targets import Distribution
-from hpo_bench.report.parts import Figure
-
-COLOURS = (
-    "#2f7fd6",
-    "#e07b00",
-    "#1a9e77",
-    "#c2559d",
-    "#8a6fd1",
-    "#c9403f",
-    "#2ba6b8",
-    "#9a7d1c",
-)
-"""Told apart on white and on black, and with the common kinds of colour blindness."""
-
-DASHES = ("solid", "dash", "dot", "dashdot")
+from hpo_bench.report.parts import Figure, clock
+from hpo_bench.report.styles import COLOURS, NEUTRAL, style_of
 
 TIME_PARTS = ("training", "sampler", "storage", "harness")
+
+MAX_MARKERS = 8
+"""On a line: they tell lines apart, and say nothing of where its steps are."""
 
 Trace = dict[str, Any]
 
 
 def curves(summary: Summary, on: Iterable[str] = AXES) -> list[Figure]:
     """Anytime curves, one picture per axis."""
-    style = styles(summary)
     return [
         Figure(
             key=f"curve-{axis}",
-            title=f"By {AXES[axis].split(',')[0]}",
-            caption=f"Best {summary.metric} so far by {AXES[axis]}: median over runs, and a band "
-            "from the first to the third quartile.",
+            title=f"By {axis_name(summary, axis).split(',')[0]}",
+            caption=f"Best {summary.metric} so far by {axis_name(summary, axis)}: median over "
+            "runs, and a band from the first to the third quartile.",
             traces=[
-                *(trace for made in found for trace in _curve(made, style[made.method])),
+                *(trace for made in found for trace in _curve(made)),
                 *_default(summary.default.validation if summary.default else None, found),
             ],
-            layout=_by_cost(found, AXES[axis], f"best {summary.metric} so far"),
+            layout=_by_cost(found, axis_name(summary, axis), f"best {summary.metric} so far"),
         )
         for axis in on
         if (found := summary.curves[axis])
     ]
 
 
+def axis_name(summary: Summary, axis: str) -> str:
+    """Name an axis of `AXES`; seconds that nobody waited for are called simulated."""
+    is_time = axis.endswith("seconds")
+    return f"{clock(summary.is_simulated and is_time)}{AXES[axis]}"
+
+
 def tests(summary: Summary) -> Figure | None:
     """Test values of the incumbents by epochs."""
-    style, found = styles(summary), summary.test_curves
+    found = summary.test_curves
     if not found:
         return None
     label = AXES["epochs"]
@@ -66,7 +61,7 @@ def tests(summary: Summary) -> Figure | None:
         caption=f"Test accuracy of the best configuration by validation, by {label}: median over "
         "runs, and a band from the first to the third quartile. No method saw it: it can fall.",
         traces=[
-            *(trace for made in found for trace in _curve(made, style[made.method])),
+            *(trace for made in found for trace in _curve(made)),
             *_default(summary.default.test if summary.default else None, found),
         ],
         layout=_by_cost(found, label, "test accuracy"),
@@ -75,13 +70,14 @@ def tests(summary: Summary) -> Figure | None:
 
 def finals(summary: Summary) -> Figure | None:
     """What every run has found, beside its method's mean and interval."""
-    style = styles(summary)
     traces: list[Trace] = []
-    for method in summary.methods:
-        runs = [run for run in summary.finished(method.name) if run.validation is not None]
+    every = [(method, summary.finished(method.name)) for method in summary.methods]
+    if summary.default is not None:
+        every.append((summary.default, summary.default_runs))
+    for method, its_runs in every:
+        runs = [run for run in its_runs if run.validation is not None]
         if method.validation is None or not runs:
             continue
-        colour, _ = style[method.name]
         traces.append(
             {
                 "type": "scatter",
@@ -90,7 +86,7 @@ def finals(summary: Summary) -> Figure | None:
                 "x": [run.validation for run in runs],
                 "y": [method.name] * len(runs),
                 "text": [f"seed {run.seed}" for run in runs],
-                "marker": {"color": colour, "opacity": 0.6, "size": 8},
+                "marker": marker(method.name, size=8, opacity=0.6),
                 "showlegend": False,
             }
         )
@@ -102,7 +98,7 @@ def finals(summary: Summary) -> Figure | None:
                 "x": [method.validation.mean],
                 "y": [method.name],
                 "error_x": _whiskers([method.validation]),
-                "marker": {"color": colour, "symbol": "diamond", "size": 12},
+                "marker": marker(method.name, size=13),
                 "showlegend": False,
             }
         )
@@ -112,18 +108,17 @@ def finals(summary: Summary) -> Figure | None:
     return Figure(
         "finals",
         "Every run",
-        f"The {summary.metric} that each run has found (dots), the mean over runs (diamond) and "
-        "its 95% interval.",
+        f"The {summary.metric} that each run has found (small), the mean over runs (large) and its "
+        "95% interval.",
         traces,
-        layout | {"height": 120 + 50 * len(summary.methods)},
+        layout | {"height": 120 + 50 * len(every)},
         wide=True,
     )
 
 
 def distributions(summary: Summary) -> Figure | None:
     """Share of targets reached by cost."""
-    style = styles(summary)
-    traces = [t for made in summary.distributions for t in _ecdf(made, style[made.method])]
+    traces = [t for made in summary.distributions for t in _ecdf(made)]
     if not traces:
         return None
     layout = axes(AXES["epochs"], "share of (run, target) pairs reached")
@@ -143,7 +138,7 @@ def differences(comparisons: Sequence[Comparison], measure: str) -> Figure:
     """Mean advantages with their simultaneous intervals."""
     names = [f"{c.first} over {c.second}" for c in comparisons]
     layout = named_rows(f"mean advantage of the first, {measure}")
-    layout["xaxis"] |= {"zeroline": True}
+    layout["xaxis"] |= {"zeroline": True, "rangemode": "tozero"}
     return Figure(
         f"differences-{measure}",
         f"Differences, {measure}",
@@ -168,7 +163,6 @@ def differences(comparisons: Sequence[Comparison], measure: str) -> Figure:
 
 def validation_and_test(summary: Summary) -> Figure | None:
     """Every run's incumbent: validation against test."""
-    style = styles(summary)
     traces: list[Trace] = []
     for method in summary.methods:
         runs = [
@@ -185,7 +179,7 @@ def validation_and_test(summary: Summary) -> Figure | None:
                     "x": [run.validation for run in runs],
                     "y": [run.test for run in runs],
                     "text": [f"seed {run.seed}" for run in runs],
-                    "marker": {"color": style[method.name][0], "size": 9, "opacity": 0.75},
+                    "marker": marker(method.name, size=9, opacity=0.75),
                 }
             )
     if not traces:
@@ -206,7 +200,7 @@ def times(summary: Summary) -> Figure | None:
     if not parts:
         return None
     names = list(parts)
-    layout = named_rows("seconds per run")
+    layout = named_rows(f"seconds per run{', training simulated' if summary.is_simulated else ''}")
     return Figure(
         "times",
         "Where the time goes",
@@ -245,62 +239,60 @@ def time_parts(summary: Summary) -> dict[str, tuple[float, float, float, float]]
     return found
 
 
-def styles(summary: Summary) -> dict[str, tuple[str, str]]:
-    """Give the colour and dash of each method, the same in every picture."""
-    return styles_of([method.name for method in summary.methods])
-
-
-def styles_of(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Give the colour and dash of each of some methods."""
-    names = sorted(methods)
-    return {
-        name: (COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)])
-        for i, name in enumerate(names)
-    }
-
-
-def _curve(made: Curve, style: tuple[str, str]) -> Iterable[Trace]:
-    colour, dash = style
-    yield from shade(made.method, made.x, made.lower, made.upper, colour)
-    yield steps(made.method, made.x, made.median, colour, dash)
+def _curve(made: Curve) -> Iterable[Trace]:
+    yield from shade(made.method, made.x, made.lower, made.upper)
+    yield steps(made.method, made.x, made.median)
 
 
 def _default(value: Estimate | None, drawn: Sequence[Curve]) -> Iterable[Trace]:
     """The default configuration, which costs nothing to search for."""
     if value is not None:
         ends = [min(float(c.x[0]) for c in drawn), max(float(c.x[-1]) for c in drawn)]
-        yield {
-            "type": "scatter",
-            "mode": "lines",
-            "name": DEFAULT,
-            "x": ends,
-            "y": [value.mean] * 2,
-            "line": {"color": "#888888", "dash": "dot", "width": 1.5},
-        }
+        yield level(DEFAULT, ends, value.mean)
 
 
-def _ecdf(made: Distribution, style: tuple[str, str]) -> Iterable[Trace]:
-    colour, dash = style
-    if made.low is not None and made.high is not None:
-        yield from shade(made.method, made.x, made.low, made.high, colour)
-    yield steps(made.method, made.x, made.share, colour, dash)
-
-
-def steps(name: str, x: Any, y: Any, colour: str, dash: str) -> Trace:
-    """Draw a line that goes in steps."""
+def level(name: str, ends: list[float], value: float) -> Trace:
+    """Draw a value that costs nothing to reach as a level line."""
     return {
         "type": "scatter",
         "mode": "lines",
         "name": name,
-        "legendgroup": name,
-        "x": x.tolist(),
-        "y": y.tolist(),
-        "line": {"color": colour, "dash": dash, "width": 2.5, "shape": "hv"},
+        "x": ends,
+        "y": [value] * 2,
+        "line": {"color": NEUTRAL, "dash": "dot", "width": 2},
     }
 
 
-def shade(name: str, x: Any, low: Any, high: Any, colour: str) -> Iterable[Trace]:
+def _ecdf(made: Distribution) -> Iterable[Trace]:
+    if made.low is not None and made.high is not None:
+        yield from shade(made.method, made.x, made.low, made.high)
+    yield steps(made.method, made.x, made.share)
+
+
+def steps(name: str, x: Any, y: Any) -> Trace:
+    """Draw a method's line, which goes in steps."""
+    style = style_of(name)
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": name,
+        "legendgroup": name,
+        "x": x.tolist(),
+        "y": y.tolist(),
+        "line": {"color": style.colour, "dash": style.dash, "width": 2.5, "shape": "hv"},
+        "marker": marker(name, size=8) | {"maxdisplayed": MAX_MARKERS},
+    }
+
+
+def marker(method: str, size: float, opacity: float = 1.0) -> dict[str, Any]:
+    """Give the marker of a method; sizes are in pixels, opacities from 0 to 1."""
+    style = style_of(method)
+    return {"color": style.colour, "symbol": style.marker, "size": size, "opacity": opacity}
+
+
+def shade(name: str, x: Any, low: Any, high: Any) -> Iterable[Trace]:
     """Draw the band of such a line."""
+    colour = style_of(name).colour
     for edge, fill in ((low, None), (high, "tonexty")):
         yield {
             "type": "scatter",
@@ -336,7 +328,7 @@ def _diagonal(traces: Sequence[Trace]) -> Trace:
         "name": "equal",
         "x": ends,
         "y": ends,
-        "line": {"color": "#888888", "dash": "dot", "width": 1},
+        "line": {"color": NEUTRAL, "dash": "dot", "width": 1},
         "hoverinfo": "skip",
     }
 

@@ -26,7 +26,9 @@ _MARKDOWN = [
     (re.compile(r"<"), "&lt;"),
     (re.compile(rf"\[(?!{_INTERVAL})"), r"\["),
     (re.compile(r"(:)(?=//)|(?<=\bwww)(\.)", re.IGNORECASE), r"\\\1\2"),
-    (re.compile(r"^(?=[#>+*=~-]|\d+[.)])"), r"\\"),
+    (re.compile(r"^(?=[#>+*=~-])"), r"\\"),
+    # Not of a decimal number: before a digit, a backslash would be seen.
+    (re.compile(r"^(\d+)([.)])(?=\s|$)"), r"\1\\\2"),
 ]
 """What begins code, a cell, HTML, a link or an image, an address, and a block."""
 

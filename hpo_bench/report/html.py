@@ -11,7 +11,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from hpo_bench.report import foreign
-from hpo_bench.report.parts import Code, Figure, Part, Section, Table
+from hpo_bench.report.parts import Code, Figure, Lead, Part, Section, Table
 from hpo_bench.text import printable
 
 
@@ -89,7 +89,8 @@ def _section(number: int, section: Section) -> str:
 
 def _part(number: int, part: Part) -> str:
     if isinstance(part, str):
-        return f"<p>{escape(part)}</p>"
+        kind = ' class="lead"' if isinstance(part, Lead) else ""
+        return f"<p{kind}>{escape(part)}</p>"
     if isinstance(part, Code):
         text = html.escape(printable(part.text, None, lines=True))
         made = f'<pre><code class="{escape(part.language)}">{text}</code></pre>'
@@ -104,7 +105,7 @@ def _table(table: Table) -> str:
     rows = "\n".join(_row(row) for row in table.rows)
     caption = f"<p class='caption'>{escape(table.caption)}</p>" if table.caption else ""
     made = (
-        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{caption}"
     )
     classes = "table" + (" text" if table.is_text else "") + (" wide" if table.wide else "")

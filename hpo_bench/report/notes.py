@@ -13,8 +13,10 @@ from hpo_bench.analysis.results import RunResult, SuiteResult, results_of
 from hpo_bench.analysis.stored import read_suite
 from hpo_bench.numbers import number
 from hpo_bench.report import table
+from hpo_bench.report.dashboard import summary_study
 from hpo_bench.report.foreign import markdown
-from hpo_bench.storage.rows import Fault, UnsoundError, why
+from hpo_bench.storage.records import summary_name
+from hpo_bench.storage.rows import UNREADABLE, Fault, UnsoundError, why
 from hpo_bench.storage.studies import load_study, study_names
 
 _OURS = "*Written by hpo-bench, and written anew as long as this line stands.*"
@@ -22,6 +24,8 @@ _OURS = "*Written by hpo-bench, and written anew as long as this line stands.*"
 
 def write_notes(storage: BaseStorage) -> tuple[int, list[Fault]]:
     """Note on every study of every suite how it stands; a person's own notes are left alone.
+
+    Each suite gets a study without trials besides, which shows the suite as a whole.
 
     Returns:
         How many notes were written; one that would say the same is not. And what is not sound in
@@ -39,8 +43,13 @@ def write_notes(storage: BaseStorage) -> tuple[int, list[Fault]]:
         for each, run in zip(stored.runs, result.runs, strict=True):
             try:
                 written += _write(load_study(storage, each.name), _note(result, run))
-            except (KeyError, TypeError, ValueError) as error:  # what is noted there is no note
+            except UNREADABLE as error:
                 left_out.append(Fault(each.name, None, "note", why(error)))
+        try:
+            whole = summary_study(storage, suite, maximise=result.maximise)
+            written += _write(whole, _summary_note(result))
+        except UNREADABLE as error:
+            left_out.append(Fault(summary_name(suite), None, "note", why(error)))
     return written, left_out
 
 
@@ -60,6 +69,19 @@ def _note(result: SuiteResult, run: RunResult) -> str:
             markdown(f"{run.evaluations} evaluations, {run.epochs} epochs; {state}."),
             _incumbent(result.metric, run),
             f"## The suite {markdown(result.suite)}",
+            table.to_markdown(result),
+            _OURS,
+        ]
+    )
+
+
+def _summary_note(result: SuiteResult) -> str:
+    """Note what all runs of a suite found; the dashboard lists studies and knows no suites."""
+    name = markdown(result.suite)
+    return "\n\n".join(
+        [
+            f"## The suite {name}",
+            f"Its {len(result.runs)} runs are the studies whose names begin with {name}/.",
             table.to_markdown(result),
             _OURS,
         ]

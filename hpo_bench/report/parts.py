@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,10 @@ class Code:
     """Title under which it is folded away, where that can be."""
 
 
+class Lead(str):
+    """A paragraph that says in words what was found."""
+
+
 Part = str | Table | Figure | Code
 """A string is a paragraph."""
 
@@ -88,6 +93,26 @@ def seconds(value: float) -> str:
 def probability(value: float) -> str:
     """A p-value or a probability."""
     return f"{value:.3f}" if value >= 0.001 else f"{value:.1g}"
+
+
+SIMULATED = (
+    "Simulated seconds are the recorded seconds of a table's trainings: nobody waited for them. "
+    "The seconds of sampler, storage and harness are real."
+)
+
+
+def clock(is_simulated: bool) -> str:
+    """Give the word that stands before the name of seconds that nobody waited for."""
+    return "simulated " if is_simulated else ""
+
+
+def configuration(values: Mapping[str, Any]) -> str:
+    """A configuration on one line; numbers have six digits at most."""
+    shown = (
+        f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in values.items()
+    )
+    return ", ".join(shown) or NOTHING
 
 
 def drawn(*pictures: Figure | None) -> list[Part]:

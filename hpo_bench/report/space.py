@@ -13,21 +13,25 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from hpo_bench.analysis.space import Point, points, searched
+from hpo_bench.analysis.space import Point, levels, points, searched
 from hpo_bench.analysis.summary import Summary
-from hpo_bench.report.figures import COLOURS, axes, log_axis, named_rows, styles
+from hpo_bench.report.figures import axes, log_axis, marker, named_rows
 from hpo_bench.report.parts import Figure
+from hpo_bench.report.styles import COLOURS
 
 MAX_POINTS = 3000
 """Evaluations drawn in a picture: a sample of more says the same."""
 
 MAX_SLICES = 8
 
+MAX_TICKS = 12
+"""On an axis of whole numbers."""
+
 USUAL = 0.95
 """Share of the evaluations, without the worst, over which colours and axes are spread."""
 
-_BAD_TO_GOOD = [[0, "#aab3c0"], [0.5, "#2ba6b8"], [1, "#e07b00"]]
-"""Seen on white and on black."""
+_BAD_TO_GOOD = [[0, "#185ce1"], [0.5, "#8f8a94"], [1, "#e07b00"]]
+"""Seen on white and on black; blue and orange are told apart by everybody who sees colours."""
 
 
 def importances(summary: Summary) -> Figure | None:
@@ -60,7 +64,7 @@ def parallel_coordinates(summary: Summary) -> Figure | None:
     drawn, sampled = _points(summary)
     if not drawn:
         return None
-    space = searched(summary.histories)
+    space, named = searched(summary.histories), levels(summary.histories)
     values = [value for _, _, value in drawn]
     names = [method.name for method in summary.methods]
     low, high = _usual(values, summary.maximise)
@@ -72,7 +76,7 @@ def parallel_coordinates(summary: Summary) -> Figure | None:
             "ticktext": names,
         },
         *(
-            _dimension(name, space[name], [params[name] for _, params, _ in drawn])
+            _dimension(name, space[name], [params[name] for _, params, _ in drawn], named.get(name))
             for name in space
         ),
         {"label": summary.metric, "values": values},
@@ -112,12 +116,13 @@ def slices(summary: Summary) -> list[Figure]:
 
 
 def _slice(summary: Summary, every: Sequence[Point], name: str, sampled: str) -> Figure:
-    style, dist = styles(summary), searched(summary.histories)[name]
+    dist = searched(summary.histories)[name]
     values = [value for _, _, value in every]
     low, high = _usual(values, summary.maximise)
     outside = sum(not low <= value <= high for value in values)
     layout = axes(name, summary.metric)
-    layout["xaxis"] |= _scale(dist)
+    named = levels(summary.histories).get(name)
+    layout["xaxis"] |= _scale(dist) if named is None else _ticks(named)
     margin = 0.05 * (high - low)
     if outside and margin:
         layout["yaxis"]["range"] = [low - margin, high + margin]
@@ -133,7 +138,7 @@ def _slice(summary: Summary, every: Sequence[Point], name: str, sampled: str) ->
                 "name": method.name,
                 "x": _shown(dist, [params[name] for m, params, _ in every if m == method.name]),
                 "y": [value for m, _, value in every if m == method.name],
-                "marker": {"color": style[method.name][0], "size": 6, "opacity": 0.65},
+                "marker": marker(method.name, size=7, opacity=0.65),
             }
             for method in summary.methods
             if any(m == method.name for m, _, _ in every)
@@ -169,7 +174,11 @@ def _shown(dist: BaseDistribution, values: Sequence[Any]) -> list[Any]:
     return list(values)
 
 
-def _dimension(name: str, dist: BaseDistribution, values: Sequence[Any]) -> dict[str, Any]:
+def _dimension(
+    name: str, dist: BaseDistribution, values: Sequence[Any], named: dict[int, float] | None
+) -> dict[str, Any]:
+    if named is not None:
+        return {"label": name, "values": list(values), **_ticks(named)}
     if isinstance(dist, CategoricalDistribution):
         return {
             "label": name,
@@ -186,14 +195,27 @@ def _dimension(name: str, dist: BaseDistribution, values: Sequence[Any]) -> dict
             "tickvals": np.log10(ticks).tolist(),
             "ticktext": [f"{tick:.3g}" for tick in ticks],
         }
-    return {"label": name, "values": list(values)}
+    return {"label": name, "values": list(values), **_whole(dist)}
+
+
+def _ticks(named: dict[int, float]) -> dict[str, Any]:
+    """Mark the levels of a recorded table by the numbers that they stand for."""
+    return {"tickvals": list(named), "ticktext": [f"{value:.4g}" for value in named.values()]}
+
+
+def _whole(dist: BaseDistribution) -> dict[str, Any]:
+    """Mark a short range of whole numbers by these; between them there is nothing."""
+    if not isinstance(dist, IntDistribution) or dist.high - dist.low > MAX_TICKS * dist.step:
+        return {}
+    ticks = list(range(dist.low, dist.high + 1, dist.step))
+    return {"tickvals": ticks, "ticktext": [str(tick) for tick in ticks]}
 
 
 def _scale(dist: BaseDistribution) -> dict[str, Any]:
     if isinstance(dist, CategoricalDistribution):
         return {"type": "category"}
     ends = _log_range(dist)
-    return log_axis(*ends) if ends else {}
+    return log_axis(*ends) if ends else _whole(dist)
 
 
 def _log_range(dist: BaseDistribution) -> tuple[float, float] | None:

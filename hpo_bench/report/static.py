@@ -19,8 +19,23 @@ from hpo_bench.report.parts import Figure
 
 FORMATS = ("pdf", "svg", "png")
 
-_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
-_MARKERS = {"diamond": "D", "circle": "o"}
+_DASHES: dict[str, Any] = {
+    "solid": "-",
+    "dash": "--",
+    "dot": ":",
+    "dashdot": "-.",
+    "longdash": (0, (8, 3)),
+    "longdashdot": (0, (8, 3, 1.5, 3)),
+}
+_MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "triangle-up": "^",
+    "diamond": "D",
+    "x": "X",
+    "cross": "P",
+    "star": "*",
+}
 _STYLE: Any = {
     "font.size": 8,
     "axes.spines.top": False,
@@ -147,7 +162,18 @@ def _line(axes: Axes, trace: dict[str, Any]) -> None:
         linewidth=line["width"] * 0.6,
         color=line["color"],
         label=_label(trace),
+        **_on_line(trace),
     )
+
+
+def _on_line(trace: dict[str, Any]) -> dict[str, Any]:
+    """Put a few markers on a line, where it has any."""
+    marker = trace.get("marker")
+    if marker is None:
+        return {}
+    every = max(1, len(trace["x"]) // marker["maxdisplayed"])
+    shape = {"marker": _MARKERS[marker["symbol"]], "markersize": marker["size"] / 2}
+    return {**shape, "markevery": every, "markeredgewidth": 0}
 
 
 def _label(trace: dict[str, Any]) -> str | None:

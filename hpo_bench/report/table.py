@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
@@ -21,6 +22,9 @@ from hpo_bench.storage.rows import Fault
 
 MAX_FAULTS = 20
 """Of a storage that are named beneath a table; all are in a report."""
+
+ALWAYS = 3
+"""Columns that every table has: the method, its seeds, and what it found."""
 
 Column = tuple[str, Callable[[MethodResult], str]]
 
@@ -40,7 +44,9 @@ def _seconds(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
-def _columns(metric: str, methods: Sequence[MethodResult]) -> list[Column]:
+def _columns(result: SuiteResult, methods: Sequence[MethodResult]) -> list[Column]:
+    """Give the columns, the most important first: a narrow terminal shows as many as fit."""
+    clock = parts.clock(result.is_simulated)
     measured: list[Column] = [
         ("test accuracy", lambda m: _spread(m.test)),
         ("confirmed", lambda m: _spread(m.confirmed)),
@@ -49,13 +55,13 @@ def _columns(metric: str, methods: Sequence[MethodResult]) -> list[Column]:
     return [
         ("method", lambda m: m.method),
         ("seeds", lambda m: str(m.seeds)),
-        (metric, lambda m: _spread(m.validation)),
+        (result.metric, lambda m: _spread(m.validation)),
         *((name, show) for name, show in measured if any(show(m) != NOTHING for m in methods)),
         ("configs", lambda m: parts.count(m.configurations)),
         ("evals", lambda m: parts.count(m.evaluations)),
         ("epochs", lambda m: parts.count(m.epochs)),
-        ("wall s", lambda m: _seconds(m.wall_seconds)),
-        ("train s", lambda m: _seconds(m.train_seconds)),
+        (f"{clock}wall s", lambda m: _seconds(m.wall_seconds)),
+        (f"{clock}train s", lambda m: _seconds(m.train_seconds)),
         ("sampler s", lambda m: _seconds(m.sampler_seconds)),
         ("rest s", lambda m: _seconds(m.rest_seconds)),
     ]
@@ -64,7 +70,7 @@ def _columns(metric: str, methods: Sequence[MethodResult]) -> list[Column]:
 def _rows(result: SuiteResult) -> tuple[list[str], list[list[str]]]:
     default = [of_method(DEFAULT, result.defaults)] if result.defaults else []
     methods = [*result.methods, *default]
-    columns = _columns(result.metric, methods)
+    columns = _columns(result, methods)
     rows = [[show(method) for _, show in columns] for method in methods]
     return [heading for heading, _ in columns], rows
 
@@ -72,10 +78,12 @@ def _rows(result: SuiteResult) -> tuple[list[str], list[list[str]]]:
 def notes(result: SuiteResult) -> list[str]:
     """What must be read beside the table, one sentence each."""
     found = [
-        "Accuracies are of each run's incumbent, chosen by validation: mean ± standard deviation "
-        "over seeds. Counts (configurations, evaluations, epochs) and times are means per run; "
-        "rest is storage and harness, and with several workers within a run also their waiting."
+        "Values are of each run's incumbent, which validation chose: mean ± standard deviation "
+        "over seeds. Counts (configurations, evaluations, epochs) and times are means per run. "
+        "The rest of the time is storage and harness, and waiting where a run has several workers."
     ]
+    if result.is_simulated:
+        found.append(parts.SIMULATED)
     if result.data:
         found.insert(0, data_note(result.data))
     times = sorted({run.confirmations for run in result.runs if run.confirmations})
@@ -152,33 +160,95 @@ def _method_notes(method: MethodResult) -> list[str]:
     return found
 
 
+def winners(result: SuiteResult) -> parts.Table:
+    """Name the best configuration that each method has found, the best method first."""
+    better = max if result.maximise else min
+    rows = []
+    for method in result.methods:
+        runs = [run for run in result.runs if run.method == method.method]
+        found = [(run.validation, run) for run in runs if run.validation is not None]
+        if found:
+            value, best = better(found, key=lambda pair: pair[0])
+            told = parts.configuration(best.incumbent | best.recorded)
+            rows.append([method.method, str(best.seed), number(value), told])
+    return parts.Table(["method", "seed", result.metric, "best configuration"], rows)
+
+
 def print_table(result: SuiteResult, console: Console) -> None:
-    """Print for people."""
+    """Print for people: what each method found, and the configuration that it chose."""
     headings, rows = _rows(result)
-    gap = 1 if console.width >= 100 else 0
-    table = Table(
-        title=result.suite,
-        box=box.SIMPLE_HEAD,
-        padding=(0, gap, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-    )
-    for index, heading in enumerate(headings):
-        words = " ".join([heading, *(row[index] for row in rows)]).split()
-        side: JustifyMethod = "left" if index == 0 else "right"
-        table.add_column(heading, justify=side, min_width=max(map(len, words)))
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    n_shown = max(ALWAYS, _fitting(headings, rows, console.width))
+    shown = [row[:n_shown] for row in rows]
+    console.print(_grid(headings[:n_shown], shown, console.width, title=result.suite))
+    if n_shown < len(headings):
+        left_out = ", ".join(headings[n_shown:])
+        told = f"Too narrow for: {left_out}. A wider terminal shows them, and so does a pipe."
+        console.print(told, style="yellow")
+    chosen = winners(result)
+    if chosen.rows:
+        console.print()
+        console.print(_grid(chosen.headings, chosen.rows, console.width, folded=3))
+        console.print()
     for note in notes(result):
         console.print(note, style="dim")
 
 
+def _fitting(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> int:
+    """Count the columns, from the first, that fit beside each other without a cut cell."""
+    taken = 0
+    for index, heading in enumerate(headings):
+        taken += _least_width(index, heading, rows) + (_gap(width) if index else 0)
+        if taken > width:
+            return index
+    return len(headings)
+
+
+def _least_width(index: int, heading: str, rows: Sequence[Sequence[str]]) -> int:
+    """Give the width of a column whose heading may be folded between words, its cells not."""
+    return max(map(cell_len, [*heading.split(), *(row[index] for row in rows)]))
+
+
+def _gap(width: int) -> int:
+    return 2 if width >= 100 else 1
+
+
+def _grid(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int,
+    *,
+    title: str | None = None,
+    folded: int | None = None,
+) -> Table:
+    """Make a table for a terminal.
+
+    Args:
+        headings: Of its columns.
+        rows: Its cells.
+        width: Of the terminal, in characters.
+        title: Above it.
+        folded: Index of the column whose cells may take several lines.
+    """
+    padding = (0, _gap(width) - 1, 0, 0)  # the box puts one space between columns
+    shape: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "show_edge": False}
+    table = Table(title=title, padding=padding, **shape)
+    fits = _fitting(headings, rows, width) == len(headings)
+    for index, heading in enumerate(headings):
+        side: JustifyMethod = "left" if index in (0, folded) else "right"
+        least = _least_width(index, heading, rows) if fits and index != folded else None
+        table.add_column(heading, justify=side, min_width=least, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
 def to_markdown(result: SuiteResult) -> str:
-    """A Markdown table with its notes."""
+    """A Markdown table with the best configurations and its notes."""
     headings, rows = _rows(result)
+    chosen = winners(result)
     told = map(foreign.markdown, notes(result))
-    return "\n".join([markdown.table(parts.Table(headings, rows)), "", *told])
+    tables = [parts.Table(headings, rows), *([chosen] if chosen.rows else [])]
+    return "\n\n".join([*map(markdown.table, tables), "\n".join(told)])
 
 
 def to_csv(result: SuiteResult) -> str:

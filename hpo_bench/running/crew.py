@@ -16,6 +16,7 @@ from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives import Objective
 from hpo_bench.running.checkpoints import Checkpoints
 from hpo_bench.running.evaluator import Evaluator, Listener, Task, Work
+from hpo_bench.running.gpus import see_share
 from hpo_bench.running.processes import Child, Tell, settle_in, speaking
 from hpo_bench.search import Outcome
 from hpo_bench.storage.outages import OutageError
@@ -134,7 +135,7 @@ class Processes(Crew):
                 member.kill()
         self._members = [*idle, *(self._hire() for _ in range(size - len(idle)))]
         for member in self._members:
-            member.send(("post", post))
+            self._tell(member)
 
     def __enter__(self) -> Processes:
         return self
@@ -160,6 +161,9 @@ class Processes(Crew):
             for member in [m for m in self._members if m.is_overdue(self._timeout)]:
                 self._give_up(member)
         return self._done.popleft()
+
+    def _tell(self, member: _Member) -> None:
+        member.send(("post", (self._post, self._members.index(member), self.size)))
 
     def _hire(self) -> _Member:
         self._started += 1
@@ -208,7 +212,7 @@ class Processes(Crew):
         """Put another process in the place of one that is dead, or has to be."""
         member.kill()
         heir = self._members[self._members.index(member)] = self._hire()
-        heir.send(("post", self._post))
+        self._tell(heir)
         task, listener = member.task, member.listener
         if task is None or listener is None:
             return
@@ -288,9 +292,10 @@ def _evaluate(connection: Connection[Any, Any]) -> None:
         except (EOFError, OSError):
             return
         if kind == "post":
-            post = content
+            post, place, size = content
             os.fchdir(home)  # an objective of the run before may have gone elsewhere
-            objective = content.build_objective()
+            objective = post.build_objective()
+            see_share(objective.n_gpus(), place, size)
             objective.prepare()
         elif kind == "task" and post is not None and objective is not None:
             line = _Line(connection, tell, may_prune=post.may_prune)

@@ -140,7 +140,11 @@ def _describe(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names([objective.metric_name])
-    own = {records.RUN_ID: uuid4().hex, records.SUITE: run.suite.repeating(run.method)}
+    own = {
+        records.RUN_ID: uuid4().hex,
+        records.SUITE: run.suite.repeating(run.method),
+        records.IS_SIMULATED: bool(objective.is_simulated),
+    }
     first = {name: definition[name] for name in _SHOWN_FIRST if name in definition}
     here = {**manifest(), **_storable("machine()", objective.machine())}
     describe(study, {"suite": run.suite.name, **first, **definition, **here, **own})

@@ -20,8 +20,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import getnode, uuid4
 
+import psutil
 import sqlalchemy
 from optuna.storages import BaseStorage
 from pydantic import TypeAdapter, ValidationError
@@ -63,7 +64,7 @@ class Owner:
     kernel: str
     """Which start of which machine, and which of its process namespaces; empty if not known."""
     started: str
-    """When the process was started, by that machine's clock ticks."""
+    """When the process was started, in seconds by that machine; empty if not known."""
     taking: str
     """Tells what this process takes at the same time apart."""
 
@@ -75,7 +76,8 @@ class Owner:
 
     def is_dead(self) -> bool:
         """Whether it is known to be dead: only a process of the same machine can know that."""
-        return self.kernel != "" and self.kernel == _kernel() and _started(self.pid) != self.started
+        is_here = self.kernel != "" and self.kernel == _kernel()
+        return is_here and self.started != "" and _started(self.pid) != self.started
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -85,7 +87,11 @@ _OWNER = TypeAdapter(Owner)
 
 
 def _kernel() -> str:
+    if psutil.MACOS:
+        # No boot needs to be told: there, the times at which processes start are absolute.
+        return f"{socket.gethostname()} {getnode():x}"
     try:
+        # Of psutil's numbers of processes, each container has its own.
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
@@ -95,12 +101,15 @@ def _kernel() -> str:
 def _started(pid: int) -> str | None:
     """When a process was started; None if there is none, or only what its parent has to bury."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
+        process = psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return None
+        # On Linux it is counted from the boot, whose time psutil adds: a clock that is put forward
+        # moves both.
+        since = psutil.boot_time() if psutil.LINUX else 0.0
+        return f"{process.create_time() - since:.2f}"
+    except (psutil.Error, OSError):
         return None
-    # The name before the last bracket may hold anything; the fields are counted from there.
-    fields = text.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else fields[19]
 
 
 @dataclass(frozen=True)

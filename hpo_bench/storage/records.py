@@ -36,6 +36,9 @@ FINISHED = "finished"
 RUN_ID = "run_id"
 """Study attribute that tells this run from any other of the same name, in any storage."""
 
+IS_SIMULATED = "is_simulated"
+"""Study attribute: whether the seconds of its evaluations are recorded ones, not waited for."""
+
 SUITE = "resolved_suite"
 """Study attribute that repeats the run: what its suite's file says, without seeds."""
 
@@ -58,6 +61,11 @@ def confirmation_name(study_name: str) -> str:
 def default_name(suite: str, seed: int) -> str:
     """Name the study in which the objective's default is trained; no run has such a name."""
     return f"{suite}/seed-{seed:02d}+default"
+
+
+def summary_name(suite: str) -> str:
+    """Name the study that shows a whole suite in a dashboard; it has no trials."""
+    return f"{suite}+summary"
 
 
 Count = Annotated[int, Field(strict=True, ge=0, le=2**53)]
@@ -125,6 +133,19 @@ def outcome_at(trial: FrozenTrial, fidelity: int) -> Outcome | None:
         if job.fidelity >= fidelity or job.pruned or job.value is None:
             return job.outcome
     return None
+
+
+def recorded_values(trial: FrozenTrial) -> dict[str, float]:
+    """Give what the levels of a trial stand for, where it replays a table: name -> number.
+
+    Empty where nothing was replayed, and where the configuration is its own: then the nearest
+    recorded one was replayed, whose numbers are others.
+    """
+    told = trial.user_attrs
+    if "snap_distance" in told:
+        return {}
+    found = {name: told.get(f"recorded_{name}") for name in trial.params}
+    return {name: value for name, value in found.items() if isinstance(value, int | float)}
 
 
 def incumbent(trials: Sequence[FrozenTrial], direction: StudyDirection) -> FrozenTrial | None:

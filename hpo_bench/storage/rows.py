@@ -54,6 +54,13 @@ class Fault:
         return f"{place}: {self.field}: {self.why}"
 
 
+UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
+"""What optuna-dashboard's own reading raises where a study's attributes are not sound.
+
+It reads every attribute of a study to find its own: one without a key is an AttributeError.
+"""
+
+
 class UnsoundError(HpoBenchError):
     """A study cannot be worked with, for what its storage holds of it."""
 

@@ -4,9 +4,11 @@ import json
 
 import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
+from written import write_run
 
 from hpo_bench.analysis.results import (
     MethodResult,
@@ -16,7 +18,8 @@ from hpo_bench.analysis.results import (
     collect,
     incumbent,
 )
-from hpo_bench.report import table
+from hpo_bench.numbers import number
+from hpo_bench.report import parts, table
 from hpo_bench.running.execution import execute
 from hpo_bench.running.runs import runs_of
 from hpo_bench.storage.opening import open_storage
@@ -114,12 +117,51 @@ def test_every_format_tells_the_same(result):
         assert cell in shown.getvalue()
 
 
-def test_the_table_fits_a_narrow_terminal(result):
+def test_no_width_loses_a_digit_or_a_column_in_silence(result):
+    headings = table._rows(result)[0]
+    for width in (26, 40, 60, 80, 100, 120, 10_000):
+        shown = io.StringIO()
+        table.print_table(result, Console(file=shown, width=width))
+        printed = " ".join(shown.getvalue().split())
+        assert "…" not in printed
+        assert max(map(len, shown.getvalue().splitlines())) <= width
+        told = printed.partition("Too narrow for: ")[2].partition(". A wider")[0]
+        left_out = told.split(", ") if told else []
+        assert headings[len(headings) - len(left_out) :] == left_out
+        assert bool(left_out) == (width < 100)
+        for method in result.methods:
+            for value in (method.validation.mean, method.validation.deviation):
+                assert f"{value:.4f}" in printed
+
+
+def test_the_best_configuration_of_each_method_is_named(result):
     shown = io.StringIO()
-    table.print_table(result, Console(file=shown, width=80))
-    assert "…" not in shown.getvalue()
-    for heading in ("method", "seeds", "score", "wall", "sampler", "rest"):
-        assert heading in shown.getvalue()
+    table.print_table(result, Console(file=shown, width=120))
+    for method in result.methods:
+        runs = (run for run in result.runs if run.method == method.method)
+        best = max(runs, key=lambda run: run.validation)
+        told = parts.configuration(best.incumbent)
+        (line,) = [line for line in shown.getvalue().splitlines() if told in line]
+        assert line.split()[:2] == [method.method, str(best.seed)]
+        assert f"| {method.method} | {best.seed} | " in table.to_markdown(result)
+        assert f"{number(best.validation)} | {told} |" in table.to_markdown(result)
+
+
+def test_the_levels_of_a_recorded_table_show_as_the_values_and_its_seconds_as_simulated():
+    storage = optuna.storages.InMemoryStorage()
+    study = write_run(storage, [], attributes={"objective_options": {"clock": "simulated"}})
+    dist = {"c1": IntDistribution(0, 3), "act": CategoricalDistribution(["relu", "tanh"])}
+    attrs = {"recorded_c1": 24, "recorded_act": "no number"}
+    study.add_trial(
+        create_trial(
+            value=0.5, params={"c1": 2, "act": "relu"}, distributions=dist, user_attrs=attrs
+        )
+    )
+    shown = io.StringIO()
+    table.print_table(collect(storage, "written"), Console(file=shown, width=200))
+    assert "c1 24, act relu" in shown.getvalue()
+    assert "simulated wall s  simulated train s  sampler s" in shown.getvalue()
+    assert "nobody waited for them" in shown.getvalue()
 
 
 def test_unfinished_runs_are_said_to_be_so(toy_suite, tmp_path):

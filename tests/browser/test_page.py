@@ -1,7 +1,6 @@
-"""The page in a real browser; `tox run -e browser` brings all but the browser itself."""
+"""The report in a real browser: at three widths, in both themes."""
 
 import os
-import shutil
 from dataclasses import asdict
 
 import optuna
@@ -13,21 +12,9 @@ from written import job, write_run, write_suite
 from hpo_bench.analysis.summary import summarise
 from hpo_bench.report.files import write
 
-playwright = pytest.importorskip("playwright.sync_api")
-
-NAMED = os.environ.get("HPO_BENCH_BROWSER")
-USUAL = ("chromium", "chromium-browser", "google-chrome")
-# One that is named and not there is an error, where none at all skips these tests.
-BROWSER = NAMED or next(filter(shutil.which, USUAL), None)
-
-pytestmark = pytest.mark.skipif(
-    BROWSER is None,
-    reason="no Chromium: apt-get install chromium, or its path in HPO_BENCH_BROWSER",
-)
-
 VIEWS = {
     "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 800}},
-    "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 800}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 820, "height": 1000}},
     "narrow": {
         "color_scheme": "light",
         "viewport": {"width": 390, "height": 800},
@@ -35,18 +22,6 @@ VIEWS = {
         "is_mobile": True,
     },
 }
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as running:
-        # Root, as in a container, has no sandbox; without a graphics card, software draws.
-        arguments = ["--no-sandbox", "--enable-unsafe-swiftshader"]
-        opened = running.chromium.launch(
-            executable_path=shutil.which(BROWSER) or BROWSER, args=arguments
-        )
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -63,25 +38,28 @@ def report(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def page(browser, report, tmp_path):
-    """Open a report, with no network; what the console complains of fails the test."""
+@pytest.fixture(scope="module")
+def page(browser, report):
+    """Open a report, with no network, once for all tests: drawing takes seconds on few cores."""
     complaints = []
-    contexts = []
+    pages = {}
 
     def open_(name="written", view="light"):
-        context = browser.new_context(offline=True, **VIEWS[view])
-        contexts.append(context)
-        opened = context.new_page()
-        opened.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-        opened.on("pageerror", lambda error: complaints.append(str(error)))
-        opened.goto((report / f"{name}.html").as_uri())
-        opened.wait_for_function("document.documentElement.dataset.drawn !== undefined")
+        if (name, view) not in pages:
+            context = browser.new_context(offline=True, **VIEWS[view])
+            opened = pages[name, view] = context.new_page()
+            opened.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+            opened.on("pageerror", lambda error: complaints.append(str(error)))
+            opened.goto((report / f"{name}.html").as_uri())
+            opened.wait_for_function("document.documentElement.dataset.drawn !== undefined")
+        opened = pages[name, view]
+        opened.evaluate("scrollTo({top: 0, behavior: 'instant'})")
+        assert complaints == []
         return opened
 
     yield open_
-    for context in contexts:
-        context.close()
+    for opened in pages.values():
+        opened.context.close()
     assert complaints == []
 
 
@@ -101,6 +79,47 @@ def test_every_picture_draws(page, view, tmp_path):
 def test_nothing_sticks_out_at_the_side(page, view):
     opened = page(view=view)
     assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_tables_that_scroll_show_it_and_end_at_their_last_column(page, view):
+    opened = page(view=view)
+    told = opened.locator(".scroll").evaluate_all(
+        """boxes => boxes.filter(box => box.checkVisibility()).map(box => {
+          const hidden = box.scrollWidth - box.clientWidth;
+          const shown = getComputedStyle(box, "::before").content.includes("more columns");
+          const has = {shown, shade: box.classList.contains("more"), tab: box.tabIndex === 0};
+          box.scrollLeft = box.scrollWidth;
+          const [cell] = [...box.querySelectorAll("td:last-child")].slice(-1);
+          const rest = cell.getBoundingClientRect().right - box.getBoundingClientRect().right;
+          return [hidden > 1, has, rest];
+        })"""
+    )
+    assert any(scrolls for scrolls, _, _ in told) or view != "narrow"
+    for scrolls, has, rest in told:
+        assert set(has.values()) == {scrolls}
+        assert rest <= 1
+
+
+def test_keys_go_through_the_page_and_not_through_every_picture(page):
+    opened = page()
+    stops = "a, button, input, summary, [tabindex]"
+    count = f"e => [...e.querySelectorAll('{stops}')].filter(part => part.tabIndex >= 0).length"
+    assert opened.locator(".plot .modebar-btn").count() > 50
+    assert sum(plot.evaluate(count) for plot in opened.locator(".plot").all()) == 0
+    assert opened.locator("body").evaluate(count) < 40
+
+
+def test_the_table_of_contents_stays_and_leads_to_headings_that_can_be_seen(page):
+    opened = page()
+    opened.locator("nav a").last.click()
+    opened.wait_for_function("scrollY > 1000")
+    opened.wait_for_function("new Promise(go => addEventListener('scrollend', () => go(true)))")
+    nav = opened.locator("nav").bounding_box()
+    assert nav["y"] == pytest.approx(0, abs=1)
+    href = opened.locator("nav a").last.get_attribute("href")
+    heading = opened.locator(f"[id='{href[1:]}'] h2").bounding_box()
+    assert nav["height"] <= heading["y"] < 800
 
 
 def test_the_table_stands_before_the_pictures(page):
@@ -129,7 +148,7 @@ def test_a_finger_meets_no_bar_over_the_legend(page):
     opened = page(view="narrow")
     assert opened.locator("#plot-0-curve-epochs .legendtoggle").count() > 0
     assert opened.locator(".modebar").count() == 0
-    assert page(view="light").locator(".modebar").count() > 0
+    assert page(view="dark").locator(".modebar").count() > 0
 
 
 def test_the_theme_can_be_changed_and_changed_back(page):

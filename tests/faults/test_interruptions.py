@@ -8,7 +8,7 @@ import pytest
 from command import Command, descendants, wait, wait_until_gone, workers_of
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_killed_coordinator(tmp_path, undisturbed, survived, workers):
     command = Command(tmp_path, workers)
     for units in (20, 60):
@@ -63,7 +63,11 @@ def test_killed_workers_are_replaced(tmp_path, undisturbed, survived):
 
 
 @pytest.mark.parametrize(
-    ("number", "fault"), [(signal.SIGINT, "Ctrl-C once"), (signal.SIGTERM, "SIGTERM")]
+    ("number", "fault"),
+    [
+        (signal.SIGINT, "Ctrl-C once"),
+        pytest.param(signal.SIGTERM, "SIGTERM", marks=pytest.mark.long),
+    ],
 )
 def test_asked_to_stop(tmp_path, undisturbed, survived, number, fault):
     command = Command(tmp_path, workers=2)

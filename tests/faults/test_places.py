@@ -30,7 +30,7 @@ def test_a_storage_that_names_a_directory_deletes_nothing(tmp_path, name):
     assert (thesis / "chapter.tex").read_text() == "years of work"
 
 
-@pytest.mark.parametrize("workers_per_run", [1, 2])
+@pytest.mark.parametrize("workers_per_run", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_an_objective_that_changes_the_working_directory(tmp_path, undisturbed, workers_per_run):
     elsewhere, place = tmp_path / "elsewhere", tmp_path / "place"
     for folder in (elsewhere, place, place / "data"):

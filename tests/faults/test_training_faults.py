@@ -61,7 +61,7 @@ def test_one_configuration_that_cannot_be_trained(tmp_path, record_fault, fault,
     ("child", "settings"),
     [
         ("returns", ""),
-        ("returns", "evaluation_timeout = 60"),
+        pytest.param("returns", "evaluation_timeout = 60", marks=pytest.mark.long),
         ("returns", "batch_size = 2"),
         pytest.param("fails", "", marks=pytest.mark.long),
         pytest.param("exits", "", marks=pytest.mark.long),

@@ -18,7 +18,7 @@ from hpo_bench.storage.opening import open_existing
 from hpo_bench.storage.studies import glance
 
 fuzzed = settings(
-    max_examples=1000 if os.environ.get("HPO_BENCH_LONG") else 25,
+    max_examples=1000 if os.environ.get("HPO_BENCH_LONG") else 10,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],

@@ -17,7 +17,7 @@ from hpo_bench.cli import main
 LONG = bool(os.environ.get("HPO_BENCH_LONG"))
 
 fuzzed = settings(
-    max_examples=10_000 if LONG else 120,
+    max_examples=10_000 if LONG else 60,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     # A case takes tens of milliseconds, and names its row and value: nothing is made smaller.
@@ -130,6 +130,13 @@ def test_a_changed_row_does_nothing_and_hides_nothing(place, data):
     dear = DEAR if LONG or data.draw(st.integers(0, 9)) == 0 else ()
     command = data.draw(st.sampled_from([*CHEAP, *dear]))
     look_at(place, cell, value, command)
+
+
+def test_an_attribute_without_a_key_hides_no_note(place):
+    """Found among ten thousand: the dashboard reads the key of every attribute of a study."""
+    column = ("study_system_attributes", "key")
+    cell = next(c for c in place.cells if (c.table, c.column) == column)
+    look_at(place, cell, None, "dashboard --notes")
 
 
 def look_at(place, cell, value, command):

@@ -304,7 +304,8 @@ from hpo_bench.objectives.lenet5 import LeNet5
 objective = LeNet5(data="shapes", train_size=320, validation_size=100, test_size=100, epochs=1)
 evaluation = objective.start({"c1": 6, "c3": 16, "c5": 32, "f6": 32})
 evaluation.advance()
-print(json.dumps([objective.machine(), objective.describe(), evaluation._weights.tolist()]))
+weights = evaluation._tensors["weights"].tolist()
+print(json.dumps([objective.machine(), objective.describe(), weights]))
 """
 
 

@@ -109,7 +109,7 @@ def test_a_space_mixes_fixed_values_tables_and_distributions():
     )
     assert set(objective.search_space) == {"c3", "learning_rate"}
     evaluation = objective.start({"c3": 12, "learning_rate": 2e-3})
-    layers = evaluation._network.layers(evaluation._weights)
+    layers = evaluation._network.layers(evaluation._tensors["weights"])
     assert layers["c3.weight"].shape == (12, 8, 5, 5)
     assert evaluation._configuration["learning_rate"] == 2e-3
 

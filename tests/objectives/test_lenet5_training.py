@@ -14,7 +14,7 @@ from hpo_bench.objectives.lenet5 import PARAMETERS, LeNet5
 from hpo_bench.objectives.lenet5.batches import batches, planned
 from hpo_bench.objectives.lenet5.data import Images
 from hpo_bench.objectives.lenet5.model import Network, logits
-from hpo_bench.objectives.lenet5.training import _accuracies
+from hpo_bench.objectives.lenet5.training import _accuracy
 
 NARROW = {"c1": 4, "c3": 8, "c5": 32, "f6": 32}
 SETTINGS = {
@@ -43,11 +43,7 @@ def curve(evaluation, until):
 
 
 def state_of(evaluation):
-    return {
-        "weights": evaluation._weights,
-        "average": evaluation._average,
-        **evaluation._state,
-    }
+    return evaluation._tensors
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
@@ -93,7 +89,7 @@ def test_going_on_in_another_process_is_bitwise_the_same(tmp_path):
         check=True,
     )
     again = objective.restore(NARROW, (tmp_path / "three").read_bytes())
-    assert float(done.stdout) == _accuracies([whole], whole._data.validation)[0]
+    assert float(done.stdout) == _accuracy(whole, whole._data.validation)
     for name, tensor in state_of(whole).items():
         assert torch.equal(tensor, state_of(again)[name]), name
 
@@ -120,7 +116,8 @@ def test_a_shorter_objective_has_the_same_values_as_the_beginning_of_a_longer_on
 def test_the_seed_of_training_matters_and_the_images_do_not_depend_on_it():
     one, two = lenet5(seed=1), lenet5(seed=2)
     assert one.describe() == two.describe()
-    assert not torch.equal(one.start(NARROW)._weights, two.start(NARROW)._weights)
+    weights, others = (state_of(o.start(NARROW))["weights"] for o in (one, two))
+    assert not torch.equal(weights, others)
     orders = [o.start(NARROW)._generator(1, 0).initial_seed() for o in (one, two)]
     assert orders[0] != orders[1]
 

@@ -3,18 +3,21 @@ import re
 import shlex
 import sys
 import tomllib
+from dataclasses import asdict, replace
 
 import optuna
 import plotly.graph_objects
 import pytest
+from optuna.distributions import IntDistribution
 from optuna.trial import TrialState, create_trial
-from written import write_again, write_default, write_run, write_suite
+from written import job, write_again, write_default, write_run, write_suite
 
 from hpo_bench import suite
+from hpo_bench.analysis.across import across as several_objectives
 from hpo_bench.analysis.intervals import Estimate
 from hpo_bench.analysis.summary import summarise
 from hpo_bench.numbers import number
-from hpo_bench.report import content
+from hpo_bench.report import across_figures, content
 from hpo_bench.report.files import write
 from hpo_bench.report.parts import Code, Figure, Table, interval, probability
 from hpo_bench.report.sections import across
@@ -118,7 +121,7 @@ def test_a_difference_is_said_first(storage):
 def test_few_seeds_are_said_to_be_few(storage):
     write_suite(storage, seeds=2, methods={"random": 0.0, "pso": 0.2})
     sections = sections_of(storage)
-    assert "Whether methods differ: too few seeds to say." in words_of(sections["Results"])
+    assert "So few runs say nothing of whether methods differ" in words_of(sections["Results"])
     assert all("[–]" in row[2] for row in tables_of(sections["Results"])[0].rows)
     (_, pairs) = tables_of(sections["Differences between methods"])
     assert {row[-1] for row in pairs.rows} == {"too few seeds to say"}
@@ -494,3 +497,65 @@ def test_failures_are_told_once_with_where_they_were_raised(storage):
 def test_where_nothing_failed_no_section_says_so(storage):
     write_run(storage, [0.1, 0.2])
     assert "Failed evaluations" not in sections_of(storage)
+
+
+def test_the_first_paragraph_says_in_words_what_was_found_also_when_nothing_was(storage):
+    write_suite(storage, seeds=3, methods={"random": 0.0, "pso": 0.01})
+    lead = sections_of(storage)["Results"].parts[0]
+    assert "No two methods are shown to differ. 3 seeds are too few" in lead
+    told = r"\((\w+) is [\d.e-]+ better than (\w+)\) would be shown .* with (\d+) seeds"
+    found = re.search(told, lead)
+    assert {found[1], found[2]} == {"pso", "random"}
+    assert int(found[3]) > 3
+    write_run(storage, [], suite="empty", finished=None)
+    assert sections_of(storage, "empty")["Results"].parts[0].startswith("No finished run")
+
+
+def test_the_space_is_told_and_a_recorded_table_by_its_values(storage):
+    write_suite(storage, seeds=3)
+    rows = tables_of(sections_of(storage)["Search space"])[0].rows
+    assert sorted(row[:3] for row in rows) == [
+        ["x", "number", "0 to 1"],
+        ["y", "number, on a log scale", "0.001 to 1"],
+    ]
+    study = write_run(storage, [], suite="table", attributes={"is_simulated": True})
+    dists = {"c1": IntDistribution(0, 2), "free": IntDistribution(0, 2)}
+    for level in range(3):
+        attrs = {"jobs": [asdict(job(0.1 * level, epochs=3))], "recorded_c1": 4 * 2**level}
+        params = {"c1": level, "free": level}
+        study.add_trial(
+            create_trial(value=0.1 * level, params=params, distributions=dists, user_attrs=attrs)
+        )
+    sections = sections_of(storage, "table")
+    pictures = figures_of(sections)
+    assert tables_of(sections["Search space"])[0].rows[0][1:3] == ["recorded level", "4, 8, 16"]
+    assert pictures["slice-c1"].layout["xaxis"]["ticktext"] == ["4", "8", "16"]
+    assert pictures["slice-free"].layout["xaxis"]["ticktext"] == ["0", "1", "2"]
+    _, c1, *_ = pictures["parallel"].traces[0]["dimensions"]
+    assert (c1["tickvals"], c1["ticktext"]) == ([0, 1, 2], ["4", "8", "16"])
+    assert "simulated wall s" in tables_of(sections["Results"])[0].headings
+    curves = [key for key in pictures if "curve" in key]
+    axes = {key: pictures[key].layout["xaxis"]["title"]["text"] for key in curves}
+    assert axes["curve-wall_seconds"].startswith("simulated wall seconds")
+    assert axes["curve-train_seconds"] == "simulated training seconds"
+    assert "simulated" not in axes["curve-epochs"] + axes["curve-evaluations"]
+
+
+def test_what_captions_speak_of_is_in_the_picture(storage):
+    for place, suite_name in enumerate(("one", "two", "three")):
+        methods = {"random": 0.0, "pso": 0.1 + 0.1 * place, "tpe": 0.2}
+        write_suite(storage, suite=suite_name, methods=methods, seeds=5)
+        for seed in range(5):
+            write_default(storage, 0.5, suite=suite_name, seed=seed)
+    pictures = figures_of(sections_of(storage, "one"))
+    axis = pictures["differences-validation accuracy"].layout["xaxis"]
+    assert (axis["zeroline"], axis["rangemode"]) == (True, "tozero")
+    for key in ("curve-epochs", "curve-wall_seconds", "finals"):
+        assert "(default)" in {trace["name"] for trace in pictures[key].traces}, key
+    found = several_objectives([summarise(storage, name) for name in ("one", "two", "three")])
+    assert across_figures.regret_over_budget(found).traces[-1]["y"] == [1.0, 1.0]
+    wide = replace(found.ranking, critical_difference=5.0)
+    (bars,) = across_figures.ranks(wide).traces
+    ends = [x - bar for x, bar in zip(bars["x"], bars["error_x"]["arrayminus"], strict=True)]
+    assert min(ends) >= 0
+    assert max(bars["error_x"]["array"]) > min(bars["x"]), "the bars would go below 0"

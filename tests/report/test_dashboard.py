@@ -32,8 +32,8 @@ def storage():
 
 def test_every_study_has_the_pictures_of_its_suite(storage):
     write_run(storage, [], suite="other", finished=None)
-    assert write_figures(storage) == (4, [])
-    for name in ("written/pso/seed-00", "written/random/seed-01"):
+    assert write_figures(storage) == (5, [])
+    for name in ("written/pso/seed-00", "written/random/seed-01", "written+summary"):
         pictures = pictures_of(storage, name)
         assert pictures.keys() == KEYS
         (curve,) = summarise(storage, "written").curves["epochs"][:1]
@@ -47,7 +47,7 @@ def test_pictures_are_replaced_and_not_multiplied(storage):
     write_figures(storage)
     for seed in range(2):
         write_run(storage, [0.99], method="tpe", seed=seed)
-    assert write_figures(storage) == (6, [])
+    assert write_figures(storage) == (7, [])
     pictures = pictures_of(storage, "written/pso/seed-00")
     assert pictures.keys() == KEYS
     names = {trace["name"] for trace in pictures["hpo-bench-curve-epochs"]["data"]}
@@ -56,7 +56,8 @@ def test_pictures_are_replaced_and_not_multiplied(storage):
 
 def test_a_suite_of_too_many_studies_is_named(storage, monkeypatch):
     monkeypatch.setattr(dashboard, "MAX_STUDIES", 3)
-    assert write_figures(storage) == (0, ["written: no pictures, it has too many studies"])
+    told = "written: pictures on its summary alone, it has too many studies"
+    assert write_figures(storage) == (1, [told])
 
 
 def test_the_command_writes_notes_and_pictures(tmp_path, monkeypatch):
@@ -65,7 +66,7 @@ def test_the_command_writes_notes_and_pictures(tmp_path, monkeypatch):
     monkeypatch.setattr("optuna_dashboard.run_server", lambda *args, **kwargs: None)
     result = CliRunner().invoke(app, ["dashboard", "--notes", "--storage", url])
     assert result.exit_code == 0, result.output
-    assert "pictures on 2 studies" in result.output
+    assert "pictures on 3 studies" in result.output
     assert pictures_of(url, "written/pso/seed-00").keys() == KEYS
     study = optuna.load_study(study_name="written/pso/seed-00", storage=url)
     assert get_note(study).startswith("## pso, seed 0")

@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 from cuts import Killed, Writes
 from optuna.trial import TrialState
@@ -175,7 +176,7 @@ def test_the_same_seed_gives_the_same_run(toy_suite, tmp_path, method):
 
 
 @pytest.mark.parametrize("method", ["random", "bohb", "grid", "pso"])
-def test_a_run_cut_after_any_storage_write_ends_as_if_never_stopped(
+def test_a_run_cut_after_a_storage_write_ends_as_if_never_stopped(
     toy_suite, tmp_path, method, monkeypatch
 ):
     objective = {"name": "toy:Curve", "options": {"epochs": 2}}
@@ -192,7 +193,8 @@ def test_a_run_cut_after_any_storage_write_ends_as_if_never_stopped(
     execute(whole)
     n_writes = writes.count
     assert n_writes > 12
-    for cut in range(1, n_writes):
+    # Methods differ in their asks alone: every write of one of them, some of the others'.
+    for cut in range(1, n_writes, 1 if method == "bohb" else 4):
         run = a_run(cut)
         writes.allow(cut)
         with pytest.raises(Killed):
@@ -446,5 +448,5 @@ def test_a_run_that_is_over_leaves_no_connection_open(toy_suite, tmp_path):
     suite = toy_suite(methods=METHODS, confirm=1)
     for seed in range(3):
         execute(the_run(suite, tmp_path, seed=seed))
-    opened = [file.readlink() for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+    opened = [Path(file.path) for file in psutil.Process().open_files()]
     assert [file for file in opened if file.is_relative_to(tmp_path)] == []

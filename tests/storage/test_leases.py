@@ -5,9 +5,10 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import optuna
+import psutil
 import pytest
 import sqlalchemy
 
@@ -46,6 +47,24 @@ def give_to_another_machine(storage):
         pass
     far = Owner(host="far", pid=1, kernel="another", started="1", taking="")
     change(storage, owner=json.dumps(asdict(far)))
+
+
+@pytest.mark.parametrize("is_mac", [False, True])
+def test_a_process_is_known_to_be_dead_by_the_time_at_which_it_was_started(monkeypatch, is_mac):
+    monkeypatch.setattr(psutil, "MACOS", is_mac)
+    here = Owner.here()
+    assert here.kernel
+    assert not here.is_dead()
+    assert replace(here, started="1.00").is_dead()
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    assert replace(here, pid=ended.pid).is_dead()
+    assert not replace(here, pid=ended.pid, started="").is_dead()
+    assert not replace(here, pid=ended.pid, kernel="another").is_dead()
+    boot_time, create_time = psutil.boot_time, psutil.Process.create_time
+    monkeypatch.setattr(psutil, "boot_time", lambda: boot_time() + 3600)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: create_time(self) + 3600)
+    assert is_mac or not here.is_dead(), "a clock that is put forward kills nobody"
 
 
 def test_one_at_a_time_and_the_other_is_told_who(url, storage):

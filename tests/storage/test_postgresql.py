@@ -1,7 +1,6 @@
 """PostgreSQL as the storage: what a run is does not depend on where it is kept."""
 
-from pathlib import Path
-
+import psutil
 import pytest
 from command import Command, descendants, wait
 from several import METHODS, told
@@ -32,7 +31,7 @@ def test_a_password_is_shown_nowhere(tmp_path, postgres, postgres_url):
     said = []
     process = command.start()
     command.wait_for_units(10)
-    said += [Path(f"/proc/{pid}/cmdline").read_text() for pid in descendants(process.pid)]
+    said += [" ".join(psutil.Process(pid).cmdline()) for pid in descendants(process.pid)]
     postgres.stop()  # so that what an outage says is seen, too
     postgres.start()
     said.append(wait(process))

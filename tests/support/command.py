@@ -6,7 +6,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from hpo_bench.storage.opening import open_storage
 from hpo_bench.storage.records import jobs_of
@@ -149,22 +152,28 @@ def wait(process, status=0):
 def workers_of(process):
     """The workers of a command, or of a process; multiprocessing's resource tracker is none."""
     pid = process if isinstance(process, int) else process.pid
-    return [p for p in children(pid) if "spawn_main" in Path(f"/proc/{p}/cmdline").read_text()]
+    return [child for child in children(pid) if _is_worker(child)]
+
+
+def _is_worker(pid):
+    with suppress(psutil.Error):  # it has ended meanwhile
+        return any("spawn_main" in word for word in psutil.Process(pid).cmdline())
+    return False
 
 
 def children(pid):
     """Processes that a process has started."""
-    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [child.pid for child in psutil.Process(pid).children()]
 
 
 def descendants(pid):
     """Those, and those that they have started."""
-    return [p for child in children(pid) for p in (child, *descendants(child))]
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
 
 
 def wait_until_gone(pids):
     """Wait until none of the processes is there any more."""
     deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+    while any(map(psutil.pid_exists, pids)):
         assert time.monotonic() < deadline, "orphaned workers go on"
         time.sleep(0.05)

@@ -18,6 +18,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import psycopg
 
 SETTINGS = {
@@ -186,7 +187,7 @@ class Postgres:
         if not self.is_running:
             return
         pid = self._server.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for each in [pid, *map(int, children)]:
+        children = psutil.Process(pid).children()
+        for each in [pid, *(child.pid for child in children)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each, number)

@@ -100,6 +100,16 @@ class Saving(Curve):
             evaluator.CHECKPOINT_SECONDS = 0.0
 
 
+class OnGpus(Curve):
+    """Says that it computes on one of two GPUs, and measures which ones its process sees."""
+
+    def n_gpus(self):
+        return 2
+
+    def start(self, configuration):
+        return _Seeing(self, {**self._fixed, **configuration})
+
+
 class Keywords(TPESampler):
     """A sampler that hands most of its arguments on."""
 
@@ -152,3 +162,8 @@ class _Climb(Evaluation):
 
     def checkpoint(self):
         return json.dumps({"fidelity": self.fidelity}).encode()
+
+
+class _Seeing(_Climb):
+    def measurements(self):
+        return {"sees": float(os.environ.get("CUDA_VISIBLE_DEVICES", "-1").replace(",", "."))}

@@ -132,9 +132,13 @@ class Dropout:
         return hidden * kept / (1 - self.share)
 
 
+SCRAMBLING = ((16, 0x7FEB352D), (15, 0x846CA68B))
+"""Shifts and factors of "lowbias32" (C. Wellons, "Prospecting for hash functions", 2018)."""
+
+
 def _scrambled(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """Scramble bits ("lowbias32", C. Wellons, "Prospecting for hash functions", 2018)."""
-    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+    """Scramble bits, so that neighbours have nothing in common."""
+    for shift, factor in SCRAMBLING:
         x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
     return x ^ (x >> np.uint32(16))
 

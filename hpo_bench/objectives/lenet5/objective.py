@@ -245,6 +245,14 @@ class LeNet5(Objective):
 
         return {"training": engine().how}
 
+    def n_gpus(self) -> int:
+        """As many as CUDA shows, if it trains there."""
+        if self._device == "cpu":
+            return 0
+        import torch
+
+        return torch.cuda.device_count()
+
     def provide(self) -> None:
         """Download or decode the images, if that is still to be done.
 

@@ -67,6 +67,9 @@ def held(directory: Path) -> Iterator[Path]:
     try:
         _check(directory, os.fstat(descriptor))
         opened = Path(f"/proc/self/fd/{descriptor}")
+        if not opened.exists():  # macOS: then nobody else may have put another one in its place
+            opened = directory
+            _check(directory.parent, directory.parent.stat())
         for file in opened.iterdir():
             with suppress(FileNotFoundError):  # another process of this user has just removed it
                 _check(directory / file.name, file.lstat())

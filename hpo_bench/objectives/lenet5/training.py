@@ -16,6 +16,7 @@ import json
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -24,19 +25,15 @@ import torch
 
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives.base import Evaluation
-from hpo_bench.objectives.lenet5.batches import planned
+from hpo_bench.objectives.lenet5.batches import Plan, planned
 from hpo_bench.objectives.lenet5.data import Data, Images
 from hpo_bench.objectives.lenet5.engine import engine
-from hpo_bench.objectives.lenet5.epoch import DECAY, WARM_UP, Epoch
+from hpo_bench.objectives.lenet5.epoch import Epoch
 from hpo_bench.objectives.lenet5.model import Network, Precision
 from hpo_bench.objectives.lenet5.optimizer import initial_state
-from hpo_bench.objectives.lenet5.stack import (
-    Member,
-    Recipe,
-    accuracies,
-    padded_widths,
-    train_epoch,
-)
+from hpo_bench.objectives.lenet5.stack import Member, Stack
+from hpo_bench.objectives.lenet5.stack_step import STATES
+from hpo_bench.objectives.lenet5.stacking import stacks
 from hpo_bench.spaces import Configuration
 
 _INITIAL, _ORDER, _DROPOUT = range(3)  # purposes of random draws
@@ -73,10 +70,11 @@ class Training(Evaluation):
         self._precision = precision
         self._device = torch.device(device)
         self._network = Network(configuration, len(data.classes))
-        self._weights = self._network.initial(self._generator(_INITIAL, 0))
-        self._average = self._weights.clone()
-        self._state = initial_state(self._weights, configuration)
+        weights = self._network.initial(self._generator(_INITIAL, 0))
+        self._tensors = {"weights": weights, "average": weights.clone()}
+        self._tensors |= initial_state(weights, configuration)
         self._step = 0
+        self._place: _Place | None = None
 
     def advance(self) -> float:
         """Train one epoch further.
@@ -93,22 +91,24 @@ class Training(Evaluation):
         `diverged` is 1 if a weight is no longer finite, else 0.
         """
         with _one_thread():
+            average = self._current("average")["average"]
             return {
-                "test_accuracy": _accuracies([self], self._data.test)[0],
-                "parameters": self._weights.numel(),
-                "diverged": float(not self._average.isfinite().all()),
+                "test_accuracy": _accuracy(self, self._data.test),
+                "parameters": average.numel(),
+                "diverged": float(not average.isfinite().all()),
             }
 
     def checkpoint(self) -> bytes:
         """Pack weights, average, optimizer state and epoch, readable without running code."""
         buffer = io.BytesIO()
+        optimizer = dict(self._current())
         state = {
             "identity": self._identity(),
             "epoch": self.fidelity,
             "step": self._step,
-            "weights": self._weights,
-            "average": self._average,
-            "optimizer": self._state,
+            "weights": optimizer.pop("weights"),
+            "average": optimizer.pop("average"),
+            "optimizer": optimizer,
         }
         torch.save(state, buffer)
         return buffer.getvalue()
@@ -126,9 +126,9 @@ class Training(Evaluation):
                 "the checkpoint belongs to another evaluation: it was made by "
                 f"{state['identity']}, this is {self._identity()}"
             )
-        self._weights = state["weights"]
-        self._average = state["average"]
-        self._state = state["optimizer"]
+        self._tensors = {name: state[name] for name in ("weights", "average")}
+        self._tensors |= state["optimizer"]
+        self._place = None
         self._step = state["step"]
         self.fidelity = state["epoch"]
 
@@ -148,105 +148,129 @@ class Training(Evaluation):
         sequence = np.random.SeedSequence([self._seed, purpose, epoch])
         return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
 
-    def _stream(self) -> tuple[Any, ...]:
-        """What two trainings must share to be trained in one stack."""
-        configuration = self._configuration
-        shared = ("batch_size", "augmentation", "activation", "optimizer")
-        told = (configuration[name] for name in shared)
-        widths = padded_widths(configuration)[:2]
-        return (id(self._data), self._seed, self.fidelity, self._precision, *widths, *told)
-
     @property
     def _is_stacked(self) -> bool:
         return self._device.type != "cpu"
 
-    @property
-    def _tensors(self) -> dict[str, torch.Tensor]:
-        return {"weights": self._weights, "average": self._average, **self._state}
+    def _current(self, *names: str) -> dict[str, torch.Tensor]:
+        """Give its tensors here, of which these (all, if none is named) are up to date."""
+        if self._place is not None:
+            self._place.stack.fetch(self._place.row, names or STATES)
+        return self._tensors
 
     def _member(self) -> Member:
         return Member(self._configuration, self._network, self._tensors)
 
-    def _epoch(self) -> Epoch:
-        configuration, images = self._configuration, self._data.train
-        size, augmentation = configuration["batch_size"], configuration["augmentation"]
-        plan = planned(images, size, augmentation, self._generator(_ORDER, self.fidelity))
-        seed = self._generator(_DROPOUT, self.fidelity).initial_seed()
-        return Epoch(images, plan, seed, self._step)
+    def _plan(self, size: int, augmentation: str) -> Plan:
+        images = self._data.train
+        return planned(images, size, augmentation, self._generator(_ORDER, self.fidelity))
+
+    @property
+    def _dropout_seed(self) -> int:
+        return self._generator(_DROPOUT, self.fidelity).initial_seed()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where on a device the tensors of a training are."""
+
+    stack: Stack
+    row: int
 
 
 def advance_together(trainings: Sequence[Training]) -> list[float]:
-    """Train each one epoch further: on a CPU one after another, on a GPU those alike in stacks.
+    """Train each one epoch further: on a CPU one after another, on a GPU in stacks.
 
     Returns:
         What `Training.advance` returns, of each.
     """
-    values: dict[int, float] = {}
     with _one_thread():
-        for group in _groups(trainings):
-            if group[0]._is_stacked:
-                _train_stacked(group)
-            else:
-                _train_epoch(group[0])
-            found = _accuracies(group, group[0]._data.validation)
-            values.update(zip(map(id, group), found, strict=True))
-    return [values[id(training)] for training in trainings]
-
-
-def _groups(trainings: Sequence[Training]) -> list[list[Training]]:
-    groups: dict[tuple[Any, ...], list[Training]] = {}
-    for training in trainings:
-        key = training._stream() if training._is_stacked else (id(training),)
-        groups.setdefault(key, []).append(training)
-    return list(groups.values())
+        for stack, group in _stacked([t for t in trainings if t._is_stacked]):
+            _train_stack(stack, group)
+        for training in trainings:
+            if not training._is_stacked:
+                _train_epoch(training)
+        return [_accuracy(training, training._data.validation) for training in trainings]
 
 
 def _train_epoch(one: Training) -> None:
-    epoch = one._epoch()
-    engine().train(one._network, one._configuration, one._precision, one._tensors, epoch)
+    configuration = one._configuration
+    plan = one._plan(configuration["batch_size"], configuration["augmentation"])
+    epoch = Epoch(one._data.train, plan, one._dropout_seed, one._step)
+    engine().train(one._network, configuration, one._precision, one._tensors, epoch)
     one.fidelity += 1
-    one._step += len(epoch.plan.order)
+    one._step += len(plan.order)
 
 
-def _train_stacked(group: Sequence[Training]) -> None:
-    recipe = _recipe(group)
-    members = [training._member() for training in group]
-    train_epoch(recipe, members, group[0]._epoch(), warm_up=WARM_UP, decay=DECAY)
+def _train_stack(stack: Stack, group: Sequence[Training]) -> None:
+    """Train some members of a stack; the others, which are done or stopped, leave it."""
+    one, steps = group[0], [0] * len(stack.members)
+    rows = {training._place.row for training in group if training._place is not None}
+    for row in stack.held - rows:
+        stack.release(row)
+    for training in group:
+        assert training._place is not None
+        steps[training._place.row] = training._step
+    # Its order, and what is flipped and moved how far, are those of every size of batch.
+    plan = one._plan(1, "flip+crop")
+    stack.train(one._data.train, plan, one._dropout_seed, steps)
     for training in group:
         training.fidelity += 1
-        training._step += recipe.n_batches
+        training._step += len(one._data.train) // training._configuration["batch_size"]
 
 
-def _recipe(group: Sequence[Training]) -> Recipe:
-    one = group[0]
-    configuration = one._configuration
-    widths = [padded_widths(training._configuration) for training in group]
-    c1, c3, c5, f6 = (max(column) for column in zip(*widths, strict=True))
-    return Recipe(
-        size=len(group),
-        widths=(c1, c3, c5, f6),
-        n_classes=len(one._data.classes),
-        batch_size=configuration["batch_size"],
-        n_batches=len(one._data.train) // configuration["batch_size"],
-        activation=configuration["activation"],
-        augmentation=configuration["augmentation"],
-        optimizer=configuration["optimizer"],
-        has_dropout=any(training._configuration["dropout"] > 0 for training in group),
-        precision=one._precision,
-        device=one._device,
-    )
+def _stacked(trainings: Sequence[Training]) -> list[tuple[Stack, list[Training]]]:
+    """Give the stacks that trainings are in, and make some for those that are in none."""
+    together: dict[int, list[Training]] = {}
+    for training in trainings:
+        place = training._place
+        is_held = place is not None and place.row in place.stack.held
+        together.setdefault(id(place.stack) if place and is_held else 0, []).append(training)
+    alone, found = together.pop(0, []), []
+    for group in together.values():
+        assert group[0]._place is not None
+        stack = group[0]._place.stack
+        if 2 * len(group) >= len(stack.members):
+            found.append((stack, group))
+        else:  # most of what it computes would be for nobody
+            for row in list(stack.held):
+                stack.release(row)
+            alone += group
+    return found + _new_stacks(alone)
 
 
-def _accuracies(group: Sequence[Training], images: Images) -> list[float]:
-    """Measure the averaged weights of those that were trained together."""
-    one = group[0]
+def _new_stacks(trainings: Sequence[Training]) -> list[tuple[Stack, list[Training]]]:
+    alike: dict[tuple[Any, ...], list[Training]] = {}
+    for training in trainings:
+        key = (id(training._data), training._seed, training.fidelity, training._precision)
+        alike.setdefault(key, []).append(training)
+    groups = [
+        # Those of one activation stand together.
+        sorted((group[i] for i in rows), key=lambda t: str(t._configuration["activation"]))
+        for group in alike.values()
+        for rows in stacks([training._configuration for training in group])
+    ]
+    return [(_stack_of(group), group) for group in groups]
+
+
+def _stack_of(group: Sequence[Training]) -> Stack:
+    members = [training._member() for training in group]
+    stack = Stack(members, group[0]._precision, group[0]._device)
+    for row, training in enumerate(group):
+        training._place = _Place(stack, row)
+    return stack
+
+
+def _accuracy(one: Training, images: Images) -> float:
+    """Measure the averaged weights; those of a stack are measured together, once."""
     if one._is_stacked:
-        return accuracies(_recipe(group), [training._member() for training in group], images)
-    classes = engine().classify(
-        one._network, one._configuration, one._precision, one._average, images
-    )
-    labels = torch.from_numpy(images.labels)
-    return [int((classes == labels).sum()) / len(images)]
+        place = one._place
+        if place is None or place.row not in place.stack.held:
+            place = _Place(Stack([one._member()], one._precision, one._device), 0)
+        return place.stack.accuracies(images)[place.row]
+    network, average = one._network, one._tensors["average"]
+    classes = engine().classify(network, one._configuration, one._precision, average, images)
+    return int((classes == torch.from_numpy(images.labels)).sum()) / len(images)
 
 
 def resolve_precision(precision: Literal["auto", "f32", "bf16"], device: str) -> Precision:

@@ -81,6 +81,10 @@ class Recorder(Objective):
         inner = self.inner.restore(configuration, state)
         return _Recorded(inner, set(configuration), json.loads(header), self._clock)
 
+    def n_gpus(self) -> int:
+        """As many as the objective's."""
+        return self.inner.n_gpus()
+
     def provide(self) -> None:
         """As the objective does."""
         self.inner.provide()

@@ -44,9 +44,26 @@ function fitted(traces, plot) {
   return traces;
 }
 
-function draw(plot) {
+async function draw(plot) {
   const spec = JSON.parse(plot.nextElementSibling.textContent);
-  return Plotly.react(plot, fitted(spec.data, plot), themed(spec.layout, plot), config);
+  await Plotly.react(plot, fitted(spec.data, plot), themed(spec.layout, plot), config);
+  // A picture is one thing to whoever goes through the page by keys: its tables say the same.
+  for (const part of plot.querySelectorAll("a, button, [tabindex]")) part.tabIndex = -1;
+}
+
+const boxes = [...document.querySelectorAll(".scroll")];
+
+function showWhatScrolls(box) {
+  const hidden = box.scrollWidth - box.clientWidth;
+  box.classList.toggle("scrolls", hidden > 1);
+  box.classList.toggle("more", hidden - box.scrollLeft > 1);
+  if (hidden > 1) box.tabIndex = 0; else box.removeAttribute("tabindex");
+}
+
+const sizes = new ResizeObserver((changed) => changed.forEach(({ target }) => showWhatScrolls(target)));
+for (const box of boxes) {
+  sizes.observe(box);
+  box.addEventListener("scroll", () => showWhatScrolls(box), { passive: true });
 }
 
 async function drawAll() {

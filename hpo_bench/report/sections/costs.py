@@ -5,7 +5,7 @@ from __future__ import annotations
 from hpo_bench.analysis.means import mean
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.report import figures
-from hpo_bench.report.parts import Part, Section, Table, drawn, seconds
+from hpo_bench.report.parts import Part, Section, Table, clock, drawn, seconds
 
 
 def times(summary: Summary) -> Section:
@@ -23,7 +23,10 @@ def times(summary: Summary) -> Section:
     ]
     if not rows:
         return Section("Where the time goes")
-    headings = ["method", "wall s", *(f"{part} s" for part in figures.TIME_PARTS)]
+    simulated = clock(summary.is_simulated)
+    training, *others = figures.TIME_PARTS
+    headings = ["method", f"{simulated}wall s", f"{simulated}{training} s"]
+    headings += [f"{part} s" for part in others]
     table = Table(
         [*headings, "sampler ms per evaluation"],
         rows,

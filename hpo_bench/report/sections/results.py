@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import ceil, isfinite
 
 from hpo_bench.analysis.baselines import Again
+from hpo_bench.analysis.comparisons import Comparison
 from hpo_bench.analysis.intervals import MIN_SEEDS, TOO_FEW
 from hpo_bench.analysis.measures import RUNNING_TIME
 from hpo_bench.analysis.results import DEFAULT
 from hpo_bench.analysis.summary import MethodSummary, Summary
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import figures
-from hpo_bench.report.parts import Part, Section, Table, count, drawn, interval, seconds, several
+from hpo_bench.report.parts import (
+    SIMULATED,
+    Lead,
+    Part,
+    Section,
+    Table,
+    clock,
+    count,
+    drawn,
+    interval,
+    seconds,
+    several,
+)
 from hpo_bench.report.sections.differences import saturated, shown
 from hpo_bench.report.table import data_note, larger_budget, left_out_in_short
 
@@ -21,7 +35,8 @@ MAX_LEFT_OUT = 1000
 
 def overview(summary: Summary) -> Section:
     """The first section: warnings, the answer, the table."""
-    parts: list[Part] = [*_warnings(summary), verdict(summary), results_table(summary)]
+    lead = Lead(verdict(summary))
+    parts: list[Part] = [lead, *_warnings(summary), results_table(summary)]
     twice = summary.random_twice
     if twice is not None:
         parts.append(
@@ -30,6 +45,8 @@ def overview(summary: Summary) -> Section:
         )
     if summary.data:
         parts.append(data_note(summary.data))
+    if summary.is_simulated:
+        parts.append(SIMULATED)
     return Section("Results", [*parts, *drawn(figures.finals(summary))])
 
 
@@ -64,7 +81,10 @@ def results_table(summary: Summary) -> Table:
         ("evals", lambda m: count(m.means.evaluations) if m.means else NOTHING),
         *([("failed", _failed)] if any(run.failed for run in summary.runs) else []),
         ("epochs", lambda m: count(m.means.epochs) if m.means else NOTHING),
-        ("wall s", lambda m: seconds(m.means.wall_seconds) if m.means else NOTHING),
+        (
+            f"{clock(summary.is_simulated)}wall s",
+            lambda m: seconds(m.means.wall_seconds) if m.means else NOTHING,
+        ),
     ]
     caption = (
         "Of each run's incumbent, chosen by validation; means over runs with 95% intervals "
@@ -148,10 +168,13 @@ def verdict(summary: Summary) -> str:
     if not comparisons:
         return told
     if all(c.verdict == TOO_FEW for c in comparisons):
-        return f"{told} Whether methods differ: {TOO_FEW}."
+        return (
+            f"{told} So few runs say nothing of whether methods differ: {MIN_SEEDS} seeds give "
+            "intervals, and 10 or more a good chance of telling methods apart."
+        )
     different = shown(comparisons)
     if not different:
-        return f"{told} No two methods are shown to differ."
+        return f"{told} No two methods are shown to differ. {_how_many_would(comparisons)}".strip()
     beaten: dict[str, list[str]] = {method.name: [] for method in rivals}
     for better, worse in different:
         beaten[better].append(worse)
@@ -163,7 +186,8 @@ def _best(summary: Summary, best: MethodSummary) -> str:
     """Name the method that stands first; where a target ended the runs, the one that is fastest."""
     stop = summary.stopped_at
     if stop is None:
-        return f"Best mean {summary.metric}: {best.name}, {interval(best.validation)}."
+        n = several(best.validation.n, "run") if best.validation else "no run"
+        return f"Best mean {summary.metric}: {best.name}, {interval(best.validation)} over {n}."
     rivals = {method.name for method in summary.methods if method.budget_factor == 1}
     found = [r for r in summary.reached if r.target == stop and r.method in rivals]
     times = {r.method: r.expected for r in found if r.expected is not None}
@@ -173,6 +197,35 @@ def _best(summary: Summary, best: MethodSummary) -> str:
     return (
         f"Least expected running time to the target {number(stop)}: {first}, {times[first]:.1f} "
         "full evaluations' worth of epochs."
+    )
+
+
+MANY_SEEDS = 1000
+"""Beyond so many, nobody runs them."""
+
+
+def _how_many_would(comparisons: Sequence[Comparison]) -> str:
+    """Say how many seeds would show the difference that is nearest to being shown.
+
+    An interval narrows as the square root of the number of runs: it excludes 0 in half of all
+    cases where the mean stays as it is and the interval is as wide as twice the mean.
+    """
+    needed = []
+    for c in comparisons:
+        low, high, mean = c.gain.low, c.gain.high, c.gain.mean
+        if low is not None and high is not None and mean and isfinite(high - low):
+            needed.append((min(c.runs) * ((high - low) / 2 / abs(mean)) ** 2, c))
+    if not needed:
+        return ""
+    runs, pair = min(needed, key=lambda found: found[0])
+    better, worse = (pair.first, pair.second) if pair.gain.mean > 0 else (pair.second, pair.first)
+    apart = f"{better} is {number(abs(pair.gain.mean))} better than {worse}"
+    if runs > MANY_SEEDS:
+        return f"Even the clearest difference ({apart}) would need more than {MANY_SEEDS} seeds."
+    return (
+        f"{several(min(pair.runs), 'seed is', 'seeds are')} too few: the clearest difference "
+        f"({apart}) would be shown in about half of all cases with "
+        f"{max(ceil(runs), min(pair.runs) + 1)} seeds, if it is as large as it seems."
     )
 
 

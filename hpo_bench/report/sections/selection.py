@@ -41,7 +41,7 @@ def _selection_bias(summary: Summary) -> Table:
             "search's gap has beyond it is selection bias."
         )
     headings = ["method", summary.metric, "test accuracy", "gap"]
-    return Table(headings, rows, caption, wide=False)
+    return Table(headings, rows, caption)
 
 
 def _overtuning(summary: Summary) -> Table:

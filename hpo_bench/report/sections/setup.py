@@ -5,14 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
 from hpo_bench.analysis.history import History, by_method
 from hpo_bench.analysis.results import RunResult
-from hpo_bench.analysis.space import searched
+from hpo_bench.analysis.space import levels, searched
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import space
 from hpo_bench.report.foreign import file_name
-from hpo_bench.report.parts import Code, Part, Section, Table, drawn, seconds, several
+from hpo_bench.report.parts import (
+    Code,
+    Part,
+    Section,
+    Table,
+    clock,
+    configuration,
+    drawn,
+    seconds,
+    several,
+)
 from hpo_bench.report.repeat import command, needs_directory, suite_file, to_toml
 from hpo_bench.storage.records import DIRECTORY, SUITE
 
@@ -39,16 +56,41 @@ _DEFINITION = (
 
 def search_space(summary: Summary) -> Section:
     """What mattered, and what the landscape looks like."""
-    parts: list[Part] = []
-    if summary.importances is not None:
-        rows = [[name, f"{share:.3f}"] for name, share in summary.importances.shares.items()]
-        parts.append(Table(["hyperparameter", "importance"], rows, wide=False))
+    parts: list[Part] = [table] if (table := _ranges(summary)).rows else []
     parts += drawn(space.importances(summary), space.parallel_coordinates(summary))
     slices = space.slices(summary)
     left_out = len(searched(summary.histories)) - len(slices)
     if slices and left_out:
         parts.append(f"Slices of the {len(slices)} most important; {left_out} more are not drawn.")
     return Section("Search space", [*parts, *slices])
+
+
+def _ranges(summary: Summary) -> Table:
+    """What was searched: every hyperparameter with its type and range, and what it mattered."""
+    named = levels(summary.histories)
+    shares = summary.importances.shares if summary.importances else {}
+    space = searched(summary.histories)
+    order = [*(name for name in shares if name in space), *(n for n in space if n not in shares)]
+    rows = []
+    for name in order:
+        kind, values = _in_words(space[name], named.get(name))
+        importance = f"{shares[name]:.3f}" if name in shares else NOTHING
+        rows.append([name, kind, values, importance])
+    return Table(["hyperparameter", "type", "values", "importance"], rows, is_text=True)
+
+
+def _in_words(dist: BaseDistribution, named: dict[int, float] | None) -> tuple[str, str]:
+    """Give the type of a hyperparameter and its values, as text."""
+    if named is not None:
+        return "recorded level", ", ".join(f"{value:.6g}" for value in named.values())
+    if isinstance(dist, CategoricalDistribution):
+        return "choice", ", ".join(map(str, dist.choices))
+    if not isinstance(dist, IntDistribution | FloatDistribution):
+        return NOTHING, NOTHING
+    kind = "whole number" if isinstance(dist, IntDistribution) else "number"
+    scale = ", on a log scale" if dist.log else ""
+    step = "" if dist.step in (None, 1) else f" in steps of {dist.step:g}"
+    return f"{kind}{scale}", f"{dist.low:.6g} to {dist.high:.6g}{step}"
 
 
 def methods(summary: Summary) -> Section:
@@ -92,12 +134,12 @@ def runs(summary: Summary) -> Section:
                 str(run.evaluations),
                 str(run.epochs),
                 seconds(run.wall_seconds),
-                _configuration(run.incumbent),
+                configuration(run.incumbent | run.recorded),
             ]
         )
     again = ["confirmed", "confirmed test"] if is_confirmed else []
     headings = ["run", "state", "because", summary.metric, "test", *again]
-    headings += ["evals", "epochs", "wall s", "incumbent"]
+    headings += ["evals", "epochs", f"{clock(summary.is_simulated)}wall s", "incumbent"]
     table = Table(headings, rows, folded=several(len(rows), "run"), is_text=True)
     return Section("Runs", [table])
 
@@ -112,14 +154,6 @@ def _confirmed_cells(run: RunResult) -> list[str]:
         number(mean) if deviation is None else f"{number(mean)} ± {number(deviation)}"
         for mean, deviation in found
     ]
-
-
-def _configuration(configuration: dict[str, Any]) -> str:
-    shown = (
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in configuration.items()
-    )
-    return ", ".join(shown) or NOTHING
 
 
 def manifest(summary: Summary, storage: str) -> Section:
