@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 
 from .sampler_quality.methods import SAMPLERS, quiet
-from .sampler_quality.problems import build, suite
+from .sampler_quality.problems import build
 from .sampler_quality.summary import FLOOR
 
 SIGMA = 0.75  # of the logarithm of a duration; the longest of 16 takes about three times the mean
@@ -91,7 +91,11 @@ def main(
     processes: Annotated[int, typer.Option(help="Real ones.")] = os.cpu_count() or 1,
 ) -> None:
     """Print a Markdown table of evaluations finished and mean log10 regret when time is up."""
-    problems = suite("bbob", [dimension], list(range(1, instances + 1)))
+    problems = [
+        f"bbob/f{function:02}-d{dimension}/{instance}"
+        for function in range(1, 25)
+        for instance in range(1, instances + 1)
+    ]
     columns = [int(w) for w in workers.split(",")]
     rows = [(m, generations) for m in methods.split(",") for generations in (False, True)]
     print(f"| method | told | {' | '.join(f'{w} workers' for w in columns)} |")

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from hpo_bench import hub
 from hpo_bench.errors import InputError, MissingExtraError, one_of, reason_of
+from hpo_bench.references import Reference
 
 METHODS = "hpo_bench.methods"
 OBJECTIVES = "hpo_bench.objectives"
@@ -64,6 +65,12 @@ def look_in(directory: Path) -> None:
         sys.path.append(place)  # last: a file there replaces no module of Python or of a package
 
 
+def look_beside(file: str) -> None:
+    """Let a suite file name modules that stand beside it; a shipped suite has no such place."""
+    if file.endswith(".toml"):
+        look_in(Path(file).parent)
+
+
 def load(field: str, group: str, name: str) -> Callable[..., Any]:
     """Import what `name` stands for: an entry point of `group`, or a path `module:object`.
 
@@ -73,6 +80,8 @@ def load(field: str, group: str, name: str) -> Callable[..., Any]:
         InputError: No such entry point, module or object, or several packages have given it.
         MissingExtraError: A package that it needs is not installed.
     """
+    if isinstance(name, Reference):
+        return load_path(field, name)
     if name.startswith(hub.PREFIX):
         return hub.load(field, name)
     if ":" in name:
@@ -105,11 +114,13 @@ def _with_colon(path: str) -> str | None:
 
 
 def load_path(field: str, path: str) -> Callable[..., Any]:
-    """Import `module:object`.
+    """Import `module:object`, unless the object is at hand (`hpo_bench.references`).
 
     Raises:
         InputError: It is not of that form, or there is no such module or object.
     """
+    if isinstance(path, Reference):
+        return cast(Callable[..., Any], path.held)
     module_name, _, attribute = path.partition(":")
     if not module_name or not attribute or module_name.startswith("."):
         expected = "expected an import path of the form module:object"

@@ -7,7 +7,7 @@ import math
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, TPESampler
 
-from hpo_bench.spaces import Space
+from hpo_bench.spaces import Space, is_known
 
 _KEPT_AS = ("_n_startup_trials", "_population_size")
 """Attributes in which Optuna's samplers keep it: TPE and GP; NSGA-II, whose first population it is.
@@ -28,13 +28,14 @@ def startup_of(sampler: BaseSampler, space: Space) -> int:
     A sampler of anybody's says it by a method `n_startup_trials(space)`.
 
     Returns:
-        0 where the sampler does not tell.
+        0 where the sampler does not tell, or would have to know the space beforehand.
     """
     own = getattr(sampler, "n_startup_trials", None)
     if callable(own):  # to others the name may mean a number, or anything
-        return int(own(space))
+        return int(own(space)) if is_known(space) else 0
     if isinstance(sampler, CmaEsSampler):
-        return sampler._n_startup_trials + (sampler._popsize or _default_popsize(space))
+        default = _default_popsize(space) if is_known(space) else 0
+        return sampler._n_startup_trials + (sampler._popsize or default)
     kept = (getattr(sampler, name, None) for name in _KEPT_AS)
     return next((number for number in kept if isinstance(number, int)), 0)
 

@@ -72,6 +72,7 @@ METHODS: dict[str, Method] = {
     "sampler-halving": _sampled(_bohb, _halving),
     "tpe-hyperband": _sampled(_tpe, _hyperband),
     "tpe": _sampled(_tpe),
+    "pso-hyperband": _sampled(_pso, _hyperband),
     "pso": _sampled(_pso),
     "random": _sampled(_random),
 }

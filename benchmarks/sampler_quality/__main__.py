@@ -11,13 +11,15 @@ import typer
 
 from .figure import draw
 from .methods import METHODS
-from .problems import suite
 from .runs import read, run_all
+from .sets import DEVELOPMENT, suite
 from .summary import compare, markdown
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
-Suite = Annotated[str, typer.Option("--suite", help="bbob, lattice or tables.")]
+Suite = Annotated[
+    str, typer.Option("--suite", help="bbob, lattice, mixed, noise, trees or parallel.")
+]
 File = Annotated[Path, typer.Option(help="Where the runs are kept; what is there is not repeated.")]
 
 
@@ -29,14 +31,14 @@ def _numbers(text: str) -> list[int]:
 def run(
     suite_name: Suite = "bbob",
     methods: Annotated[str, typer.Option(help="Of: " + ", ".join(METHODS))] = "pso,random",
-    dimensions: Annotated[str, typer.Option(help="Of bbob and lattice.")] = "2,5,10",
-    instances: Annotated[str, typer.Option(help="An instance is its seed too.")] = "1,2,3,4,5",
-    budget: Annotated[int, typer.Option(help="Evaluations.")] = 500,
+    which: Annotated[str, typer.Option("--set", help="development or held-out.")] = DEVELOPMENT,
+    quick: Annotated[bool, typer.Option(help="A part that two cores run in minutes.")] = False,
+    budget: Annotated[int, typer.Option(help="Evaluations.")] = 200,
     runs: File = Path(".benchmarks/sampler-quality.jsonl"),
     workers: int = os.cpu_count() or 1,
 ) -> None:
     """Run methods on the problems of a suite."""
-    problems = suite(suite_name, _numbers(dimensions), _numbers(instances))
+    problems = suite(suite_name, which, quick=quick)
     run_all(methods.split(","), problems, budget, runs, workers)
 
 
@@ -45,7 +47,7 @@ def report(
     suite_name: Suite = "bbob",
     methods: Annotated[str, typer.Option(help="All that have run, if not given.")] = "",
     reference: Annotated[str, typer.Option(help="What the others are compared with.")] = "pso",
-    budgets: Annotated[str, typer.Option(help="Evaluations to compare at.")] = "50,100,200,500",
+    budgets: Annotated[str, typer.Option(help="Evaluations to compare at.")] = "25,50,100,200",
     figure: Annotated[Path | None, typer.Option(help="Draw the targets reached into it.")] = None,
     runs: File = Path(".benchmarks/sampler-quality.jsonl"),
 ) -> None:

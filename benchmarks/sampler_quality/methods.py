@@ -13,15 +13,23 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import BaseSampler
 
 from samplers import PSOSampler, RandomSampler
 
+from .generated import exists
+from .problems import Problem
+
 Observe = Callable[[Mapping[str, Any]], float]
 Space = Mapping[str, Any]
-Method = Callable[[Space, Observe, int, int], None]
-"""(space, observe, budget, seed): calls `observe` until it raises `BudgetSpentError`."""
+Method = Callable[[Problem, Observe, int, int], None]
+"""(problem, observe, budget, seed): calls `observe` until it raises `BudgetSpentError`."""
 
 HUB = "HPO_BENCH_OPTUNAHUB"  # a copy of OptunaHub's registry; without, it is fetched from GitHub
 
@@ -31,20 +39,44 @@ class BudgetSpentError(Exception):
 
 
 def _sampled(sampler: Callable[[Space, int], BaseSampler]) -> Method:
-    def method(space: Space, observe: Observe, budget: int, seed: int) -> None:
-        study = optuna.create_study(sampler=sampler(space, seed))
-        for _ in range(budget):
-            trial = study.ask(dict(space))
-            study.tell(trial, observe(trial.params))
+    def method(problem: Problem, observe: Observe, budget: int, seed: int) -> None:
+        study = optuna.create_study(sampler=sampler(problem.space, seed))
+        rng = np.random.default_rng(seed)
+        running: list[optuna.Trial] = []
+        for _ in range(budget + problem.n_outstanding - 1):
+            running.append(_ask(study, problem))
+            if len(running) == problem.n_outstanding:
+                trial = running.pop(rng.integers(len(running)))
+                study.tell(trial, observe(trial.params))
 
     return method
+
+
+def _ask(study: optuna.Study, problem: Problem) -> optuna.Trial:
+    if not problem.conditions:
+        return study.ask(dict(problem.space))
+    trial = study.ask()
+    for name, axis in problem.space.items():
+        if exists(name, trial.params, problem.conditions):
+            _suggest(trial, name, axis)
+    return trial
+
+
+def _suggest(trial: optuna.Trial, name: str, axis: BaseDistribution) -> None:
+    if isinstance(axis, CategoricalDistribution):
+        trial.suggest_categorical(name, axis.choices)
+    elif isinstance(axis, FloatDistribution):
+        trial.suggest_float(name, axis.low, axis.high, log=axis.log)
+    else:
+        assert isinstance(axis, IntDistribution)
+        trial.suggest_int(name, axis.low, axis.high, log=axis.log)
 
 
 def _gp(_: Space, seed: int) -> BaseSampler:
     import torch
 
     torch.set_num_threads(1)
-    return optuna.samplers.GPSampler(seed=seed)
+    return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
 
 
 @functools.cache
@@ -76,9 +108,11 @@ def _decode(space: Space, x: np.ndarray) -> dict[str, Any]:
     return params
 
 
-def _pyswarms(space: Space, observe: Observe, budget: int, seed: int) -> None:
+def _pyswarms(problem: Problem, observe: Observe, budget: int, seed: int) -> None:
     """Run pyswarms with the options of its documentation."""
     import pyswarms
+
+    space = problem.space
 
     logging.getLogger("pyswarms").setLevel(logging.CRITICAL)
     np.random.seed(seed)  # noqa: NPY002 - the library draws from NumPy's global state
@@ -95,8 +129,10 @@ def _pyswarms(space: Space, observe: Observe, budget: int, seed: int) -> None:
     )
 
 
-def _nevergrad(space: Space, observe: Observe, budget: int, seed: int) -> None:
+def _nevergrad(problem: Problem, observe: Observe, budget: int, seed: int) -> None:
     import nevergrad
+
+    space = problem.space
 
     axes = nevergrad.p.Array(init=np.full(len(space), 0.5)).set_bounds(0, 1)
     axes.random_state.seed(seed)
@@ -106,10 +142,12 @@ def _nevergrad(space: Space, observe: Observe, budget: int, seed: int) -> None:
         swarm.tell(point, observe(_decode(space, point.value)))
 
 
-def _pymoo(space: Space, observe: Observe, budget: int, seed: int) -> None:
+def _pymoo(problem: Problem, observe: Observe, budget: int, seed: int) -> None:
     from pymoo.algorithms.soo.nonconvex.pso import PSO
     from pymoo.core.problem import ElementwiseProblem
     from pymoo.optimize import minimize
+
+    space = problem.space
 
     class Wrapped(ElementwiseProblem):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -122,12 +160,18 @@ def _pymoo(space: Space, observe: Observe, budget: int, seed: int) -> None:
 
 
 SAMPLERS: dict[str, Callable[[Space, int], BaseSampler]] = {
-    "pso": lambda space, seed: PSOSampler(seed=seed, search_space=space),
+    "pso": lambda _, seed: PSOSampler(seed=seed, warn_independent_sampling=False),
+    "pso-rbf": lambda _, seed: PSOSampler(
+        seed=seed, surrogate="rbf", warn_independent_sampling=False
+    ),
     "pso-pure": lambda space, seed: PSOSampler(seed=seed, search_space=space, n_candidates=1),
     "pso-classic": lambda space, seed: PSOSampler.classic(seed=seed, search_space=space, epsilon=0),
     "random": lambda space, seed: RandomSampler(seed=seed, search_space=space),
     "optuna-random": lambda _, seed: optuna.samplers.RandomSampler(seed=seed),
-    "optuna-tpe": lambda _, seed: optuna.samplers.TPESampler(seed=seed),
+    "random-2x": lambda _, seed: optuna.samplers.RandomSampler(seed=seed),
+    "optuna-tpe": lambda _, seed: optuna.samplers.TPESampler(
+        seed=seed, warn_independent_sampling=False
+    ),
     "optuna-cmaes": lambda _, seed: optuna.samplers.CmaEsSampler(
         seed=seed, warn_independent_sampling=False
     ),

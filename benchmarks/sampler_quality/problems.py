@@ -1,10 +1,10 @@
-"""The problems: BBOB's functions, the same on a lattice, and tables of recorded trainings."""
+"""The problems: BBOB's functions, generated spaces and trees, and tables of recorded trainings."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,13 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from . import generated
+from .generated import Conditions, Generated
+from .sets import DEVELOPMENT, HELD_OUT, TABLES
+
 LEVELS = 16  # of a coordinate of the lattice
+OUTSTANDING = 8  # asks of the suite parallel
+NOISE = 1.0  # standard deviation, in shares of that of the good values
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,9 @@ class Problem:
         value: What is held of a configuration: its expected value.
         optimum: The least value, or None where nobody knows it.
         scale: The value that regrets are shares of.
+        spread: Standard deviation of the best tenth of random configurations.
+        conditions: Of the parameters that not every configuration has.
+        n_outstanding: How many configurations are being evaluated at any time.
     """
 
     name: str
@@ -41,27 +50,56 @@ class Problem:
     value: Callable[[Mapping[str, Any]], float]
     optimum: float | None
     scale: float = 1.0
-
-
-def suite(name: str, dimensions: list[int], instances: list[int]) -> list[str]:
-    """List the names of a suite's problems."""
-    if name == "tables":
-        return [f"tables/{table}/{instance}" for table in TABLES for instance in instances]
-    return [
-        f"{name}/f{function:02}-d{dimension}/{instance}"
-        for function in range(1, 25)
-        for dimension in dimensions
-        for instance in instances
-    ]
+    spread: float = 1.0
+    conditions: Conditions = field(default_factory=dict)
+    n_outstanding: int = 1
 
 
 def build(name: str) -> Problem:
-    """Build the problem of a name that `suite` gives."""
+    """Build the problem of a name that `sets.suite` gives."""
     family, group, instance = name.split("/")
-    if family == "tables":
-        return _table(name, group, int(instance))
-    function, dimension = group.removeprefix("f").split("-d")
-    return _bbob(name, int(function), int(dimension), int(instance), family == "lattice")
+    if family == "parallel":
+        return replace(_build(name, "", group, int(instance)), n_outstanding=OUTSTANDING)
+    problem = _build(name, family, group, int(instance))
+    return _noisy(problem, int(instance)) if family == "noise" else problem
+
+
+def _build(name: str, family: str, group: str, instance: int) -> Problem:
+    for kind, make in {"mixed": generated.mixed, "tree": generated.tree}.items():
+        if group.startswith(kind):
+            return _generated(name, group, make(int(group.removeprefix(kind))))
+    if group.startswith("f"):
+        function, dimension = group.removeprefix("f").split("-d")
+        return _bbob(name, int(function), int(dimension), instance, family == "lattice")
+    return _table(name, group, instance)
+
+
+def _generated(name: str, group: str, problem: Generated) -> Problem:
+    losses = problem.losses()
+    return Problem(
+        name,
+        unit=group,
+        group="trees" if problem.conditions else "generated",
+        space=problem.space,
+        observe=problem.loss,
+        value=problem.loss,
+        optimum=0.0,
+        scale=float(np.median(losses)),
+        spread=_spread(losses),
+        conditions=problem.conditions,
+    )
+
+
+def _spread(values: np.ndarray) -> float:
+    return float(np.std(values[values <= np.quantile(values, 0.1)]))
+
+
+def _noisy(problem: Problem, seed: int) -> Problem:
+    """Give a problem whose observations have normal errors."""
+    rng = np.random.default_rng([seed, 3])
+    sd = NOISE * problem.spread
+    observe = problem.observe
+    return replace(problem, observe=lambda params: observe(params) + sd * rng.standard_normal())
 
 
 def _bbob(name: str, function: int, dimension: int, instance: int, lattice: bool) -> Problem:
@@ -74,6 +112,7 @@ def _bbob(name: str, function: int, dimension: int, instance: int, lattice: bool
         return float(problem(10 * x / (LEVELS - 1) - 5 if lattice else x))
 
     axis = IntDistribution(0, LEVELS - 1) if lattice else FloatDistribution(-5, 5)
+    drawn = [problem(x) for x in np.random.default_rng(0).uniform(-5, 5, (1000, dimension))]
     return Problem(
         name,
         unit=f"f{function}",
@@ -82,26 +121,8 @@ def _bbob(name: str, function: int, dimension: int, instance: int, lattice: bool
         observe=value,
         value=value,
         optimum=None if lattice else float(problem.optimum.y),
+        spread=_spread(np.array(drawn)),
     )
-
-
-TABLES = {
-    "hpobench-car": ("HPOBench", "car"),
-    "hpobench-phoneme": ("HPOBench", "phoneme"),
-    "hpobench-vehicle": ("HPOBench", "vehicle"),
-    "hpobench-australian": ("HPOBench", "australian"),
-    "hpobench-kc1": ("HPOBench", "kc1"),
-    "hpobench-segment": ("HPOBench", "segment"),
-    "hpobench-blood": ("HPOBench", "blood_transfusion"),
-    "hpobench-credit": ("HPOBench", "credit_g"),
-    "hpolib-naval": ("HPOLib", "naval_propulsion"),
-    "hpolib-parkinsons": ("HPOLib", "parkinsons_telemonitoring"),
-    "hpolib-protein": ("HPOLib", "protein_structure"),
-    "hpolib-slice": ("HPOLib", "slice_localization"),
-    "nasbench201-cifar10": ("NASBench201", "cifar10"),
-    "nasbench201-cifar100": ("NASBench201", "cifar100"),
-    "nasbench201-imagenet": ("NASBench201", "imagenet"),
-}
 
 
 @functools.lru_cache(maxsize=2)
@@ -122,7 +143,7 @@ def _table(name: str, table_name: str, instance: int) -> Problem:
 
     Ordered values are given by their index, so that every method sees them evenly spaced.
     """
-    kind, dataset = TABLES[table_name]
+    kind, dataset = {**TABLES[DEVELOPMENT], **TABLES[HELD_OUT]}[table_name]
     table, best, median = _recorded(kind, dataset)
     metric = table.metric_names[0]
     sign = -1.0 if table.directions[metric] == "maximize" else 1.0

@@ -21,7 +21,8 @@ FLOOR = 1e-3  # regrets below it count as it
 TARGETS = {
     "bbob": np.logspace(2, -8, 51),  # those of COCO
     "lattice": np.logspace(2, -3, 51),
-    "tables": np.logspace(0, -3, 51),
+    "parallel": np.logspace(2, -8, 51),
+    **dict.fromkeys(["mixed", "noise", "trees"], np.logspace(0, -3, 51)),
 }
 RESAMPLES = 2000
 

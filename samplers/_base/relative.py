@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 
 from .arguments import checked_integer, checked_space
 from .sampler import SeededSampler
-from .spaces import CommonSpace
+from .spaces import StudySpace
 from .studies import Known
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ class KnownInSpace(Known, Generic[M]):
     """What a relative sampler knows of one study.
 
     Args:
-        counts: Whether a trial is one of those that the common space is made of.
+        seen: The space that the trials make up, as the sampler wants it.
     """
 
-    def __init__(self, counts: Callable[[FrozenTrial], bool]) -> None:
+    def __init__(self, seen: StudySpace) -> None:
         super().__init__()
-        self.common = CommonSpace(counts)
+        self.seen = seen
         self.space: Mapping[str, BaseDistribution] = {}  # that was asked for last
         self.memory: M | None = None  # of that space
 
@@ -49,7 +49,7 @@ class KnownInSpace(Known, Generic[M]):
 class RelativeSampler(SeededSampler[KnownInSpace[M]], Generic[M]):
     """A sampler that draws all parameters of a space together ("relative sampling" in Optuna).
 
-    The space is an argument, or the one that the trials have in common. Parameters outside of the
+    The space is an argument, or the one that the trials make up. Parameters outside of the
     space are drawn at random, with one warning for each.
     """
 
@@ -94,8 +94,8 @@ class RelativeSampler(SeededSampler[KnownInSpace[M]], Generic[M]):
             with self._lock:
                 studies = self._studies
                 known = studies.all(study) if number is None else studies.up_to(study, number)
-                known.common.update(known.trials.known)
-                space = known.common.space or {}
+                known.seen.update(known.trials.known)
+                space = known.seen.space or {}
         return {name: d for name, d in sorted(space.items()) if not d.single()}
 
     def _generator(

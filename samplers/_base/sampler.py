@@ -27,9 +27,8 @@ class StudySampler(BaseSampler, Generic[K]):
     state_in_storage = True
     """A new sampler object for the same study continues as the old one would have."""
 
-    @staticmethod
     @abstractmethod
-    def _know_nothing() -> K:
+    def _know_nothing(self) -> K:
         """Give what the sampler knows of a study that it has not read yet."""
 
     def __getstate__(self) -> dict[str, Any]:

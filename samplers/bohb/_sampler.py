@@ -14,6 +14,7 @@ from samplers._base.arguments import checked_integer, checked_number
 from samplers._base.logs import logger_of
 from samplers._base.private import write_trial
 from samplers._base.relative import KnownInSpace, RelativeSampler
+from samplers._base.spaces import CommonSpace
 
 from ._model import Array, Model, Settings
 from ._results import Results, has_result
@@ -170,9 +171,8 @@ class BOHBSampler(RelativeSampler[Results]):
         """Warn of constraints, which the model does not know."""
         self._warn_of_constraints(trial)
 
-    @staticmethod
-    def _know_nothing() -> KnownInSpace[Results]:
-        return KnownInSpace(has_result)
+    def _know_nothing(self) -> KnownInSpace[Results]:
+        return KnownInSpace(CommonSpace(has_result))
 
     def _new_memory(self, study: Study, search_space: Mapping[str, BaseDistribution]) -> Results:
         needed = self._settings.points_needed(len(search_space))

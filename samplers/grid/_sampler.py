@@ -225,8 +225,7 @@ class GridSampler(StudySampler[_Known]):
         if self._look(study, lambda ledger: ledger.is_over_after(trial.number, state)):
             stop(study)
 
-    @staticmethod
-    def _know_nothing() -> _Known:
+    def _know_nothing(self) -> _Known:
         return _Known()
 
     def _offer(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:

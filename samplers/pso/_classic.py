@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._swarm import Array, Cube, Evaluation, Move, put
+from ._cube import Array, Cube
+from ._moves import put
+from ._swarm import Evaluation, Move
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class ClassicSwarm:
 
     def tell(self, evaluation: Evaluation, turn: int | None) -> None:
         """Take a finished evaluation into account; the turn is None for somebody else's."""
-        number, value, move = evaluation
+        number, value, move = evaluation[:3]
         if value is None:
             return
         generation = -1
@@ -101,6 +103,10 @@ class ClassicSwarm:
             return False
         steps = [self._step(generation, k, m).v for k, m in enumerate(before) if m is not None]
         return float(np.linalg.norm(np.array(steps))) < self._set.epsilon
+
+    def recommend(self) -> int | None:
+        """Leave it to the study: this swarm believes what it sees."""
+        return None
 
     def _best_before(self, generation: int) -> Array | None:
         earlier = [best for g, best in self._bests.items() if g < generation]

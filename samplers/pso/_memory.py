@@ -12,8 +12,10 @@ from optuna.trial import FrozenTrial, TrialState
 from samplers._base.spaces import digest_of
 from samplers._base.trials import Turns, fixed_params, has_no_turn, is_enqueued
 
+from ._cube import Array
+from ._moves import put
 from ._space import Space
-from ._swarm import Array, Evaluation, Move
+from ._swarm import Evaluation, Move
 
 MOVE = "pso:move"  # of a trial: its position and what the next moves must know of it
 
@@ -34,14 +36,25 @@ class Engine(Protocol):
         fixed: Mapping[int, float] | None = None,
     ) -> Move: ...
     def has_converged(self, turns: int) -> bool: ...
+    def recommend(self) -> int | None: ...
 
 
 class Memory:
-    """A swarm, told what the study's trials say; finished trials are told once."""
+    """A swarm, told what the study's trials say; finished trials are told once.
 
-    def __init__(self, space: Space, engine: Engine, direction: StudyDirection) -> None:
+    Args:
+        space: Of the swarm.
+        engine: The swarm.
+        direction: Of the study.
+        takes_parts: Whether it is told of trials that lack parameters of the space.
+    """
+
+    def __init__(
+        self, space: Space, engine: Engine, direction: StudyDirection, *, takes_parts: bool
+    ) -> None:
         self.space = space
         self.engine = engine
+        self._takes_parts = takes_parts
         self._sign = -1.0 if direction == StudyDirection.MAXIMIZE else 1.0
         self._digest = digest_of(space.distributions)
         self._turns = Turns()
@@ -75,17 +88,27 @@ class Memory:
         if trial.state == TrialState.FAIL:
             return
         turn, move = stored if stored is not None else (None, None)
-        x = self.space.encode(trial.params)
-        if x is None:
+        found = self.space.coordinates(trial.params)
+        if not self._belongs(trial, found):
             return
+        x = put(np.full(len(self.space.cube), 0.5) if move is None else move.x, found)
+        active = np.isin(np.arange(len(x)), list(found)) if len(found) < len(x) else None
         if move is None or is_enqueued(trial) or not self._stands_for(move.x, trial):
             turn, move = None, Move(x)  # somebody else's choice, at least in part
         complete = trial.state == TrialState.COMPLETE and trial.value is not None
         value = self._sign * trial.value if complete and trial.value is not None else None
-        self.engine.tell(Evaluation(trial.number, value, move), turn)
+        reports = {step: self._sign * v for step, v in trial.intermediate_values.items()}
+        self.engine.tell(Evaluation(trial.number, value, move, active, reports), turn)
+
+    def _belongs(self, trial: FrozenTrial, found: Mapping[int, float]) -> bool:
+        """Say whether a trial is a point of the space, or, where such are taken, a part of one."""
+        names = self.space.distributions.keys()
+        is_inside = len(found) == len(names & trial.params.keys()) > 0
+        return is_inside and (self._takes_parts or len(found) == len(names))
 
     def _stands_for(self, x: Array, trial: FrozenTrial) -> bool:
-        return all(trial.params[name] == value for name, value in self.space.decode(x).items())
+        moved = self.space.decode(x)
+        return all(trial.params[name] == moved[name] for name in moved.keys() & trial.params.keys())
 
     def ask(self, trial: FrozenTrial) -> tuple[int, Move]:
         """Give the turn of a trial and its move, as it is stored."""

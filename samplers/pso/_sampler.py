@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
@@ -15,13 +15,15 @@ from samplers._base.arguments import checked_integer, checked_number
 from samplers._base.logs import logger_of
 from samplers._base.private import write_trial
 from samplers._base.relative import KnownInSpace, RelativeSampler
+from samplers._base.spaces import CommonSpace, SeenSpace
 from samplers._base.studies import stop
 from samplers._base.trials import is_enqueued
 
 from ._classic import ClassicSettings, ClassicSwarm
+from ._cube import Cube
 from ._memory import MOVE, Engine, Memory
-from ._space import Space, middle
-from ._swarm import Cube, Settings, Swarm
+from ._space import Space, clipped, middle
+from ._swarm import Settings, Swarm
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -35,39 +37,52 @@ class PSOSampler(RelativeSampler[Memory]):
     in the storage, the seed and the trial's number, so a study that is continued elsewhere goes on
     as if it had never been interrupted, and any number of workers may share one.
 
-    The swarm starts from the best of twice as many initial points (the centre of the space, then a
-    scrambled Halton sequence). The move is that of Kennedy and Eberhart (1995) with an inertia
-    (Shi and Eberhart 1998), its random factors taken along the eigenvectors of the personal bests.
-    The particle that holds the best point samples around it instead (after van den Bergh and
-    Engelbrecht 2002). Of `n_candidates` draws of a move, the one that a cubic radial basis
-    function on the ranks of the nearest trials predicts best is evaluated (after Regis 2014);
-    1 leaves the pure swarm. When the personal bests lie within a hundredth of the ranges and two
-    rounds have found nothing better, or within a hundred thousandth, the swarm starts again.
+    The move is that of Kennedy and Eberhart (1995) with an inertia (Shi and Eberhart 1998). Its
+    random factors are taken along the eigenvectors of the personal bests. The particle that holds
+    the best point samples around it instead (after van den Bergh and Engelbrecht 2002). The swarm
+    restarts when the personal bests lie within a hundredth of the ranges and two rounds have found
+    nothing better, or when they lie within a hundred thousandth.
 
-    What finished trials mean: COMPLETE ones move the swarm, enqueued or others' ones too. A PRUNED
-    one is no position of its particle, which tries again from where it was; the model takes it for
-    worse than all others. A FAILed one (NaN included) leaves no trace. A discrete configuration
-    that was COMPLETE, PRUNED or is running is proposed again only if redrawing, first among the
-    neighbours of the particle's best, then anywhere, finds no other: the space is all but used up.
+    A surrogate model chooses among `n_candidates` draws of each move:
+
+    - "rbf": a cubic radial basis function on the ranks of the nearest trials (after Regis 2014).
+    - "gp": the same, but a Gaussian process (Rasmussen and Williams 2006) chooses every other
+      trial, or every third if no parameter has levels or choices. Beside the moves it considers
+      points near the best ones and points anywhere, and takes the largest expected improvement
+      (Ament et al. 2023). It assumes that running trials come out at its mean. It also chooses half
+      of the startup trials; the others are the centre of the space and a scrambled Halton sequence.
+      If it finds noise, its mean decides which of a particle's points is the best.
+    - None, or one candidate: the pure swarm.
+
+    Finished trials: COMPLETE ones move the swarm, including enqueued ones and those of others. A
+    PRUNED one does not move its particle, which tries again from where it was. The Gaussian process
+    estimates its value by what the trials with similar reports came to; the radial functions take
+    it for worse than all others. A FAILed one (NaN included) leaves no trace. The swarm proposes a
+    discrete configuration that is COMPLETE, PRUNED or running again only if redrawing finds no
+    other one, first among the neighbours of the particle's best and then anywhere.
 
     Categorical parameters adopt, one by one, the choice of the particle, of its personal best or
-    of the best, with the weights of the velocity's terms: no order of the choices is made up, and
-    a choice spreads as fast as a number would. Parameters outside the common space of all COMPLETE
-    trials (conditional ones) are drawn at random, with one warning for each of them.
+    of the best, with the weights of the velocity's terms: choices get no order.
+
+    Trials may have different parameters. The space is the union of those that COMPLETE trials had,
+    and a range that changes is as wide as all of its ranges together. The swarm learns which
+    choices go with which parameters. A parameter that was never seen is drawn at random, with one
+    warning. The pure swarm and the classic one use the parameters that all COMPLETE trials share.
 
     An enqueued trial with some parameters fixed takes no particle's turn, and draws the others for
     itself: no two such trials are one point.
 
     Args:
         seed: Any integer; None draws one and keeps it with the study.
-        search_space: Name to distribution; None takes what all COMPLETE trials have in common.
-        swarm_size: Particles, at least 2; None for round(6 + 2 ln d) in d dimensions. Until twice
-            as many trials are done the swarm does not move (`n_startup_trials`).
+        search_space: Name to distribution; None takes what COMPLETE trials had. A trial may lack
+            some of it.
+        swarm_size: Particles, at least 2; None for round(6 + 2 ln d) in d dimensions.
         inertia: w, in [0, 1).
         cognitive: c1, the pull of the particle's own best, at least 0.
         social: c2, the pull of the swarm's best, at least 0.
         max_velocity: In shares of a range, in (0, 1].
-        n_candidates: At least 1.
+        surrogate: "gp", "rbf" or None: what chooses among the candidates.
+        n_candidates: Moves that it chooses from, at least 1.
         warn_independent_sampling: Warn of parameters that are drawn at random.
 
     Raises:
@@ -97,6 +112,7 @@ class PSOSampler(RelativeSampler[Memory]):
         cognitive: float = 1.6,
         social: float = 2.0,
         max_velocity: float = 0.2,
+        surrogate: Literal["gp", "rbf"] | None = "gp",
         n_candidates: int = 32,
         warn_independent_sampling: bool = True,
     ) -> None:
@@ -109,6 +125,7 @@ class PSOSampler(RelativeSampler[Memory]):
             checked_number("social", social, ">= 0", lambda c: 0 <= c < math.inf),
             checked_number("max_velocity", max_velocity, "in (0, 1]", lambda v: 0 < v <= 1),
             checked_integer("n_candidates", n_candidates, ">= 1", lambda n: n >= 1),
+            _checked_surrogate(surrogate),
         )
         self._configure(seed, search_space, warn_independent_sampling)
 
@@ -207,9 +224,39 @@ class PSOSampler(RelativeSampler[Memory]):
         is_first = trial.number == 0 and not is_enqueued(trial)
         if is_first and isinstance(self._variant, _Modern):
             return middle(param_distribution)
+        moved = self._moved(study, trial, param_name)
+        if moved is not None:  # the range has changed, and does not reach as far
+            return clipped(param_distribution, moved)
         self._warn_of_parameter(study, trial, param_name)
         rng = self._generator(study, trial.number, param_name)
         return Space({param_name: param_distribution}).decode(rng.random(1))[param_name]
+
+    def _moved(self, study: Study, trial: FrozenTrial, name: str) -> Any:
+        """Give what the trial's move says of a parameter; None where it says nothing."""
+        space = self._space_of(study, trial.number) if self._variant.takes_parts else {}
+        if name not in space:
+            return None
+        with self._lock:
+            memory = self._memory_of(study, space, self._studies.up_to(study, trial.number))
+        stored = memory.stored(trial)
+        return None if stored is None else memory.space.decode(stored[1].x)[name]
+
+    def recommend(self, study: Study) -> dict[str, Any]:
+        """Give the configuration that is believed to be the best one that was evaluated.
+
+        Where the Gaussian process finds noise, that is the one of the five best values' with the
+        best posterior mean; otherwise, the configuration of `study.best_trial`.
+
+        Raises:
+            ValueError: No trial is complete.
+        """
+        best, space = study.best_trial, self._space_of(study)
+        if not space:
+            return best.params
+        with self._lock:
+            known = self._studies.all(study)
+            number = self._memory_of(study, space, known).engine.recommend()
+            return best.params if number is None else dict(known.trials.known[number].params)
 
     def after_trial(
         self,
@@ -241,14 +288,22 @@ class PSOSampler(RelativeSampler[Memory]):
             if memory.engine.has_converged(memory.turns_over()):
                 stop(study)
 
-    @staticmethod
-    def _know_nothing() -> KnownInSpace[Memory]:
-        return KnownInSpace(lambda trial: trial.state == TrialState.COMPLETE)
+    def _know_nothing(self) -> KnownInSpace[Memory]:
+        kind = SeenSpace if self._variant.takes_parts else CommonSpace
+        return KnownInSpace(kind(lambda trial: trial.state == TrialState.COMPLETE))
 
     def _new_memory(self, study: Study, search_space: Mapping[str, BaseDistribution]) -> Memory:
         space = Space(search_space)
         engine = self._variant.engine(space.cube, self._seed_of(study) % 2**64)
-        return Memory(space, engine, study.direction)
+        return Memory(space, engine, study.direction, takes_parts=self._variant.takes_parts)
+
+
+def _checked_surrogate(surrogate: object) -> str | None:
+    if surrogate not in ("gp", "rbf", None):
+        raise ValueError(
+            f"surrogate: {surrogate!r} cannot be used; give 'gp', 'rbf', or None for the pure swarm"
+        )
+    return None if surrogate is None else str(surrogate)
 
 
 @dataclass(frozen=True)
@@ -261,21 +316,29 @@ class _Modern:
     social: float
     max_velocity: float
     n_candidates: int
+    surrogate: str | None
 
     def engine(self, cube: Cube, seed: int) -> Engine:
         return Swarm(cube, self._settings(len(cube)), seed)
 
+    @property
+    def takes_parts(self) -> bool:
+        """Whether trials that lack parameters of the space are taken into account."""
+        return self._settings(1).surrogate is not None
+
     def n_startup_trials(self, n_dimensions: int) -> int:
-        return self._settings(n_dimensions).n_initial if n_dimensions else 0
+        return self._settings(n_dimensions).n_spread if n_dimensions else 0
 
     def _settings(self, n_dimensions: int) -> Settings:
+        n_candidates = 1 if self.surrogate is None else self.n_candidates
         return Settings(
             self.swarm_size or round(6 + 2 * math.log(n_dimensions)),
             self.inertia,
             self.cognitive,
             self.social,
             self.max_velocity,
-            self.n_candidates,
+            n_candidates,
+            self.surrogate if n_candidates > 1 else None,
         )
 
 
@@ -284,6 +347,7 @@ class _Classic:
     """The report's swarm."""
 
     settings: ClassicSettings
+    takes_parts = False
 
     def engine(self, cube: Cube, seed: int) -> Engine:
         return ClassicSwarm(cube, self.settings, seed)

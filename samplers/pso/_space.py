@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from samplers._base.arguments import with_python_choices
 from samplers._base.private import contains
-from samplers._base.values import at_share, is_bent, level_of, n_levels, share_of, value_at
+from samplers._base.values import (
+    Range,
+    at_share,
+    is_bent,
+    level_of,
+    n_levels,
+    nearest,
+    share_of,
+    value_at,
+)
 
-from ._swarm import Array, Cube
-
-if TYPE_CHECKING:
-    from samplers._base.values import Range
+from ._cube import Array, Cube
 
 # A logarithmic integer range has cells of unequal width; longer ones are taken for a continuum.
 _MAX_UNEVEN = 4096
@@ -76,6 +82,13 @@ def middle(distribution: BaseDistribution) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[0]
     return Space({"": distribution}).decode(np.array([0.5]))[""]
+
+
+def clipped(distribution: BaseDistribution, value: Any) -> Any:
+    """Give the value of a range that is the nearest to a value of another one."""
+    assert isinstance(distribution, Range)
+    value = min(max(value, distribution.low), distribution.high)
+    return value if distribution.step is None else nearest(distribution, value)
 
 
 def _is_uneven(distribution: BaseDistribution) -> bool:

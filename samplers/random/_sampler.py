@@ -203,8 +203,7 @@ class RandomSampler(SeededSampler[_Known]):
         if self.is_exhausted(study) and not self._studies.of(study).history.waiting:
             stop(study)
 
-    @staticmethod
-    def _know_nothing() -> _Known:
+    def _know_nothing(self) -> _Known:
         return _Known()
 
     def _drawn(self, study: Study, turn: int) -> dict[str, Any]:

@@ -29,7 +29,7 @@ SPACE = {
 FINITE = {"x": IntDistribution(1, 5), "y": CategoricalDistribution(["a", "b", "c"])}
 MAKERS = [
     pytest.param(lambda **k: PSOSampler(seed=3, swarm_size=3, **k), id="default"),
-    pytest.param(lambda **k: PSOSampler(seed=3, swarm_size=3, n_candidates=1, **k), id="pure"),
+    pytest.param(lambda **k: PSOSampler(seed=3, swarm_size=3, surrogate=None, **k), id="pure"),
     pytest.param(
         lambda **k: PSOSampler.classic(seed=3, swarm_size=3, epsilon=0, **k), id="classic"
     ),
@@ -44,8 +44,9 @@ def loss(params):
 @pytest.mark.parametrize(
     ("sampler", "n"),
     [
-        (PSOSampler(seed=3), 2 * round(6 + 2 * np.log(6))),  # one of the seven does not move
-        (PSOSampler(seed=3, swarm_size=4), 8),
+        (PSOSampler(seed=3), round(6 + 2 * np.log(6)) // 2),  # one of the seven does not move
+        (PSOSampler(seed=3, swarm_size=4), 4),
+        (PSOSampler(seed=3, surrogate="rbf", swarm_size=4), 8),
         (PSOSampler.classic(seed=3, swarm_size=5), 5),
     ],
 )
@@ -235,6 +236,86 @@ def test_conditional_parameters_are_drawn_with_a_warning(caplog):
     assert "is sampled independently" not in caplog.text
 
 
+def tree(trial):
+    """Three branches; the best one has no continuum, so that all of it can be looked at."""
+    kind = trial.suggest_categorical("kind", ["a", "b", "c"])
+    if kind == "a":
+        return 1 + (trial.suggest_float("x", 0, 1) - 0.4) ** 2
+    if kind == "b":
+        return 0.5 + abs(trial.suggest_int("n", 1, 5) - 4)
+    return (trial.suggest_float("y", 0, 1) - 0.7) ** 2 + 0.6 * (trial.suggest_int("m", 1, 3) != 2)
+
+
+@pytest.mark.parametrize("surrogate", ["gp", "rbf"])
+def test_a_tree_is_searched_in_all_its_branches_and_no_configuration_comes_again(surrogate, caplog):
+    sampler = PSOSampler(seed=1, surrogate=surrogate)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(tree, n_trials=20)
+    caplog.clear()
+    optuna.logging.enable_propagation()
+    study.optimize(tree, n_trials=40)
+    optuna.logging.disable_propagation()
+    assert "is sampled independently" not in caplog.text  # but for what was never seen
+    assert study.best_value < 1e-3
+    discrete = [tuple(t.params.items()) for t in study.trials if t.params["kind"] == "b"]
+    assert len(set(discrete)) == len(discrete) >= 1
+
+
+def test_trials_that_lack_parameters_of_the_given_space_count():
+    space = {
+        "kind": CategoricalDistribution(["a", "b", "c"]),
+        "x": FloatDistribution(0, 1),
+        "y": FloatDistribution(0, 1),
+        "n": IntDistribution(1, 5),
+        "m": IntDistribution(1, 3),
+    }
+    study = optuna.create_study(sampler=PSOSampler(seed=1, search_space=space))
+    study.optimize(tree, n_trials=50)
+    assert study.best_value < 1e-3
+
+
+def test_a_range_that_changes_from_trial_to_trial_is_searched():
+    def objective(trial):
+        n = trial.suggest_int("n", 1, 5)
+        x = trial.suggest_float("x", 0, 1 + n)
+        assert 0 <= x <= 1 + n
+        return (x - n) ** 2 + (n - 4) ** 2
+
+    study = optuna.create_study(sampler=PSOSampler(seed=1))
+    study.optimize(objective, n_trials=40)
+    assert study.best_value < 0.01
+
+
+def test_it_recommends_no_lucky_draw():
+    rng = np.random.default_rng(2)
+    space = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
+
+    def true(params):
+        return (params["x"] - 0.3) ** 2 + (params["y"] - 0.6) ** 2
+
+    regrets = []
+    for seed in range(3):
+        study = optuna.create_study(sampler=PSOSampler(seed=seed))
+        for _ in range(50):
+            trial = study.ask(space)
+            study.tell(trial, true(trial.params) + 0.1 * rng.standard_normal())
+        chosen = study.sampler.recommend(study)
+        assert chosen == PSOSampler(seed=seed).recommend(study)
+        assert chosen in [trial.params for trial in study.trials]
+        regrets.append([true(chosen), true(study.best_params)])
+    recommended, lucky = np.mean(regrets, axis=0)
+    assert recommended < lucky
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_without_noise_it_recommends_the_best_trial(make):
+    study = optuna.create_study(sampler=make())
+    with pytest.raises(ValueError, match="No trials are completed yet"):
+        study.sampler.recommend(study)
+    evaluate(study, FINITE, 9)
+    assert study.sampler.recommend(study) == study.best_params
+
+
 def test_partial_fixed_parameters_stay_and_the_others_move():
     study = optuna.create_study(sampler=PSOSampler(seed=1))
     evaluate(study, FINITE, 5)
@@ -320,6 +401,7 @@ def test_every_position_is_a_legal_value_and_comes_back_to_it(distribution, x):
         ({"cognitive": -1}, "cognitive: -1 cannot be used; give a number >= 0"),
         ({"social": float("nan")}, "social: nan cannot be used"),
         ({"max_velocity": 0}, "max_velocity: 0 cannot be used; give a number in (0, 1]"),
+        ({"surrogate": "tree"}, "surrogate: 'tree' cannot be used; give 'gp', 'rbf', or None"),
         ({"n_candidates": 0}, "n_candidates: 0 cannot be used; give an integer >= 1"),
     ],
 )

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from samplers.pso._classic import ClassicSettings, ClassicSwarm
-from samplers.pso._swarm import Cube, Evaluation, Move, Settings, Swarm, _encode, initial_point
+from samplers.pso._cube import Coding, Cube
+from samplers.pso._design import initial_point
+from samplers.pso._swarm import Evaluation, Move, Settings, Swarm
 
 
 def cube(*levels, categorical=()):
@@ -102,13 +104,20 @@ def test_a_pure_move_in_one_dimension_is_the_equation():
 
 
 @pytest.mark.parametrize(
-    ("levels", "n_candidates", "n"), [((0, 0, 5), 1, 14), ((0, 0, 5), 8, 14), ((0, 0), 8, 150)]
+    ("levels", "n_candidates", "surrogate", "n"),
+    [
+        ((0, 0, 5), 1, None, 14),
+        ((0, 0, 5), 8, "rbf", 14),
+        ((0, 0, 5), 8, "gp", 14),
+        ((0, 0), 8, "rbf", 150),
+    ],
 )
-def test_the_order_of_telling_leaves_no_trace(levels, n_candidates, n):
+def test_the_order_of_telling_leaves_no_trace(levels, n_candidates, surrogate, n):
     """With 150 moves in the plane the swarm has set out again."""
 
     def build():
-        return Swarm(cube(*levels), Settings(3, 0.5, 1.6, 1.6, 0.25, n_candidates), seed=1)
+        settings = Settings(3, 0.5, 1.6, 1.6, 0.25, n_candidates, surrogate)
+        return Swarm(cube(*levels), settings, seed=1)
 
     told = run(build(), lambda x: float(np.sum((x - 0.3) ** 2)), n)
     assert (told[-1].move.since == (0, 0)) == (n == 14)
@@ -126,15 +135,16 @@ def test_the_order_of_telling_leaves_no_trace(levels, n_candidates, n):
 
 def test_positions_stay_in_the_cube_and_velocities_within_their_limit():
     swarm = Swarm(cube(0, 0), Settings(4, 0.9, 2.0, 2.0, 0.3, 1), seed=2)
-    for _, _, move in run(swarm, lambda x: float(np.sum(x)), 80):  # the optimum is a corner
+    for _, _, move, *_ in run(swarm, lambda x: float(np.sum(x)), 80):  # the optimum is a corner
         assert np.all((move.x >= 0) & (move.x <= 1))
         assert move.v is None or np.all(np.abs(move.v) <= 0.3)
 
 
-def test_values_of_any_scale_are_taken():
-    swarm = Swarm(cube(0, 0), Settings(3, 0.5, 1.6, 1.6, 0.25, 8), seed=2)
+@pytest.mark.parametrize("surrogate", ["rbf", "gp"])
+def test_values_of_any_scale_are_taken(surrogate):
+    swarm = Swarm(cube(0, 0), Settings(3, 0.5, 1.6, 1.6, 0.25, 8, surrogate), seed=2)
     values = itertools.cycle([np.inf, -np.inf, 1e308, -1e308, 0.0])
-    for _, _, move in run(swarm, lambda _: next(values), 30):
+    for _, _, move, *_ in run(swarm, lambda _: next(values), 30):
         assert np.all(np.isfinite(move.x))
 
 
@@ -149,10 +159,10 @@ def test_values_of_any_scale_are_taken():
         ((0,) * 12, ()),
     ],
 )
-@pytest.mark.parametrize("n_candidates", [1, 32])
-def test_every_shape_of_space_is_searched(levels, categorical, n_candidates):
+@pytest.mark.parametrize(("n_candidates", "surrogate"), [(1, None), (32, "rbf"), (32, "gp")])
+def test_every_shape_of_space_is_searched(levels, categorical, n_candidates, surrogate):
     space = cube(*levels, categorical=categorical)
-    swarm = Swarm(space, Settings(3, 0.5, 1.6, 1.6, 0.25, n_candidates), seed=2)
+    swarm = Swarm(space, Settings(3, 0.5, 1.6, 1.6, 0.25, n_candidates, surrogate), seed=2)
     told = run(swarm, lambda x: float(np.sum((x - 0.2) ** 2)), 30)
     keys = [space.key(evaluation.move.x) for evaluation in told]
     assert all(np.all((e.move.x >= 0) & (e.move.x <= 1)) for e in told)
@@ -165,7 +175,8 @@ def test_two_choices_are_at_distance_one_however_many_there_are(n_choices):
     space = cube(0, n_choices, categorical=(1,))
     points = space.snap(np.random.default_rng(1).random((20, 2)))
     points[10:15, 1] = points[0, 1]
-    codes, those = _encode(space, points, points[:5]), _encode(space, points[:5], points[:5])
+    coding = Coding(space, points[:5])
+    codes, those = coding(points), coding(points[:5])
     square = np.sum((codes[:, None] - those) ** 2, axis=2)
     moved = points[:, None, 0] - points[:5, 0]
     assert square == pytest.approx(moved**2 + (points[:, None, 1] != points[:5, 1]))
