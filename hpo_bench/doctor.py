@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from hpo_bench import plugins
-from hpo_bench.errors import HpoBenchError
+from hpo_bench.errors import HpoBenchError, MissingExtraError
 from hpo_bench.manifest import usable_cores
 from hpo_bench.running.checkpoints import default_directory
 from hpo_bench.storage.opening import open_existing, shown, sqlite_file
@@ -147,6 +147,8 @@ def _plugins() -> Iterator[Line]:
         for one in registered:
             try:
                 plugins.load(topic, group, one.name)
+            except MissingExtraError:  # the line of that extra says so
+                continue
             except HpoBenchError as error:
                 advice = f"reinstall or remove {one.distribution}"
                 yield Line(State.PROBLEM, topic, str(error), advice)

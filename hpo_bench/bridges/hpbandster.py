@@ -16,7 +16,6 @@ result from the storage. It does not repeat draws, because each draw has a seed 
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import warnings
 from functools import cached_property
@@ -27,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo_bench.bridges.options import ModelOptions, ladder
 from hpo_bench.bridges.unit_cube import Point, decode, dimensions, encode
-from hpo_bench.errors import InputError, MissingExtraError
+from hpo_bench.errors import InputError
 from hpo_bench.search import Job, Outcome, Search, Setup
 from hpo_bench.storage.records import jobs_of, outcome_at
 from hpo_bench.storage.studies import create_running, reopen, tell
@@ -37,8 +36,6 @@ if TYPE_CHECKING:  # HpBandSter is an extra, and takes seconds to import
 
 CONFIG_ID = "hpbandster:v1"
 """System attribute of a trial: bracket, rung of entry and place, as a list of three integers."""
-
-_PACKAGES = ("hpbandster", "ConfigSpace", "Pyro4", "scipy", "serpent", "statsmodels")
 
 
 def bohb(
@@ -78,11 +75,7 @@ def bohb(
     Raises:
         InputError: An option is out of range, the budgets do not lead from the smallest to the
             largest by factors of `eta`, or no hyperparameter varies.
-        MissingExtraError: HpBandSter or one of its packages is not installed.
     """
-    for package in _PACKAGES:
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError("the method bohb", "bohb", package)
     n_dimensions = len(dimensions(setup.space))
     if not n_dimensions:
         raise InputError("space", sorted(setup.space), "BOHB needs a hyperparameter that varies")
@@ -124,6 +117,9 @@ class HpBandSterSearch(Search):
         self._eta = eta
         self._model = model
         self._strict = strict
+        # A model needs so many results on one budget; the lowest budget is the first to have them.
+        self.n_startup = model.min_points_in_model or len(dimensions(setup.space)) + 1
+        self.epochs_each = budgets[0]
         # HpBandSter minimises.
         self._sign = -1 if self._study.direction == StudyDirection.MAXIMIZE else 1
         self._trials: dict[ConfigId, FrozenTrial] = {}

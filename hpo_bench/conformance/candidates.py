@@ -118,7 +118,7 @@ def candidate(target: str, options: Mapping[str, Any]) -> Candidate:
 
 def _is_method(target: str) -> bool:
     if ":" in target:
-        return _makes_a_method(target, plugins.load_path("TARGET", target))
+        return _makes_a_method(target, plugins.load("TARGET", plugins.METHODS, target))
     registered, others = (
         {plugin.name for plugin in plugins.installed(group)}
         for group in (plugins.METHODS, plugins.OBJECTIVES)

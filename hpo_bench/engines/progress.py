@@ -164,7 +164,7 @@ def weights(runs: Sequence[Run]) -> dict[str, float]:
         for suite in {run.suite.name: run.suite for run in runs}.values()
     }
     work = {
-        run.study_name: run.budget.full_evaluations(full[run.suite.name]) or _USUAL_EVALUATIONS
+        run.study_name: run.budget.configurations(full[run.suite.name]) or _USUAL_EVALUATIONS
         for run in runs
     }
     total = sum(work.values())
