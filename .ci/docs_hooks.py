@@ -46,6 +46,7 @@ TYPES = {
     "bool": "`true` or `false`",
     "dict": "table",
     "Name": "name",
+    "ImportPath": "text",
     "Options": "table",
     "Seeds": "list of whole numbers",
     "ObjectiveSpec": "table `[objective]`",
@@ -56,6 +57,14 @@ TYPES = {
 BOUNDS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "min_length": "not empty"}
 
 PYTHON = {
+    "Comparing": [
+        "hpo_bench.api.running.compare",
+        "hpo_bench.api.running.run",
+        "hpo_bench.api.running.load",
+        "hpo_bench.api.found.results",
+        "hpo_bench.api.found.Results",
+        "hpo_bench.api.found.Best",
+    ],
     "Samplers": [
         "samplers.GridSampler",
         "samplers.RandomSampler",
@@ -65,6 +74,9 @@ PYTHON = {
     "Objectives": [
         "hpo_bench.objectives.Objective",
         "hpo_bench.objectives.Evaluation",
+        "hpo_bench.steps",
+        "hpo_bench.objectives.function.Function",
+        "hpo_bench.objectives.command.Command",
         *OBJECTIVES.values(),
     ],
     "Methods": [
@@ -118,10 +130,32 @@ def on_files(files, config):
         "reference/tables.css": TABLES,
         "assets/iframe-worker.js": WORKER.read_text(),
         "reference/python.md": python_page(),
+        "notebook.md": notebook_page(Path(config.docs_dir) / "notebook.ipynb"),
     }
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     return files
+
+
+def notebook_page(path):
+    """Make a page of a notebook, with the outputs that are kept in it."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n\n".join(part for cell in cells for part in _cell(cell))
+
+
+def _cell(cell):
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        yield source
+        return
+    yield f"```python\n{source}\n```"
+    for output in cell["outputs"]:
+        data = output.get("data", {})
+        if "text/html" in data:
+            # Without line breaks Markdown leaves it as it stands.
+            yield f"<div>{' '.join(''.join(data['text/html']).split())}</div>"
+        elif "text/plain" in data:
+            yield f"```text\n{''.join(data['text/plain'])}\n```"
 
 
 def on_post_page(output, page, **_):
@@ -137,6 +171,7 @@ def on_post_page(output, page, **_):
 
 def on_page_markdown(markdown, **_):
     """Turn $...$ and $$...$$ into MathML, outside of code."""
+    markdown = markdown.replace("(notebook.ipynb)", "(notebook.md)")
     parts = re.split(r"(^```.*?^```|`[^`\n]+`)", markdown, flags=re.DOTALL | re.MULTILINE)
     return "".join(part if part.startswith("`") else _with_mathml(part) for part in parts)
 

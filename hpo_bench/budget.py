@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.study import StudyDirection
@@ -11,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hpo_bench.objectives import Objective
 from hpo_bench.storage.records import JobRecord, jobs_of
+
+FREE_REPEATS = 20
+"""By default. A method that has converged asks for nothing but repeats, and each takes it time."""
 
 
 class Budget(BaseModel):
@@ -30,12 +34,20 @@ class Budget(BaseModel):
     """Seconds of the run: training, sampler, storage and harness."""
     target: float | None = None
     """A value that, once reached at full fidelity, ends the run."""
+    free_repeats: int = Field(default=FREE_REPEATS, ge=0, le=10**6)
+    """How many repeats in a row cost nothing: of a configuration that the run has evaluated, to
+    that fidelity at least, it knows the value. The next repeat is charged; 0 charges every one."""
 
     @model_validator(mode="after")
     def _is_bounded(self) -> Budget:
         if self.epochs is None and self.evaluations is None and self.seconds is None:
             raise ValueError("expected a limit: epochs, evaluations or seconds")
         return self
+
+    def definition(self) -> dict[str, Any]:
+        """What tells runs apart; budgets of versions that charged all repeats say nothing of it."""
+        told = self.model_dump(exclude_none=True)
+        return told if self.free_repeats else {k: v for k, v in told.items() if k != "free_repeats"}
 
     def times(self, factor: int) -> Budget:
         """So many times as much; the target stays."""
@@ -68,10 +80,11 @@ class Spent:
     def add(self, job: JobRecord) -> None:
         """Count one more job."""
         self.epochs += job.epochs
-        self.evaluations += 1
+        self.evaluations += not job.is_repeat
         self.seconds += job.wall_seconds
         self.ended = max(self.ended, job.ended or 0.0)
-        if job.fidelity >= self.max_fidelity and job.value is not None:
+        is_full = job.fidelity >= self.max_fidelity and not job.pruned
+        if is_full and job.value is not None:
             is_best = self.best is None or self._reaches(job.value, self.best)
             self.best = job.value if is_best else self.best
 

@@ -65,6 +65,19 @@ class MissingExtraError(HpoBenchError):
         return MissingExtraError, self._arguments
 
 
+class ProgramError(HpoBenchError):
+    """A program that an objective has started failed; the text says why, in a line.
+
+    Args:
+        reason: Why.
+        output: The last lines that it printed.
+    """
+
+    def __init__(self, reason: str, output: str = "") -> None:
+        super().__init__(reason)
+        self.output = output
+
+
 @contextmanager
 def needing(extra: str, feature: str) -> Iterator[None]:
     """Import inside what a feature needs; say which extra brings it.

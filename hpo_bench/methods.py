@@ -7,6 +7,7 @@ run's `seed` and the `search_space` where it takes them.
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +24,7 @@ from hpo_bench import plugins
 from hpo_bench.errors import HpoBenchError, InputError, one_of, reason_of
 from hpo_bench.objectives import Objective, suggest
 from hpo_bench.search import Job, Outcome, Search, Setup
-from hpo_bench.spaces import check_value
+from hpo_bench.spaces import Space, UnknownSpaceError, check_value, is_known
 from hpo_bench.storage.records import outcome_at
 from hpo_bench.storage.studies import reopen, tell, unfinished
 from samplers import GridSampler
@@ -60,7 +61,8 @@ class SamplerSearch(Search):
         self._study.pruner = pruner or NopPruner()
         self.n_configurations = getattr(sampler, "n_points", None)
         n_startup_trials = getattr(sampler, "n_startup_trials", None)
-        if callable(n_startup_trials):  # to others the name may mean a number, or anything
+        # To other samplers the name may mean a number, or anything.
+        if callable(n_startup_trials) and is_known(setup.space):
             self.n_startup = n_startup_trials(setup.space)
         self._asked_to_stop = False
         # Finite samplers of Optuna's end a study by its `stop`, which is for `optimize` only.
@@ -97,10 +99,10 @@ class SamplerSearch(Search):
         """Finish the trial."""
         # One that ran beside the last word may have failed: then there is something to try again.
         self._asked_to_stop = False
-        if outcome.value is None:
-            tell(self._study, job.trial, state=TrialState.FAIL)
-        elif outcome.pruned:
+        if outcome.pruned:
             tell(self._study, job.trial, state=TrialState.PRUNED)
+        elif outcome.value is None:
+            tell(self._study, job.trial, state=TrialState.FAIL)
         else:
             tell(self._study, job.trial, outcome.value)
 
@@ -178,13 +180,59 @@ def build(
     )
 
 
+def fitted(
+    field: str, target: str, options: Mapping[str, Any], objective: Objective, evaluations: int
+) -> dict[str, int]:
+    """Give the options with which a method has enough of its budget left to search.
+
+    A method that would spend more than a third of it on its first points, which are drawn at random
+    or spread over the space, begins with as many as that is, and two at least. Nothing is changed
+    where the suite gives the option itself, and nothing of a method that takes none.
+
+    Args:
+        field: Where it stands in the suite, for error messages.
+        target: As in `build`.
+        options: Its own arguments.
+        objective: What is searched.
+        evaluations: How many full evaluations the budget allows.
+
+    Raises:
+        InputError: There is no such method.
+    """
+    factory = plugins.load(field, plugins.METHODS, target)
+    most = max(2, evaluations // 3)
+    if "n_startup_trials" not in options and _default(factory, "n_startup_trials") > most:
+        return {"n_startup_trials": most}
+    if "swarm_size" in options or not plugins.takes(factory, "swarm_size"):
+        return {}
+    space = objective.search_space
+    sizes: list[dict[str, int]] = [{}]
+    sizes += [{"swarm_size": size} for size in range(most, 1, -1)]
+    fitting = (s for s in sizes if _starts(factory, {**options, **s}, space) <= most)
+    return next(fitting, {"swarm_size": 2})
+
+
+def _default(factory: Callable[..., Any], name: str) -> int:
+    """Give the default of a whole number that a callable takes; 0 where it takes none."""
+    parameter = inspect.signature(factory).parameters.get(name)
+    default = None if parameter is None else parameter.default
+    return default if isinstance(default, int) else 0
+
+
+def _starts(factory: Callable[..., Any], options: Mapping[str, Any], space: Space) -> int:
+    """How many points a swarm spreads over a space before it moves."""
+    with suppress(Exception):  # what is wrong with the options is told when the method is built
+        return int(factory(**options).n_startup_trials(space))
+    return 0
+
+
 def _arguments(
     factory: Callable[..., Any], setup: Setup, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     if plugins.takes(factory, "setup"):
         return {"setup": setup, **options}
     arguments = dict(options)
-    if plugins.takes(factory, "search_space"):
+    if plugins.takes(factory, "search_space") and is_known(setup.space):
         arguments.setdefault("search_space", setup.space)
     if plugins.takes(factory, "seed"):
         arguments["seed"] = _seed(factory, setup)
@@ -198,7 +246,8 @@ def _seed(factory: Callable[..., Any], setup: Setup) -> int:
     is resumed, and with the same seed would propose again what is already there.
     """
     done = len(setup.study.get_trials(deepcopy=False))
-    if done == 0 or getattr(factory, "state_in_storage", False):
+    owner = getattr(factory, "__self__", factory)  # of a constructor like `PSOSampler.classic`
+    if done == 0 or getattr(owner, "state_in_storage", False):
         return setup.seed
     return int(np.random.SeedSequence([setup.seed, done]).generate_state(1)[0])
 
@@ -219,6 +268,10 @@ def _call(field: str, factory: Callable[..., Any], arguments: dict[str, Any]) ->
         return factory(**arguments)
     except InputError as error:
         raise error.under(field) from error
+    except UnknownSpaceError as error:
+        method = field.removesuffix(".options")
+        told = f"{method}: this method needs the space beforehand; give its ranges in [space]"
+        raise UnknownSpaceError(told) from error
     except HpoBenchError:
         raise
     except Exception as error:  # whatever somebody else's code raises

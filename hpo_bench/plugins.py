@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hpo_bench.errors import InputError, one_of, reason_of
+from hpo_bench.references import Reference
 
 METHODS = "hpo_bench.methods"
 OBJECTIVES = "hpo_bench.objectives"
@@ -54,13 +55,19 @@ def look_in(directory: Path) -> None:
         sys.path.append(place)  # last: a file there replaces no module of Python or of a package
 
 
+def look_beside(file: str) -> None:
+    """Let a suite file name modules that stand beside it; a shipped suite has no such place."""
+    if file.endswith(".toml"):
+        look_in(Path(file).parent)
+
+
 def load(field: str, group: str, name: str) -> Callable[..., Any]:
     """Import what `name` stands for: an entry point of `group`, or a path `module:object`.
 
     Raises:
         InputError: No such entry point, module or object, or several packages have given it.
     """
-    if ":" in name:
+    if isinstance(name, Reference) or ":" in name:
         return load_path(field, name)
     found = {plugin.path: plugin.distribution for plugin in named(group, name)}
     if not found:
@@ -74,11 +81,13 @@ def load(field: str, group: str, name: str) -> Callable[..., Any]:
 
 
 def load_path(field: str, path: str) -> Callable[..., Any]:
-    """Import `module:object`.
+    """Import `module:object`, unless the object is at hand (`hpo_bench.references`).
 
     Raises:
         InputError: It is not of that form, or there is no such module or object.
     """
+    if isinstance(path, Reference):
+        return cast(Callable[..., Any], path.held)
     module_name, _, attribute = path.partition(":")
     if not module_name or not attribute or module_name.startswith("."):
         raise InputError(field, path, "expected an import path of the form module:object")

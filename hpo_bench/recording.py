@@ -74,13 +74,13 @@ def recording(suite: Suite, *, cpu_time: bool = False) -> Suite:
     assert points is not None
     spec = suite.objective
     whole = suite.methods[grids[0]].model_copy(update={"pruner": None, "pruner_options": {}})
-    options = {"of": spec.name, "cpu_time": cpu_time, **spec.options}
+    options = {"of": spec.target, "cpu_time": cpu_time, **spec.arguments}
     made = suite.model_copy(
         update={
             "name": f"{suite.name}-recording",
             "objective": ObjectiveSpec(name=_RECORDER, options=options),
             "methods": {grids[0]: whole},
-            "budget": Budget(evaluations=points),
+            "budget": Budget(evaluations=points, free_repeats=0),
             "confirm": 0,
         }
     )

@@ -1,9 +1,10 @@
-"""A package to start from: a sampler or an objective of one's own, with its test."""
+"""Something to start from: a package with a sampler or an objective and its test, or a suite."""
 
 from __future__ import annotations
 
 import importlib.util
 import keyword
+import os
 import re
 from enum import StrEnum
 from importlib.resources import files
@@ -19,10 +20,11 @@ _ENDING = ".txt"
 
 
 class Kind(StrEnum):
-    """What a package adds."""
+    """What is written."""
 
     SAMPLER = "sampler"
     OBJECTIVE = "objective"
+    SUITE = "suite"
 
 
 def create(kind: Kind, name: str, directory: Path | None = None) -> Path:
@@ -54,6 +56,40 @@ def create(kind: Kind, name: str, directory: Path | None = None) -> Path:
     except OSError as error:
         raise InputError("--directory", str(target), f"it cannot be written: {error}") from error
     return target
+
+
+def create_suite(name: str, source: str, directory: Path | None = None) -> Path:
+    """Write a copy of a suite, comments included, under another name.
+
+    Args:
+        name: Of the copy: its file is called so, and so are the studies of its runs.
+        source: What is copied: the name of a shipped suite, or a `.toml` file.
+        directory: Where the file goes; by default the working directory.
+
+    Returns:
+        The file, `<name>.toml`.
+
+    Raises:
+        HpoBenchError: There is no such suite, the name cannot be used, or the file is there.
+    """
+    from hpo_bench import suite  # help and completion need not wait for Optuna
+
+    if not re.fullmatch(suite.NAME, name) or len(name) > suite.LONGEST_NAME:
+        expected = "expected letters, digits and . _ + -, a letter or digit first: my-suite"
+        raise InputError("NAME", name, expected)
+    # Without `name` a suite is called as its file: the copy would else go on with the original.
+    top, table, rest = re.split(r"(?m)(^\[|\Z)", suite.text_of(source), maxsplit=1)
+    text = re.sub(r"(?m)^name\s*=.*\n?", "", top) + table + rest
+    path = (directory or Path()) / f"{name}.toml"
+    if os.path.lexists(path):
+        raise InputError("NAME", name, f"{path} is there; take another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise InputError("--directory", str(path), f"it cannot be written: {error}") from error
+    return path
 
 
 def _module(name: str) -> str:

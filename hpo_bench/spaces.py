@@ -11,6 +11,7 @@ A space says for every hyperparameter either a fixed value or a range. As TOML:
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,12 +25,45 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from hpo_bench.errors import InputError, one_of
+from hpo_bench.errors import HpoBenchError, InputError, one_of
 
 Configuration = dict[str, Any]
 Space = dict[str, BaseDistribution]
 
+
+class UnknownSpaceError(HpoBenchError):
+    """Something needs the space beforehand, of an objective that defines it while it runs."""
+
+    def __init__(self, told: str = "the space is not known before the objective runs") -> None:
+        super().__init__(told)
+
+
+class UnknownSpace(Space):
+    """The space of an objective that defines it while it runs: whoever looks into it is told so.
+
+    Raises:
+        UnknownSpaceError: At every look.
+    """
+
+    def _refuse(self, *_: object) -> Any:
+        raise UnknownSpaceError
+
+    __iter__ = __len__ = __getitem__ = __contains__ = __eq__ = _refuse
+    items = keys = values = get = copy = __or__ = __ror__ = _refuse
+    __hash__ = None
+
+
+def is_known(space: Space) -> bool:
+    """Whether a space can be looked into before its objective runs."""
+    return not isinstance(space, UnknownSpace)
+
+
 _RANGE_KEYS = {"low", "high", "step", "log"}
+
+
+def key_of(configuration: Mapping[str, Any]) -> str:
+    """Give a text that two configurations share exactly if they are the same."""
+    return json.dumps(configuration, sort_keys=True, default=repr)
 
 
 @dataclass(frozen=True)
@@ -62,9 +96,7 @@ def resolve(
             raise InputError("space", name, f"no such hyperparameter; {one_of(name, parameters)}")
         legal = parameters[name].legal
         field = f"space.{name}"
-        if isinstance(value, list | tuple):
-            expected = "a range is written { low = 2, high = 16 }, choices { choices = [2, 16] }"
-            raise InputError(field, value, expected)
+        _expect_no_list(field, value)
         found = distribution(field, value, legal) if isinstance(value, Mapping) else value
         if isinstance(found, BaseDistribution):
             _check_range(field, found, legal)
@@ -73,6 +105,42 @@ def resolve(
         else:
             fixed[name] = check_value(field, found, legal)
     return space, fixed
+
+
+def declared(given: object) -> tuple[Space, Configuration]:
+    """Read a space that itself says what there is: no objective knows of parameters beforehand.
+
+    Args:
+        given: name -> fixed value (text, number, boolean), distribution, or table as in this
+            module's docstring.
+
+    Returns:
+        The search space, and the fixed values.
+
+    Raises:
+        InputError: It is no table, holds a malformed range, or a value that cannot be passed on.
+    """
+    if not isinstance(given, Mapping):
+        raise InputError("space", given, "expected a table: lr = { low = 1e-4, high = 0.1 }")
+    space: Space = {}
+    fixed: Configuration = {}
+    for name, value in given.items():
+        field = f"space.{name}"
+        _expect_no_list(field, value)
+        found = distribution(field, value) if isinstance(value, Mapping) else value
+        if isinstance(found, BaseDistribution):
+            space[name] = found
+        elif isinstance(found, str | bool | int | float):
+            fixed[name] = found
+        else:
+            raise InputError(field, found, "expected a text, a number, true or false, or a range")
+    return space, fixed
+
+
+def _expect_no_list(field: str, value: object) -> None:
+    if isinstance(value, list | tuple):
+        expected = "a range is written { low = 2, high = 16 }, choices { choices = [2, 16] }"
+        raise InputError(field, value, expected)
 
 
 def distribution(

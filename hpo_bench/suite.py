@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -21,6 +21,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WrapValidator,
     model_validator,
 )
 
@@ -30,7 +31,10 @@ from hpo_bench.errors import HpoBenchError, InputError, one_of
 from hpo_bench.known import DEFAULT_STORAGE, MAX_SEEDS, shipped
 from hpo_bench.manifest import usable_cores
 from hpo_bench.objectives import Objective
+from hpo_bench.objectives.command import split
+from hpo_bench.references import Reference
 from hpo_bench.search import Search, Setup
+from hpo_bench.spaces import UnknownSpaceError, check_value, is_known, to_table
 from hpo_bench.storage import records
 from hpo_bench.storage.opening import anchored
 from hpo_bench.storage.outages import PATIENCE
@@ -84,6 +88,14 @@ def _recordable(options: dict[str, Any]) -> dict[str, Any]:
 Options = Annotated[dict[str, Any], AfterValidator(_recordable)]
 
 
+def _as_given(value: Any, validate: Callable[[Any], str]) -> str:
+    """Keep a reference, which pydantic would make plain text of."""
+    return value if isinstance(value, Reference) else validate(value)
+
+
+ImportPath = Annotated[str, WrapValidator(_as_given)]
+
+
 def _from_here(options: dict[str, Any]) -> dict[str, Any]:
     """Make paths absolute: an objective may change the working directory of its process."""
     return {
@@ -92,25 +104,93 @@ def _from_here(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class ObjectiveSpec(_Table):
-    """The objective and its options."""
+def _is_command(command: str) -> str:
+    try:
+        split(command)
+    except InputError as error:
+        raise ValueError(error.expected) from None
+    return command
 
-    name: str
+
+def _is_path(path: str) -> str:
+    if not _PATH.fullmatch(path):
+        raise ValueError("expected an import path of the form module:function")
+    return path
+
+
+_PATH = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+
+_SHAPES = {
+    "function": "hpo_bench.objectives.function:Function",
+    "command": "hpo_bench.objectives.command:Command",
+}
+"""Keys that say what is evaluated without an objective by name -> what makes an objective of it."""
+
+
+class ObjectiveSpec(_Table):
+    """The objective: one of `name`, `function` and `command`, and its options."""
+
+    name: ImportPath | None = None
     """An entry point of `hpo_bench.objectives`, or an import path `module:object`."""
+    function: Annotated[str, AfterValidator(_is_path)] | None = None
+    """Import path `module:function` of a function that takes an Optuna trial, unchanged."""
+    command: Annotated[str, AfterValidator(_is_command)] | None = None
+    """A program and its arguments, with `{name}` for parameters of `[space]`; no shell runs it."""
+    direction: Literal["minimize", "maximize"] | None = None
+    """Which values of a `function` or a `command` are better; by default `minimize`.
+
+    An objective by `name` knows its direction.
+    """
     options: Annotated[Options, AfterValidator(_from_here)] = {}
     """Its own keyword arguments, which the Python reference lists."""
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> ObjectiveSpec:
+        shapes = [key for key in ("name", *_SHAPES) if getattr(self, key) is not None]
+        if len(shapes) != 1:
+            raise ValueError(
+                'expected one of name = "lenet5" (or "module:object"), '
+                'function = "my_training:objective" and command = "python train.py --lr {lr}"'
+            )
+        if self.name is not None and self.direction is not None:
+            raise ValueError("an objective by name has its direction itself: leave direction out")
+        for key in self.keys:
+            if key in self.options:
+                raise ValueError(f"{key} stands beside options, not in it")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Its name, or the key that stands in place of a name."""
+        return self.name or next(key for key in _SHAPES if getattr(self, key) is not None)
+
+    @property
+    def target(self) -> str:
+        """What makes the objective: an entry point, or an import path."""
+        return self.name or _SHAPES[self.kind]
+
+    @property
+    def keys(self) -> list[str]:
+        """Those of its arguments that stand beside `options`."""
+        return [] if self.name is not None else [*_SHAPES, "direction"]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Every keyword argument that the target is given, apart from `space` and `seed`."""
+        given = {key: getattr(self, key) for key in self.keys}
+        return {**{key: value for key, value in given.items() if value is not None}, **self.options}
 
 
 class MethodSpec(_Table):
     """One method; without `method` or `sampler`, its table's key names it."""
 
-    method: str | None = None
+    method: ImportPath | None = None
     """An entry point of `hpo_bench.methods`."""
-    sampler: str | None = None
+    sampler: ImportPath | None = None
     """Import path of any Optuna sampler, `module:object`."""
     options: Options = {}
     """The method's or the sampler's own keyword arguments; not `seed`, which is the run's."""
-    pruner: str | None = None
+    pruner: ImportPath | None = None
     """Import path of an Optuna pruner, `module:object`."""
     pruner_options: Options = {}
     """The pruner's own keyword arguments."""
@@ -140,7 +220,9 @@ def _count_to_list(value: object) -> object:
 Seed = Annotated[int, Field(ge=0, lt=records.FIRST_FRESH_SEED)]
 Seeds = Annotated[list[Seed], BeforeValidator(_count_to_list)]
 # Studies, checkpoints and reports are called so: files have names of 255 characters at most.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=200)]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
+LONGEST_NAME = 200
+Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
 
 
 class Suite(_Table):
@@ -160,14 +242,23 @@ class Suite(_Table):
     """One run per method and seed; a number n stands for 0 .. n-1."""
     methods: Annotated[dict[Name, MethodSpec], Field(min_length=1)]
     """How it is searched: name -> method."""
+    starts: Literal["own", "fit"] = "own"
+    """How many points methods try before they search: as many as each does by itself, or, with
+    `fit`, no more than a third of the budget. Options that a method is given stay as they are."""
+    baselines: dict[Name, Options] = {}
+    """Fixed configurations to measure methods against: name -> value of each hyperparameter that is
+    searched. Each is trained once by each seed, as the objective's default is."""
     storage: Annotated[str, AfterValidator(anchored), Field(validate_default=True)] = (
         DEFAULT_STORAGE
     )
     """SQLAlchemy URL of the database that holds the studies; a file's path is made absolute."""
     storage_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = PATIENCE
     """Seconds that everybody waits for a storage which does not answer any more, or for room."""
-    workers: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] | Literal["auto"] = "auto"
-    """Worker processes; auto: one per usable core, or per GPU if the objective computes there."""
+    workers: Annotated[int, Field(ge=0, le=MAX_PROCESSES)] | Literal["auto"] = "auto"
+    """Worker processes; auto: one per usable core, or per GPU if the objective computes there.
+
+    0: none, everything is done in this process.
+    """
     workers_per_run: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] = 1
     """How many of them evaluate for the same run at the same time; a run of its own for each if 1.
 
@@ -191,6 +282,16 @@ class Suite(_Table):
 
     By seeds that no run has, at full fidelity, outside of the budget; the method is not told.
     """
+    endpoint: (
+        Literal["held-out-test", "held-out", "retrained-test", "retrained", "test", "validation"]
+        | None
+    ) = None
+    """Which value of a run's winner all verdicts use; by default the first of these there is.
+
+    held-out: mean of its recorded trainings that the run did not see, where a table is replayed;
+    retrained: mean of its trainings by fresh seeds (`confirm`); both by the objective's own value,
+    or, with -test, by test accuracy. It is recorded with each run when it begins.
+    """
     engine: Literal["local", "ray"] = "local"
     """Where runs are executed: in processes of this machine, or as tasks of a Ray cluster."""
     gpus_per_run: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
@@ -205,6 +306,17 @@ class Suite(_Table):
                 "batch_size is for one process, workers_per_run and evaluation_timeout are for "
                 "several: expected one or the other"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_processes_it_needs(self) -> Suite:
+        if self.workers == 0 and (self.workers_per_run > 1 or self.evaluation_timeout):
+            raise ValueError(
+                "workers = 0 does everything in this process; workers_per_run and "
+                "evaluation_timeout need others: expected workers of 1 or more"
+            )
+        if self.workers == 0 and self.engine == "ray":
+            raise ValueError("workers = 0 does everything in this process: expected engine local")
         return self
 
     @model_validator(mode="after")
@@ -243,7 +355,7 @@ class Suite(_Table):
             InputError: The objective cannot be made from what the suite says.
         """
         spec = self.objective
-        return objectives.build(spec.name, self.space, seed, spec.options)
+        return objectives.build(spec.target, self.space, seed, spec.arguments, spec.keys)
 
     def build_search(self, method: str, setup: Setup) -> Search:
         """Make the search of a run.
@@ -256,14 +368,59 @@ class Suite(_Table):
             f"methods.{method}",
             setup,
             target=spec.sampler or spec.method or method,
-            options=spec.options,
+            options=self.options_of(method),
             pruner=spec.pruner,
             pruner_options=spec.pruner_options,
         )
 
+    def endpoint_of(self, objective: Objective) -> str:
+        """Name the endpoint of its runs: the one that it says, else what flatters least.
+
+        Args:
+            objective: Its own.
+
+        Raises:
+            InputError: It says one that nothing will measure.
+        """
+        test = "-test" if objective.has_test else ""
+        measured = {
+            f"held-out{test}": objective.has_held_out,
+            "held-out": objective.has_held_out,
+            f"retrained{test}": self.confirm > 0,
+            "retrained": self.confirm > 0,
+            "test": objective.has_test,
+            "validation": True,
+        }
+        there = [name for name, is_there in measured.items() if is_there]
+        if self.endpoint is None:
+            return there[0]
+        if self.endpoint not in there:
+            expected = (
+                f"here one of {', '.join(there)}; retrained needs confirm, test an objective that "
+                "says has_test, held-out a table with two trainings of each configuration"
+            )
+            raise InputError("endpoint", self.endpoint, expected)
+        return self.endpoint
+
     def budget_of(self, method: str) -> Budget:
         """What a run of a method may spend."""
         return self.budget.times(self.methods[method].budget_factor)
+
+    def options_of(self, method: str) -> dict[str, Any]:
+        """The options that a method is built with: its own, and what `starts` makes of the others.
+
+        Raises:
+            InputError: The method or the objective cannot be made.
+        """
+        spec, allowed = self.methods[method], None
+        if self.starts == "fit":
+            objective = self.build_objective(self.seeds[0])
+            allowed = self.budget_of(method).full_evaluations(objective.max_fidelity)
+        if allowed is None:  # where time decides, nobody knows how many there will be
+            return spec.options
+        target = spec.sampler or spec.method or method
+        made = methods.fitted(f"methods.{method}", target, spec.options, objective, allowed)
+        return {**spec.options, **made}
 
     def definition(self, method: str) -> dict[str, Any]:
         """What a run of this method is, apart from its seed: the same words, the same run."""
@@ -277,18 +434,21 @@ class Suite(_Table):
             **(several if self.workers_per_run > 1 else {}),
             **({"batch_size": self.batch_size} if self.batch_size > 1 else {}),
             **({"budget_factor": spec.budget_factor} if spec.budget_factor > 1 else {}),
+            # Whoever says another one when results are there is refused.
+            **({records.ENDPOINT: self.endpoint} if self.endpoint else {}),
             **self.objective_definition(),
-            "budget": self.budget_of(method).model_dump(exclude_none=True),
+            "budget": self.budget_of(method).definition(),
             "method": spec.sampler or spec.method or method,
-            "method_options": spec.options,
+            "method_options": self.options_of(method),
             "pruner": spec.pruner,
             "pruner_options": spec.pruner_options,
         }
 
     def objective_definition(self) -> dict[str, Any]:
         """What the objective of a run is, as far as the suite says."""
-        options = {k: v for k, v in self.objective.options.items() if k not in NOT_IDENTITY}
-        return {"objective": self.objective.name, "objective_options": options}
+        spec = self.objective
+        options = {k: v for k, v in spec.arguments.items() if k not in NOT_IDENTITY}
+        return {"objective": spec.kind, "objective_options": options}
 
     def repeating(self, method: str) -> dict[str, Any]:
         """Give what repeats the runs of a method anywhere, as a suite file says it.
@@ -322,9 +482,11 @@ class Suite(_Table):
             )
             raise InputError("workers", self.workers, expected)
         objective = self.build_objective(self.seeds[0])
-        if not objective.search_space:
+        if is_known(objective.search_space) and not objective.search_space:
             raise InputError("space", self.space, "nothing is left to search: give a range")
         _check_storable(objective)
+        self._check_baselines(objective)
+        self.endpoint_of(objective)
         if objective.is_simulated:
             self._check_simulated()
         notices: list[str] = []
@@ -333,15 +495,31 @@ class Suite(_Table):
                 f"{self.n_workers} workers on {usable_cores()} cores: as many as SQLite holds; a "
                 "PostgreSQL storage holds more"
             )
-        if self.confirm and not objectives.takes_seed(self.objective.name):
+        if self.confirm and not objectives.takes_seed(self.objective.target):
             notices.append(
-                f"confirm: {self.objective.name} takes no seed; unless it has noise of its own, "
+                f"confirm: {self.objective.kind} takes no seed; unless it has noise of its own, "
                 "training again gives what the run has found"
             )
         for method in self.methods:
-            search = self.build_search(method, methods.throwaway_setup(objective))
+            try:
+                search = self.build_search(method, methods.throwaway_setup(objective))
+            except UnknownSpaceError as error:
+                raise UnknownSpaceError(_with_space(str(error), objective)) from None
             notices += _fit(method, search, self.budget_of(method), objective)
         return notices
+
+    def _check_baselines(self, objective: Objective) -> None:
+        """See that every baseline is a configuration of the space."""
+        space = objective.search_space
+        if self.baselines and not is_known(space):
+            told = "baselines: a configuration needs the space beforehand"
+            raise UnknownSpaceError(_with_space(told, objective))
+        for name, configuration in self.baselines.items():
+            if configuration.keys() != space.keys():
+                expected = f"expected a value of each that is searched: {', '.join(space)}"
+                raise InputError(f"baselines.{name}", configuration, expected)
+            for parameter, value in configuration.items():
+                check_value(f"baselines.{name}.{parameter}", value, space[parameter])
 
     def _check_simulated(self) -> None:
         """See that nothing is asked for that needs real time."""
@@ -355,6 +533,16 @@ class Suite(_Table):
                 raise InputError(f"methods.{name}.pruner", spec.pruner, expected)
 
 
+def _with_space(told: str, objective: Objective) -> str:
+    """Add the space that a call shows, ready to be given."""
+    seen = {name: to_table(dist) for name, dist in objective.look().items()}
+    rows = "".join(f"\n    {json.dumps(name)}: {table!r}," for name, table in seen.items())
+    return (
+        f"{told}. A call of the function has suggested the following (other branches of it may "
+        f"suggest more); give it as\nspace={{{rows}\n}}"
+    )
+
+
 def _check_storable(objective: Objective) -> None:
     """See that every database takes what the objective calls things, and gives it back as it is.
 
@@ -364,7 +552,8 @@ def _check_storable(objective: Objective) -> None:
     if not records.is_storable(objective.metric_name):
         expected = f"expected a {records.STORABLE}"
         raise InputError("the objective's metric_name", objective.metric_name, expected)
-    for name, dist in objective.search_space.items():
+    space = objective.search_space if is_known(objective.search_space) else {}
+    for name, dist in space.items():
         if not records.is_storable(name):
             raise InputError("space", name, f"expected a {records.STORABLE}")
         try:
@@ -442,15 +631,40 @@ def load_all(
     for_each = {k: v for k, v in (overrides or {}).items() if k.startswith("objective.")}
     for key, value in (overrides or {}).items():
         if key not in for_each:
-            _set(table, key, value)
+            set_key(table, key, value)
     is_several = "objectives" in table
     if not is_several and only is not None:
         raise InputError("--objectives", ",".join(only), "this suite has one objective")
     members = list(_members(table, name_or_path, only)) if is_several else [table]
     for key, value in for_each.items():
         for member in members:
-            _set(member, key, value)
+            set_key(member, key, value)
     return [parse(member, source=name_or_path) for member in members]
+
+
+def text_of(name_or_path: str) -> str:
+    """Give the TOML text of a suite: one that is shipped, by name, or a file.
+
+    Raises:
+        HpoBenchError: There is no such suite, or the file cannot be read.
+    """
+    return _read(name_or_path)[0]
+
+
+def place(name: str, storage: str | None) -> tuple[str, str]:
+    """Give the name of a suite in its storage, and that storage's URL.
+
+    Args:
+        name: A suite's name, or a suite file: then the name is the one that stands in it.
+        storage: What was asked for; None for the file's own, or the default.
+
+    Raises:
+        HpoBenchError: The file cannot be read.
+    """
+    url = DEFAULT_STORAGE
+    if name.endswith(".toml"):
+        name, url = whereabouts(name)
+    return name, storage or url
 
 
 def whereabouts(path: str) -> tuple[str, str]:
@@ -561,7 +775,12 @@ def _read(name_or_path: str) -> tuple[str, str]:
         raise InputError("suite", name_or_path, f"it cannot be read: {error}") from None
 
 
-def _set(table: dict[str, Any], dotted: str, value: Any) -> None:
+def set_key(table: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set a key of a suite's table, `budget.epochs`.
+
+    Raises:
+        InputError: A key on the way to it is no table.
+    """
     *parents, last = dotted.split(".")
     for key in parents:
         table = table.setdefault(key, {})

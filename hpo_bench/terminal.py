@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 from rich.text import Text
@@ -25,15 +25,25 @@ class PlainConsole(Console):
 
     Args:
         stderr: Whether it prints on the standard error instead of the standard output.
+        file: Where it prints instead of these.
     """
 
-    def __init__(self, *, stderr: bool = False) -> None:
+    def __init__(self, *, stderr: bool = False, file: IO[str] | None = None) -> None:
         # A pipe has no width: nothing is folded there, and no column of a table left out.
-        stream = sys.stderr if stderr else sys.stdout
+        stream = file or (sys.stderr if stderr else sys.stdout)
         is_terminal = stream is not None and stream.isatty()
         is_bounded = is_terminal or os.environ.get("COLUMNS", "").isdigit()
         width = None if is_bounded else UNBOUNDED
-        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+        super().__init__(
+            stderr=stderr,
+            file=file,
+            force_jupyter=None if file is None else False,
+            force_terminal=None if file is None else False,  # a notebook's kernel asks for colours
+            width=width,
+            markup=False,
+            emoji=False,
+            highlight=False,
+        )
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Make text of a string; also of a table's cells, its headings and its title."""
@@ -60,11 +70,12 @@ _LIBRARIES = {
 
 
 @contextmanager
-def telling(what: str) -> Iterator[None]:
+def telling(what: str, *, quiet: bool = False) -> Iterator[None]:
     """Say on the standard error what is waited for inside, once it has taken a while.
 
     Args:
         what: "reading the suite"; where a library is being imported, that is said instead.
+        quiet: Say nothing.
     """
 
     def tell() -> None:
@@ -72,7 +83,8 @@ def telling(what: str) -> Iterator[None]:
 
     waiting = threading.Timer(LOADING_SECONDS, tell)
     waiting.daemon = True
-    waiting.start()
+    if not quiet:
+        waiting.start()
     try:
         yield
     finally:
@@ -107,6 +119,19 @@ def log_plainly() -> None:
     warnings.formatwarning = _plain_warning
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_PlainFormatter())
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Let Optuna say warnings alone inside: it tells of every study that is made."""
+    import optuna  # which takes a quarter of a second
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def show_optuna_plainly() -> None:

@@ -15,7 +15,7 @@ import pytest
 import typer
 from written import write_run
 
-from hpo_bench import cli
+from hpo_bench import cli, suite
 from hpo_bench.storage.opening import open_storage
 
 SUITE = """
@@ -603,3 +603,69 @@ def test_the_shell_completes_suites_and_methods(command, monkeypatch, words, com
 def test_every_command_shows_how_it_is_called():
     for name, one in typer.main.get_command(cli.app).commands.items():
         assert f"hpo-bench {name}" in (one.epilog or ""), name
+
+
+LOOKING = [["status"], ["results"], ["report"], ["compare"], ["dashboard"]]
+
+
+def test_a_suite_file_names_its_runs_for_every_command_that_looks(command, tmp_path, monkeypatch):
+    served = []
+    monkeypatch.setattr("optuna_dashboard.run_server", lambda *args, **_: served.append(args))
+    file = tmp_path / "folder" / "mine.toml"
+    file.parent.mkdir()
+    file.write_text(f'name = "other"\nstorage = "sqlite:///own.db"\n{SUITE}')
+    assert command("run", "folder/mine.toml", "--methods", "random")[0] == 0
+    file.write_text(file.read_text().replace("toy:Curve", "gone:Gone"))  # looking imports nothing
+    code, output, errors = command("results", "folder/mine.toml")
+    assert (code, "random" in output) == (0, True), errors
+    code, output, errors = command("report", "folder/mine.toml", "--output", "page.md")
+    assert "# other" in (tmp_path / "page.md").read_text(), errors
+    code, output, errors = command("compare", "folder/mine.toml", "folder/mine.toml")
+    assert (code, "random" in output) == (3, True), errors
+    code, output, errors = command("dashboard", "folder/mine.toml")
+    assert (code, len(served)) == (0, 1), errors
+    code, _, errors = command("dashboard", "another", "--storage", "sqlite:///own.db")
+    assert "no runs of suite 'another' in this storage; it holds other" in errors
+
+
+@pytest.mark.parametrize("words", [["run"], *LOOKING], ids=lambda words: words[0])
+def test_a_suite_file_that_cannot_be_read_is_told_by_every_command(command, tmp_path, words):
+    (tmp_path / "broken.toml").write_text("a = = b")
+    for file, told in (("nothing.toml", "it cannot be read"), ("broken.toml", "not valid TOML")):
+        code, _, errors = command(*words, *([file] * (2 if words == ["compare"] else 1)))
+        assert code == 2
+        assert told in errors
+
+
+def test_a_suite_is_shown_and_copied_with_its_comments(command, tmp_path):
+    shipped = suite.shipped()["quickstart"]
+    code, output, errors = command("show", "quickstart")
+    assert (code, output) == (0, shipped), errors
+    (tmp_path / "named.toml").write_text(f'name = "first"  # mine\n{SUITE}')
+    for source, made in ([], "copy"), (["--from", "named.toml"], "second"):
+        code, output, errors = command("new", "suite", made, *source)
+        assert (code, f"hpo-bench run {made}.toml" in output) == (0, True), errors
+    assert (tmp_path / "copy.toml").read_text() == shipped
+    assert (tmp_path / "second.toml").read_text() == SUITE
+    assert command("run", "second.toml")[0] == 0
+    assert command("results", "second")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["show", "quickstrt"], "did you mean 'quickstart'"),
+        (["show", "nothing.toml"], "it cannot be read"),
+        (["new", "suite", "toy"], "toy.toml is there; take another name"),
+        (["new", "suite", "a/b"], "NAME: 'a/b' cannot be used; expected letters"),
+        (["new", "suite", "mine", "--from", "nothing"], "or a .toml file"),
+        (["new", "suite", "mine", "--directory", "toy.toml"], "it cannot be written"),
+        (["new", "sampler", "mine", "--from", "quickstart"], "only a new suite is a copy"),
+    ],
+)
+def test_what_cannot_be_shown_or_copied_is_told(command, tmp_path, words, told):
+    before = (tmp_path / "toy.toml").read_text()
+    code, _, errors = command(*words)
+    assert (code, told in errors) == (2, True), errors
+    assert {path.name for path in tmp_path.iterdir()} == {"toy.toml"}
+    assert (tmp_path / "toy.toml").read_text() == before

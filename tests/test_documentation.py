@@ -8,18 +8,20 @@ is what follows a comment `<!-- not run: why -->`.
 
 import configparser
 import contextlib
+import importlib.util
 import re
 import runpy
 import shlex
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
 import pytest
 from typer.main import get_command
 
+import hpo_bench as hpo_bench_package
 from hpo_bench import cli, suite
 
 ROOT = Path(__file__).parents[1]
@@ -85,6 +87,20 @@ def test_page(page, tmp_path, monkeypatch):
     forget_modules_of(tmp_path)
 
 
+@pytest.mark.parametrize("framework", ["lightning", "keras"])
+def test_page_of_a_framework(framework, tmp_path, monkeypatch):
+    """Importing one takes longer than all other pages: the tests do not install them."""
+    if importlib.util.find_spec(framework) is None:
+        pytest.skip(f"{framework} is not installed; tox run -e frameworks")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for block in blocks(ROOT / "docs" / "how-to" / f"{framework}.md"):
+        Path(block.file or "commands.sh").write_text(block.text)
+        run = {"python": python, "toml": toml, "sh": sh}[block.language]
+        run(replace(block, is_run=True), monkeypatch, True)
+    forget_modules_of(tmp_path)
+
+
 @contextlib.contextmanager
 def as_a_script():
     """Import from the working directory, as Python does from a script's; not so for a command."""
@@ -101,8 +117,11 @@ def forget_modules_of(directory):
             del sys.modules[name]
 
 
-def python(block, _monkeypatch, _is_guide):
+def python(block, monkeypatch, _is_guide):
     code = compile(block.text, block.file or "block", "exec")
+    # In this process, which changes no result.
+    for function in (hpo_bench_package.compare, hpo_bench_package.run):
+        monkeypatch.setitem(function.__kwdefaults__, "workers", 0)
     if block.is_run:
         with as_a_script():
             exec(code, {"__name__": "block"})

@@ -17,7 +17,7 @@ GOOD = {
 
 def changed(dotted, value):
     table = deepcopy(GOOD)
-    suite._set(table, dotted, value)
+    suite.set_key(table, dotted, value)
     return table
 
 
@@ -64,6 +64,18 @@ def test_a_number_of_seeds_stands_for_the_first_ones():
         ("budget.epochs", "many", ["budget.epochs", '"many"', "integer"]),
         ("methods.random.option", {}, ["methods.random.option", "did you mean 'options'"]),
         ("objectives", {}, ["objectives", "did you mean 'objective'"]),
+        ("objective", {}, ["objective: {}", 'expected one of name = "lenet5"', "command = "]),
+        ("objective.command", "sh train.sh", ["objective: ", "expected one of name"]),
+        ("objective.function", "functions:smooth", ["objective: ", "expected one of name"]),
+        ("objective", {"function": "smooth"}, ['objective.function: "smooth"', "module:function"]),
+        ("objective", {"command": "sh '"}, ['objective.command: "sh \'"', "No closing quotation"]),
+        ("objective.direction", "up", ["objective.direction", "'minimize' or 'maximize'"]),
+        ("objective.direction", "maximize", ["objective: ", "leave direction out"]),
+        (
+            "objective",
+            {"command": "sh train.sh", "options": {"direction": "maximize"}},
+            ["objective: ", "direction stands beside options"],
+        ),
         ("objectivs", {}, ["objectivs", "did you mean 'objectives'"]),
         ("objective.options.day", date(2026, 11, 25), ["objective.options: ", "as a string"]),
         ("budget", 3, ["budget: 3", "a table"]),
@@ -77,7 +89,7 @@ def test_a_number_of_seeds_stands_for_the_first_ones():
         ("seeds", [], ["seeds", "at least 1"]),
         ("seeds", [-1], ["seeds.0", "-1", "greater than or equal to 0"]),
         ("methods", {}, ["methods", "at least 1"]),
-        ("workers", 0, ["workers: 0", "equal to 1; or 'auto'"]),
+        ("workers", -1, ["workers: -1", "equal to 0; or 'auto'"]),
         ("workers", True, ["workers"]),
         ("budget.seconds", float("inf"), ["budget.seconds", "finite"]),
         ("budget.epochs", True, ["budget.epochs", "integer"]),
@@ -126,6 +138,20 @@ def test_all_faults_are_told_at_once():
         ("methods.grid.options", {"values": {"y": [0.5]}}, ["values.y: 0.5", "in steps of 1.0"]),
         ("methods.grid.options", {"shuffle": "no"}, ["methods.grid.options.shuffle", "true or"]),
         ("objective", {"name": "builtins:dict"}, ["objective.name", "search_space"]),
+        ("objective", {"command": "sh {z}"}, ["space: None", "expected a table"]),
+        ("objective", {"function": "functions:gone"}, ["objective.function", "'gone'"]),
+        ("objective", {"function": "nowhere:f"}, ["objective.function", "no module 'nowhere'"]),
+        ("objective", {"function": "functions:smooth"}, ["methods.grid", "in [space]"]),
+        (
+            "objective",
+            {"function": "functions:smooth", "options": {"step": 9}},
+            ["objective.options.step", "did you mean 'steps'"],
+        ),
+        (
+            "objective",
+            {"command": "sh {z}", "options": {"step": 3}},
+            ["objective.options.step", "did you mean 'steps'"],
+        ),
     ],
 )
 def test_what_cannot_be_built_is_told_before_anything_runs(key, value, parts):

@@ -18,7 +18,7 @@ from hpo_bench.bridges.hpbandster import bohb
 from hpo_bench.objectives import Evaluation, Objective
 from hpo_bench.running.checkpoints import Checkpoints
 from hpo_bench.running.crew import Crew, Post, Processes
-from hpo_bench.running.evaluator import Task
+from hpo_bench.running.tasks import Task
 from hpo_bench.search import Outcome, Search, Setup
 from hpo_bench.spaces import Configuration, Space
 from hpo_bench.storage.opening import open_storage

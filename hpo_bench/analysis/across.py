@@ -14,6 +14,7 @@ from hpo_bench.analysis.families import family, weights
 from hpo_bench.analysis.history import Array
 from hpo_bench.analysis.intervals import Estimate
 from hpo_bench.analysis.means import mean
+from hpo_bench.analysis.measures import along_the_way
 from hpo_bench.analysis.over_budget import Line
 from hpo_bench.analysis.ranks import Ranking, rank
 from hpo_bench.analysis.regret import Scale, regrets, regrets_at, scale_of
@@ -37,7 +38,8 @@ class Improvement:
 class Across:
     """Methods with the suite's budget, over the objectives that can tell them apart."""
 
-    measure: str
+    endpoints: dict[str, str]
+    """Objective -> the measure of all that is said of it."""
     scales: dict[str, Scale]
     """Objective -> what its regrets are measured by."""
     families: dict[str, str]
@@ -54,12 +56,12 @@ class Across:
     """Regret and rank over the budget."""
 
 
-def across(summaries: Sequence[Summary], measure: str = "validation") -> Across:
+def across(summaries: Sequence[Summary], measure: str | None = None) -> Across:
     """Put several objectives together.
 
     Args:
         summaries: Of the suites, each on an objective of its own.
-        measure: What runs are compared by: `validation` or `test`.
+        measure: What runs are compared by; None for the endpoint of each suite.
 
     Raises:
         HpoBenchError: Fewer than two objectives are not left out, or fewer than two methods were
@@ -67,16 +69,17 @@ def across(summaries: Sequence[Summary], measure: str = "validation") -> Across:
     """
     without = left_out(summaries, measure)
     used = [summary for summary in summaries if summary.suite not in without]
-    scales = {s.suite: made for s in used if (made := scale_of(s, measure)) is not None}
+    by = {summary.suite: _measure(summary, measure) for summary in used}
+    scales = {s.suite: made for s in used if (made := scale_of(s, by[s.suite])) is not None}
     families = {summary.suite: family(summary.suite, summary.histories) for summary in used}
-    ranking = _ranking(used, families, measure)
+    ranking = _ranking(used, families, by)
     weight = weights(list(families.values()))
-    final = [regrets(summary, scales[summary.suite], measure) for summary in used]
+    final = [regrets(s, scales[s.suite], by[s.suite]) for s in used]
     strata = {method: strata_of(final, method) for method in ranking.methods}
     grid = np.linspace(0.0, MOST_REGRET, 61)
     means = np.array([[of[method].mean() for method in ranking.methods] for of in final])
     return Across(
-        measure=measure,
+        endpoints=by,
         scales=scales,
         families=families,
         left_out=without,
@@ -85,13 +88,17 @@ def across(summaries: Sequence[Summary], measure: str = "validation") -> Across:
         improvements=_improvements(strata, weight),
         profiles=[aggregate.profile(m, of, weight, grid) for m, of in strata.items()],
         pairs=over_objectives.compare(ranking.methods, means, list(families.values())),
-        lines=_lines(used, scales, ranking.methods, weight, measure),
+        lines=_lines(used, by, ranking.methods, weight),
     )
 
 
-def left_out(summaries: Sequence[Summary], measure: str = "validation") -> dict[str, str]:
+def left_out(summaries: Sequence[Summary], measure: str | None = None) -> dict[str, str]:
     """Name the objectives of which no claim is made, each with the reason."""
-    return {s.suite: why for s in summaries if (why := _why_left_out(s, measure))}
+    return {s.suite: why for s in summaries if (why := _why_left_out(s, _measure(s, measure)))}
+
+
+def _measure(summary: Summary, given: str | None) -> str:
+    return given or summary.endpoint.measure
 
 
 def _why_left_out(summary: Summary, measure: str) -> str | None:
@@ -99,12 +106,15 @@ def _why_left_out(summary: Summary, measure: str) -> str | None:
         return "is saturated"
     if summary.stopped_at is not None:
         return "ended its runs at a target"
-    return "has nothing to measure regret by" if scale_of(summary, measure) is None else None
+    if measure not in summary.scores:
+        return "has not measured its endpoint"
+    scales = [scale_of(summary, each) for each in (measure, along_the_way(measure))]
+    return "has nothing to measure regret by" if None in scales else None
 
 
-def _ranking(used: Sequence[Summary], families: dict[str, str], measure: str) -> Ranking:
-    scores = {summary.suite: _means(summary, measure) for summary in used}
-    maximise = {summary.suite: summary.scores[measure].maximise for summary in used}
+def _ranking(used: Sequence[Summary], families: dict[str, str], by: dict[str, str]) -> Ranking:
+    scores = {summary.suite: _means(summary, by[summary.suite]) for summary in used}
+    maximise = {s.suite: s.scores[by[s.suite]].maximise for s in used}
     return rank(scores, maximise=maximise, families=families)
 
 
@@ -122,16 +132,17 @@ def _improvements(strata: dict[str, list[Array]], weight: Array) -> list[Improve
 
 
 def _lines(
-    used: Sequence[Summary],
-    scales: dict[str, Scale],
-    methods: Sequence[str],
-    weight: Array,
-    measure: str,
+    used: Sequence[Summary], by: dict[str, str], methods: Sequence[str], weight: Array
 ) -> list[Line]:
     ends = [
         max(float(h.spent(AXIS)[-1]) for h in s.histories if h.method in methods and h.steps)
         for s in used
     ]
     x = over_budget.budgets(min(ends))
-    found = [regrets_at(summary, scales[summary.suite], x, measure) for summary in used]
+    found = []
+    for summary in used:
+        along = along_the_way(by[summary.suite])
+        scale = scale_of(summary, along)
+        assert scale is not None
+        found.append(regrets_at(summary, scale, x, along))
     return over_budget.lines(found, methods, weight, x)

@@ -9,16 +9,8 @@ from math import sqrt
 from hpo_bench.analysis.comparisons import Comparison, compare
 from hpo_bench.analysis.intervals import Estimate, estimate
 from hpo_bench.analysis.means import mean as mean_of
-from hpo_bench.analysis.results import DEFAULT, RunResult
+from hpo_bench.analysis.results import RunResult
 from hpo_bench.analysis.scores import Scores
-
-_OF_DEFAULT = {
-    "confirmed_test": "test",
-    "test": "test",
-    "confirmed": "validation",
-    "validation": "validation",
-}
-"""Measure of a run -> that of the default which it can be compared with; the fairest first."""
 
 
 @dataclass(frozen=True)
@@ -53,46 +45,31 @@ def confirmed(runs: Sequence[RunResult], *, maximise: bool) -> Confirmed | None:
     return Confirmed(sum(run.confirmations for run in runs), validation, test)
 
 
-def fairest(runs: Sequence[RunResult]) -> str:
-    """Name the measure of all runs that found something which flatters a search least.
-
-    Validation is the last of all: a search is chosen by it, and a baseline is not.
-    """
-    found = [run for run in runs if run.validation is not None]
-    told = (m for m in _OF_DEFAULT if found and all(getattr(run, m) is not None for run in found))
-    return next(told, "validation")
-
-
 def against(
     found: Scores,
     rivals: Sequence[str],
     larger: Sequence[str],
-    defaults: Scores,
+    fixed: Scores,
     rope: float | None,
 ) -> list[Comparison]:
     """Compare every method with every baseline, as one family.
 
     Args:
-        found: Values of all finished runs by the fairest measure.
+        found: Values of all finished runs by the endpoint.
         rivals: Methods that have the suite's budget.
         larger: Those that have more.
-        defaults: Values of the objective's default by the measure that corresponds.
+        fixed: Values of fixed configurations by the measure that corresponds.
         rope: Half the width of the region of practical equivalence.
     """
     groups = {name: values for name, values in found.values.items() if values}
-    groups |= {name: values for name, values in defaults.values.items() if values}
+    groups |= {name: values for name, values in fixed.values.items() if values}
     pairs = [
         (name, baseline)
-        for baseline in (DEFAULT, *larger)
+        for baseline in (*fixed.values, *larger)
         for name in rivals
         if name in groups and baseline in groups
     ]
     return compare(groups, pairs, maximise=found.maximise, rope=rope)
-
-
-def measure_of_default(measure: str) -> str:
-    """Name the measure of the default, which is trained once by each seed and not again."""
-    return _OF_DEFAULT[measure]
 
 
 def _again(

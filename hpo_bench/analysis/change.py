@@ -96,23 +96,25 @@ class Changes:
         return 3 if TOO_FEW in verdicts else 0
 
 
-def compare_suites(pairs: Sequence[tuple[Place, Place]], measure: str = "validation") -> Changes:
+def compare_suites(pairs: Sequence[tuple[Place, Place]], measure: str | None = None) -> Changes:
     """Compare finished runs, method by method, paired by seed.
 
     Args:
         pairs: For each objective, storage and suite before the change, and after it; one at least.
-        measure: One of `analysis.measures.MEASURES`: `validation` is what methods search by.
+        measure: One of `analysis.measures.MEASURES`; None for the endpoint of all of them.
 
     Raises:
-        HpoBenchError: They are not of the same objective, space and budget, or have no finished
-            run of the same method and seed.
+        HpoBenchError: They are not of the same objective, space and budget, have no finished run
+            of the same method and seed, or have different endpoints.
     """
     pairings: list[_Pairing] = []
     notes: list[str] = []
     metrics: set[str] = set()
     left_out: list[Fault] = []
-    for old, new in pairs:
-        before, after = read_suite(*old), read_suite(*new)
+    read = [(read_suite(*old), read_suite(*new)) for old, new in pairs]
+    if measure is None:
+        measure = _endpoint([suite for pair in read for suite in pair])
+    for (old, _), (before, after) in zip(pairs, read, strict=True):
         found, told = _pair(before, after, measure)
         metrics.add(before.runs[0].metric)
         left_out += [*before.left_out, *after.left_out]
@@ -132,6 +134,18 @@ def compare_suites(pairs: Sequence[tuple[Place, Place]], measure: str = "validat
     ]
     validation = metrics.pop() if len(metrics) == 1 else "validation value"
     return Changes(measure, measure_name(measure, validation), changes, notes, left_out)
+
+
+def _endpoint(suites: Sequence[StoredSuite]) -> str:
+    """Give the endpoint that suites share; one that was never declared gives way to one that is."""
+    found = [results_of(suite).endpoint for suite in suites]
+    declared = [endpoint for endpoint in found if endpoint.is_declared]
+    names = sorted({endpoint.name for endpoint in declared or found})
+    if len(names) > 1:
+        raise HpoBenchError(
+            f"their endpoints differ: {', '.join(names)}; name what to compare by (--measure)"
+        )
+    return (declared or found)[0].measure
 
 
 @dataclass(frozen=True)

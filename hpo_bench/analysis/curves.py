@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -39,16 +40,22 @@ def curve(histories: Sequence[History], axis: str, worst: float | None = None) -
         axis: One of `AXES`.
         worst: Value of a run that has found nothing; None leaves these out.
     """
-    return _over_runs(histories, axis, worst, incumbents_at)
+    return curve_by("validation", histories, axis, worst)
 
 
-def curve_of_tests(histories: Sequence[History], axis: str, worst: float | None) -> Curve | None:
-    """The curve of the incumbents' test values, which no method saw; it can fall.
+def curve_by(
+    measure: str, histories: Sequence[History], axis: str, worst: float | None
+) -> Curve | None:
+    """The curve of the incumbents by another measure, which no method saw; it can fall.
 
-    None where there is no test. A run whose incumbent was not tested is left out.
+    None where nothing was measured. A run whose last incumbent was not measured is left out.
     """
-    tested = [h for h in histories if h.incumbent is None or np.isfinite(h.incumbent_tests[-1])]
-    return _over_runs(tested, axis, worst, tests_at)
+    runs = [history for history in histories if _is_measured(history, measure)]
+    return _over_runs(runs, axis, worst, partial(incumbents_at, measure=measure))
+
+
+def _is_measured(run: History, measure: str) -> bool:
+    return run.incumbent is None or bool(np.isfinite(run.incumbents_by(measure)[-1]))
 
 
 def _over_runs(
@@ -71,18 +78,10 @@ def _over_runs(
     return Curve(found[0].method, axis, places, median, lower, upper, len(runs))
 
 
-def incumbents_at(run: History, axis: str, places: Array) -> Array:
-    """The incumbent's value once so much is spent; NaN before the first."""
-    return _at(run.incumbents, run.spent(axis), places)
-
-
-def tests_at(run: History, axis: str, places: Array) -> Array:
-    """The incumbent's test value once so much is spent; NaN before the first, and if untested."""
-    return _at(run.incumbent_tests, run.spent(axis), places)
-
-
-def _at(values: Array, spent: Array, places: Array) -> Array:
-    found: Array = np.concatenate([[np.nan], values])[np.searchsorted(spent, places, side="right")]
+def incumbents_at(run: History, axis: str, places: Array, measure: str = "validation") -> Array:
+    """The incumbent's value once so much is spent; NaN before the first, and if not measured."""
+    values = np.concatenate([[np.nan], run.incumbents_by(measure)])
+    found: Array = values[np.searchsorted(run.spent(axis), places, side="right")]
     return found
 
 

@@ -32,7 +32,8 @@ def failures(suite: StoredSuite) -> list[Failure]:
 
     Evaluations failed alike if the first lines of their reasons are the same.
     """
-    studies = [*suite.runs, *suite.confirmations.values(), *suite.defaults.values()]
+    fixed = [study for studies in suite.baselines.values() for study in studies]
+    studies = [*suite.runs, *suite.confirmations.values(), *fixed]
     groups: dict[str, list[tuple[Stored, FrozenTrial]]] = {}
     for study, trial in _failed(studies):
         groups.setdefault(_reason(trial).partition("\n")[0], []).append((study, trial))

@@ -20,6 +20,7 @@ from hpo_bench.storage.records import (
     CREATED,
     FINISHED,
     JobRecord,
+    measured,
     recorded_values,
     test_accuracy,
 )
@@ -46,6 +47,10 @@ class Step:
     """Test accuracy, which is recorded for the last evaluation of a trial."""
     recorded: dict[str, float] = field(default_factory=dict)
     """What the levels of its configuration stand for, where it was replayed from a table."""
+    held_out: float | None = None
+    """Mean value of the recorded trainings that the run did not see; recorded as the test is."""
+    held_out_test: float | None = None
+    """Their mean test accuracy."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class History:
     def spent(self, axis: str) -> Array:
         """What was spent by the end of each evaluation, on one of `AXES`."""
         if axis == "evaluations":
-            return np.arange(1.0, len(self.steps) + 1)
+            return np.cumsum([not step.job.is_repeat for step in self.steps], dtype=float)
         each = np.array([getattr(step.job, axis) for step in self.steps], dtype=float)
         return np.cumsum(each) / (self.max_fidelity if axis == "epochs" else 1)
 
@@ -84,14 +89,22 @@ class History:
         best = np.fmax if self.maximise else np.fmin
         return best.accumulate(self.values) if len(self.values) else self.values
 
-    @cached_property
-    def incumbent_tests(self) -> Array:
-        """Test value of the incumbent after each evaluation; NaN before the first, if untested."""
-        tests = np.array([s.test if s.test is not None else np.nan for s in self.steps], float)
+    def incumbents_by(self, measure: str) -> Array:
+        """The incumbent by another measure, after each evaluation; it is chosen by validation.
+
+        NaN before the first, and where it was not measured.
+
+        Args:
+            measure: `validation`, or one of `analysis.measures.ALONG_THE_WAY`.
+        """
+        if measure == "validation":
+            return self.incumbents
+        told = (getattr(step, measure) for step in self.steps)
+        values = np.array([np.nan if value is None else value for value in told], float)
         before = np.concatenate([[np.nan], self.incumbents])[:-1]
         is_new = (self.incumbents != before) & ~np.isnan(self.incumbents)
-        places = np.maximum.accumulate(np.where(is_new, np.arange(len(tests)), -1))
-        found: Array = np.where(places < 0, np.nan, tests[places])
+        places = np.maximum.accumulate(np.where(is_new, np.arange(len(values)), -1))
+        found: Array = np.where(places < 0, np.nan, values[places])
         return found
 
     @property
@@ -177,10 +190,15 @@ def _steps(run: Stored) -> tuple[Step, ...]:
         recorded = recorded_values(trial)
         for place, job in enumerate(jobs):
             is_last = place == len(jobs) - 1
-            test = test_accuracy(trial) if is_last else None
+            told = _measured(trial) if is_last else (None, None, None)
             key = (job.ended or 0.0, bracket, place, trial.number)
-            found.append((key, Step(trial.number, dict(trial.params), job, test, recorded)))
+            step = Step(trial.number, dict(trial.params), job, told[0], recorded, *told[1:])
+            found.append((key, step))
     return tuple(step for _, step in sorted(found, key=lambda pair: pair[0]))
+
+
+def _measured(trial: FrozenTrial) -> tuple[float | None, float | None, float | None]:
+    return test_accuracy(trial), measured(trial, "held_out"), measured(trial, "held_out_test")
 
 
 def _state(

@@ -9,7 +9,7 @@ from hpo_bench.analysis import baselines, targets
 from hpo_bench.analysis.comparisons import Comparison, all_pairs
 from hpo_bench.analysis.history import History, budget_factor
 from hpo_bench.analysis.means import mean
-from hpo_bench.analysis.measures import MEASURES, RUNNING_TIME
+from hpo_bench.analysis.measures import MEASURES, RUNNING_TIME, along_the_way
 from hpo_bench.analysis.results import RunResult
 from hpo_bench.analysis.rope import Rope, rope_of
 from hpo_bench.analysis.saturation import at_ceiling
@@ -25,43 +25,43 @@ class Judged:
     comparisons: dict[str, list[Comparison]]
     ropes: dict[str, Rope]
     against: list[Comparison]
-    against_by: str
+    baseline_scores: dict[str, Scores]
     scores: dict[str, Scores]
     at_ceiling: list[str]
 
 
 def judge_suite(
     runs: Sequence[RunResult],
-    defaults: Sequence[RunResult],
+    fixed: Sequence[RunResult],
     histories: Sequence[History],
-    maximise: bool,
+    endpoint: str,
     rope: float | None,
 ) -> Judged:
     """Compare all methods of a suite.
 
     Args:
         runs: Finished runs.
-        defaults: The objective's default, by seed.
+        fixed: Of baselines that are a configuration, by seed.
         histories: Of the finished runs.
-        maximise: Whether more of the objective's value is better.
+        endpoint: The measure by which methods are placed and compared with baselines.
         rope: Half the width of the region of practical equivalence, if it was given.
     """
+    maximise = histories[0].maximise if histories else True
     factors = {history.method: budget_factor(history) for history in histories}
-    worst = _worst([*runs, *defaults], histories, maximise)
+    worst = _worst([*runs, *fixed], histories, endpoint, maximise)
     found = {m: scores(runs, m, worst[m], maximise=maximise) for m in worst}
-    placed = _best_first(factors, found.get("validation"))
+    placed = _best_first(factors, found.get(endpoint))
     larger = [name for name in placed if factors[name] > 1]
     rivals = [name for name in placed if factors[name] == 1]
-    default = {
-        m: scores(defaults, baselines.measure_of_default(m), value, maximise=maximise)
-        for m, value in worst.items()
+    baseline = {
+        m: scores(fixed, along_the_way(m), value, maximise=maximise) for m, value in worst.items()
     }
-    ropes = {measure: rope_of(found[measure], default[measure], rope) for measure in worst}
+    ropes = {measure: rope_of(found[measure], baseline[measure], rope) for measure in worst}
     stop = targets.stopped_at(histories)
-    by = baselines.fairest(runs)
     against: list[Comparison] = []
-    if stop is None and by in found:
-        against = baselines.against(found[by], rivals, larger, default[by], ropes[by].half)
+    if stop is None and endpoint in found:
+        half = ropes[endpoint].half
+        against = baselines.against(found[endpoint], rivals, larger, baseline[endpoint], half)
     values = _of(found["validation"], rivals) if "validation" in found else {}
     return Judged(
         stop=stop,
@@ -71,7 +71,7 @@ def judge_suite(
         else _by_running_time(histories, rivals, stop),
         ropes=ropes,
         against=against,
-        against_by=by,
+        baseline_scores=baseline,
         scores=found,
         # Where a target ended the runs, to be level is what they were asked for.
         at_ceiling=[] if stop is not None else at_ceiling(values, maximise=maximise),
@@ -85,12 +85,15 @@ def _best_first(methods: Iterable[str], found: Scores | None) -> list[str]:
 
 
 def _worst(
-    runs: Sequence[RunResult], histories: Sequence[History], maximise: bool
+    runs: Sequence[RunResult], histories: Sequence[History], endpoint: str, maximise: bool
 ) -> dict[str, float]:
-    """Give the worst value by each measure; no entry for what was not measured."""
+    """Give the worst value by each measure, the endpoint first; no entry for what none has."""
     measured = [m for m in MEASURES if any(getattr(run, m) is not None for run in runs)]
-    if "confirmed_test" in measured:  # which says more, and every table is one more to read
-        measured.remove("confirmed")
+    for less, more in (("confirmed", "confirmed_test"), ("held_out", "held_out_test")):
+        # Every table is one more to read, and by test it says more.
+        if more in measured and less in measured and less != endpoint:
+            measured.remove(less)
+    measured.sort(key=lambda measure: measure != endpoint)
     worst = {m: worst_of(runs, histories, m, maximise=maximise) for m in measured}
     return {measure: value for measure, value in worst.items() if value is not None}
 

@@ -12,14 +12,14 @@ from math import isfinite
 
 import numpy as np
 
-from hpo_bench.analysis.curves import incumbents_at, tests_at
+from hpo_bench.analysis.curves import incumbents_at
 from hpo_bench.analysis.history import Array
-from hpo_bench.analysis.measures import is_test
+from hpo_bench.analysis.means import mean
+from hpo_bench.analysis.measures import along_the_way
+from hpo_bench.analysis.stored import DEFAULT
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.analysis.targets import AXIS
-
-OPTIMUM = "optimum"
-"""Attribute in which an objective says the best validation value that it can have."""
+from hpo_bench.storage.records import OPTIMUM
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ def scale_of(summary: Summary, measure: str = "validation") -> Scale | None:
 
     Args:
         summary: Of the objective.
-        measure: What values are compared by; a known optimum is one of validation.
+        measure: What values are compared by.
     """
     found = summary.scores.get(measure)
     values = [v for runs in found.values.values() for v in runs.values()] if found else []
     if found is None or not values:
         return None
     best, best_is = (max if found.maximise else min)(values), "best seen"
-    known = known_optimum(summary)
-    if known is not None and measure == "validation":
+    known = known_optimum(summary, measure)
+    if known is not None:
         best, best_is = known, "optimum"
     for reference_is, reference in (
         ("default", _of_default(summary, measure)),
@@ -82,35 +82,40 @@ def regrets_at(
         summary: Of the objective.
         scale: Of its regrets.
         places: Full evaluations' worth of epochs.
-        measure: `validation`, or `test` of the incumbents that validation chose.
+        measure: `validation`, or another of the incumbents that validation chose, which is one of
+            `analysis.measures.ALONG_THE_WAY`.
     """
-    at = tests_at if is_test(measure) else incumbents_at
     made: dict[str, list[Array]] = {}
     for run in summary.histories:
         if run.is_finished:
-            values = at(run, AXIS, places) if run.steps else np.full(len(places), np.nan)
+            nothing = np.full(len(places), np.nan)
+            values = incumbents_at(run, AXIS, places, measure) if run.steps else nothing
             values = np.where(np.isnan(values), summary.worst[measure], values)
             made.setdefault(run.method, []).append(scale.regret(values))
     return {name: np.array(runs) for name, runs in made.items()}
 
 
-def known_optimum(summary: Summary) -> float | None:
-    """Give the best validation value that the objective can have, where its studies say it."""
-    told = (history.attributes.get(OPTIMUM) for history in summary.histories)
-    numbers = (v for v in told if isinstance(v, int | float) and not isinstance(v, bool))
+def known_optimum(summary: Summary, measure: str) -> float | None:
+    """Give the best value that the objective can have by a measure, where its studies say it."""
+    told = [history.attributes.get(OPTIMUM) for history in summary.histories]
+    by_measure = [one if isinstance(one, dict) else {"validation": one} for one in told]
+    values = (one.get(measure) for one in by_measure)
+    numbers = (v for v in values if isinstance(v, int | float) and not isinstance(v, bool))
     return next((float(v) for v in numbers if isfinite(v)), None)
 
 
 def _of_default(summary: Summary, measure: str) -> float | None:
-    of = summary.default
-    found = None if of is None else of.test if is_test(measure) else of.validation
-    return None if found is None else found.mean
+    found = summary.baseline_scores.get(measure)
+    values = found.values.get(DEFAULT, {}) if found else {}
+    return mean(list(values.values())) if values else None
 
 
 def _median(summary: Summary, measure: str) -> float | None:
     runs = [history for history in summary.histories if history.is_finished]
-    if is_test(measure):
-        values = [s.test for run in runs for s in run.steps if s.test is not None]
-    else:
+    along = along_the_way(measure)
+    if along == "validation":
         values = [v for run in runs for v in run.values if not np.isnan(v)]
+    else:
+        told = (getattr(step, along) for run in runs for step in run.steps)
+        values = [value for value in told if value is not None]
     return float(np.median(values)) if values else None

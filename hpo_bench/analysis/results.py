@@ -11,16 +11,22 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from hpo_bench.analysis.endpoint import Endpoint, endpoint_of
 from hpo_bench.analysis.means import deviation, mean
+from hpo_bench.analysis.measures import is_maximised
 from hpo_bench.analysis.stored import Stored, StoredSuite, read_suite
-from hpo_bench.storage.records import FINISHED, incumbent, recorded_values, test_accuracy
+from hpo_bench.spaces import key_of
+from hpo_bench.storage.records import (
+    FINISHED,
+    incumbent,
+    measured,
+    recorded_values,
+    test_accuracy,
+)
 from hpo_bench.storage.rows import Fault
 
 _DATA = ("data", "train_size", "validation_size", "test_size", "data_sha256")
 """Attributes in which an objective says what its data are."""
-
-DEFAULT = "(default)"
-"""What stands for a method where the objective's default was trained; no method has that name."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,20 @@ class RunResult:
     """Value of the incumbent, by which it was chosen."""
     test: float | None
     """Test accuracy of the incumbent, which no method saw."""
+    held_out: float | None
+    """Mean value of its configuration's recorded trainings that the run did not see."""
+    held_out_test: float | None
+    """Their mean test accuracy."""
     incumbent: dict[str, Any]
     """Its configuration; empty while there is none."""
     configurations: int
+    """Those that the method proposed."""
+    distinct: int
+    """How many different ones are among them."""
     evaluations: int
+    """Those that were done."""
+    repeats: int
+    """Those that were answered from the run's own record, at no cost."""
     epochs: int
     train_seconds: float
     sampler_seconds: float
@@ -97,7 +113,10 @@ class MethodResult:
     """Runs among them that have not ended yet."""
     validation: Spread | None
     test: Spread | None
+    endpoint: Spread | None
+    """Of what verdicts use; None where it is not measured yet."""
     configurations: float
+    distinct: float
     evaluations: float
     epochs: float
     train_seconds: float
@@ -119,19 +138,26 @@ class SuiteResult:
 
     suite: str
     metric: str
+    endpoint: Endpoint
     data: dict[str, Any]
     """What the objective says of its data: the same for every run."""
     runs: list[RunResult]
     methods: list[MethodResult]
-    """Best first, by the incumbent's validation value."""
-    defaults: list[RunResult]
-    """The objective's default, trained by the seeds of the runs; empty where it has none."""
+    """Best first, by the endpoint."""
+    baselines: list[RunResult]
+    """Fixed configurations, trained by the seeds of the runs: the objective's default, which comes
+    first, and those that the suite names; their names stand for the method."""
     left_out: list[Fault]
     """What the storage holds of it that is not sound."""
     maximise: bool = True
     """Whether more of the value is better."""
     is_simulated: bool = False
     """Whether the seconds of evaluations are recorded ones, which nobody waited for."""
+
+
+def names_of(runs: Sequence[RunResult]) -> list[str]:
+    """Name the methods, or baselines, of runs, in their order."""
+    return list(dict.fromkeys(run.method for run in runs))
 
 
 def collect(storage: BaseStorage, suite: str) -> SuiteResult:
@@ -147,20 +173,26 @@ def results_of(stored: StoredSuite) -> SuiteResult:
     """Sum up a suite that was read."""
     runs = [_confirmed(_run(run), stored.confirmations.get(run.name)) for run in stored.runs]
     first = stored.runs[0]
-    methods = [of_method(name, runs) for name in sorted({run.method for run in runs})]
-    sign = -1.0 if first.direction is StudyDirection.MAXIMIZE else 1.0
-    methods.sort(key=lambda m: sign * m.validation.mean if m.validation else float("inf"))
-    data = {name: first.attributes[name] for name in _DATA if name in first.attributes}
-    defaults = [replace(_run(study), method=DEFAULT) for study in stored.defaults.values()]
+    endpoint = endpoint_of(stored.runs, runs)
+    names = sorted({run.method for run in runs})
+    methods = [of_method(name, runs, endpoint.measure) for name in names]
+    maximise = first.direction is StudyDirection.MAXIMIZE
+    sign = -1.0 if is_maximised(endpoint.measure, maximise=maximise) else 1.0
+    methods.sort(key=lambda m: sign * m.endpoint.mean if m.endpoint else float("inf"))
     return SuiteResult(
         suite=stored.name,
         metric=first.metric,
-        data=data,
+        endpoint=endpoint,
+        data={name: first.attributes[name] for name in _DATA if name in first.attributes},
         runs=runs,
         methods=methods,
-        defaults=defaults,
+        baselines=[
+            replace(_run(study), method=name)
+            for name, studies in stored.baselines.items()
+            for study in studies
+        ],
         left_out=stored.left_out,
-        maximise=first.direction is StudyDirection.MAXIMIZE,
+        maximise=maximise,
         is_simulated=first.is_simulated,
     )
 
@@ -175,9 +207,13 @@ def _run(study: Stored) -> RunResult:
         finished=attributes.get(FINISHED),
         validation=best.value if best else None,
         test=test_accuracy(best) if best else None,
+        held_out=measured(best, "held_out") if best else None,
+        held_out_test=measured(best, "held_out_test") if best else None,
         incumbent=dict(best.params) if best else {},
         configurations=len(trials),
-        evaluations=len(jobs),
+        distinct=len({key_of(trial.params) for trial in trials}),
+        evaluations=sum(not job.is_repeat for job in jobs),
+        repeats=sum(job.is_repeat for job in jobs),
         epochs=sum(job.epochs for job in jobs),
         train_seconds=sum(job.train_seconds for job in jobs),
         sampler_seconds=sum(job.sampler_seconds for job in jobs),
@@ -209,8 +245,14 @@ def _confirmed(run: RunResult, again: Stored | None) -> RunResult:
     )
 
 
-def of_method(name: str, all_runs: Sequence[RunResult]) -> MethodResult:
-    """Summarise those of the runs that are this method's, one at least."""
+def of_method(name: str, all_runs: Sequence[RunResult], endpoint: str) -> MethodResult:
+    """Summarise those of the runs that are this method's, one at least.
+
+    Args:
+        name: The method's.
+        all_runs: Of all methods.
+        endpoint: The measure that verdicts use.
+    """
     runs = [run for run in all_runs if run.method == name]
     picks: Counter[str] = Counter()
     for run in runs:
@@ -219,9 +261,11 @@ def of_method(name: str, all_runs: Sequence[RunResult]) -> MethodResult:
         method=name,
         seeds=len(runs),
         unfinished=sum(run.finished is None for run in runs),
-        validation=Spread.of([run.validation for run in runs if run.validation is not None]),
-        test=Spread.of([run.test for run in runs if run.test is not None]),
+        validation=_spread(runs, "validation"),
+        test=_spread(runs, "test"),
+        endpoint=_spread(runs, endpoint),
         configurations=mean([run.configurations for run in runs]),
+        distinct=mean([run.distinct for run in runs]),
         evaluations=mean([run.evaluations for run in runs]),
         epochs=mean([run.epochs for run in runs]),
         train_seconds=mean([run.train_seconds for run in runs]),
@@ -231,8 +275,11 @@ def of_method(name: str, all_runs: Sequence[RunResult]) -> MethodResult:
         failed=sum(run.failed for run in runs),
         picks=dict(picks),
         budget_factor=max(run.budget_factor for run in runs),
-        confirmed=Spread.of([run.confirmed for run in runs if run.confirmed is not None]),
-        confirmed_test=Spread.of(
-            [run.confirmed_test for run in runs if run.confirmed_test is not None]
-        ),
+        confirmed=_spread(runs, "confirmed"),
+        confirmed_test=_spread(runs, "confirmed_test"),
     )
+
+
+def _spread(runs: Sequence[RunResult], measure: str) -> Spread | None:
+    values = (getattr(run, measure) for run in runs)
+    return Spread.of([value for value in values if value is not None])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpo_bench.analysis.means import mean
-from hpo_bench.analysis.results import DEFAULT
 from hpo_bench.analysis.scores import Scores
+from hpo_bench.analysis.stored import DEFAULT
 
 SHARE = 0.1
 """Of the way from the default to the best run: two methods closer than this are as good."""

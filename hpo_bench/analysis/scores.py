@@ -9,7 +9,7 @@ from math import isfinite
 import numpy as np
 
 from hpo_bench.analysis.history import History
-from hpo_bench.analysis.measures import is_maximised, is_test
+from hpo_bench.analysis.measures import along_the_way, is_maximised
 from hpo_bench.analysis.results import RunResult
 
 
@@ -60,6 +60,8 @@ def found_nothing(run: RunResult, measure: str) -> bool:
     """Whether a run has no value because its search failed, or what it found does not train."""
     if run.validation is None:
         return True
+    if measure.startswith("held_out"):  # of each configuration, or of none: the others failed
+        return True
     is_again = measure.startswith("confirmed")
     return is_again and run.confirmations == 0 and run.unconfirmed > 0
 
@@ -83,8 +85,12 @@ def worst_of(
 
 
 def _evaluated(histories: Sequence[History], measure: str) -> Iterable[float | None]:
+    along = along_the_way(measure)
     for history in histories:
-        yield from [s.test for s in history.steps] if is_test(measure) else history.values.tolist()
+        if along == "validation":
+            yield from history.values.tolist()
+        else:
+            yield from (getattr(step, along) for step in history.steps)
 
 
 def _finite(values: Iterable[float | None]) -> list[float]:

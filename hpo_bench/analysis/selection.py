@@ -17,6 +17,7 @@ import numpy as np
 
 from hpo_bench.analysis.history import History
 from hpo_bench.analysis.intervals import Estimate, estimate
+from hpo_bench.analysis.measures import is_maximised
 
 
 @dataclass(frozen=True)
@@ -24,21 +25,27 @@ class Overtuning:
     """How much a method's runs lose by going on after the incumbent that tests best."""
 
     loss: Estimate
-    """Test accuracy of the best earlier incumbent less that of the last; 0 in most runs."""
+    """By how much the best earlier incumbent is better than the last; 0 in most runs."""
     runs: int
     """Runs that lose anything."""
 
 
-def overtuning(histories: Sequence[History]) -> Overtuning | None:
-    """Sum up a method's runs; None if no run has tested its last incumbent."""
-    losses = [loss for run in histories if (loss := overtuning_of(run)) is not None]
+def overtuning(histories: Sequence[History], measure: str = "test") -> Overtuning | None:
+    """Sum up a method's runs; None if no run has measured its last incumbent.
+
+    Args:
+        histories: The runs.
+        measure: By which incumbents are judged: one of `analysis.measures.ALONG_THE_WAY`.
+    """
+    losses = [loss for run in histories if (loss := overtuning_of(run, measure)) is not None]
     mean = estimate(losses)
     return None if mean is None else Overtuning(mean, sum(loss > 0 for loss in losses))
 
 
-def overtuning_of(run: History) -> float | None:
-    """Give the best test value of all incumbents less that of the last; None if it has none."""
-    tests = run.incumbent_tests
-    if not tests.size or np.isnan(tests[-1]):
+def overtuning_of(run: History, measure: str = "test") -> float | None:
+    """Say by how much the best of all incumbents is better than the last; None if it has none."""
+    sign = 1 if is_maximised(measure, maximise=run.maximise) else -1
+    values = sign * run.incumbents_by(measure)
+    if not values.size or np.isnan(values[-1]):
         return None
-    return float(np.nanmax(tests) - tests[-1])
+    return float(np.nanmax(values) - values[-1])

@@ -21,6 +21,7 @@ from pydantic import Field, TypeAdapter, ValidationError, create_model
 
 from hpo_bench.storage.opening import MeteredStorage, backend_of
 from hpo_bench.storage.records import (
+    ENDPOINTS,
     IS_SIMULATED,
     Count,
     JobRecord,
@@ -30,6 +31,9 @@ from hpo_bench.storage.records import (
 )
 from hpo_bench.storage.rows import Fault, Rows, UnsoundError
 from hpo_bench.storage.studies import all_study_names, load_study, names_of
+
+DEFAULT = "(default)"
+"""What stands for a method where the objective's default was trained; no method has that name."""
 
 _MAX_DEPTH = 50
 """Tables and lists within each other in an attribute: what shows it goes down as deep."""
@@ -47,6 +51,8 @@ Table = dict[str, Any]
 
 
 _DIRECTION: Any = Literal["minimize", "maximize"] | None
+
+_ENDPOINT: Any = Literal[tuple(ENDPOINTS)] | None
 
 _RESOLVED: Any = create_model(
     "_RESOLVED",
@@ -72,10 +78,14 @@ _STUDY = TypeAdapter(
         budget_factor=(Few, 1),
         direction=(_DIRECTION, None),
         resolved_suite=(_RESOLVED | None, None),
+        endpoint=(_ENDPOINT, None),
         is_simulated=(Annotated[bool, Field(strict=True)] | None, None),
     )
 )
 """Attributes of a study that are looked into; all others are text to be shown."""
+
+
+_Measured = Annotated[float, Field(strict=True)] | None
 
 
 @dataclass(frozen=True)
@@ -83,7 +93,9 @@ class _TrialAttributes:
     """Those of a trial that are looked into."""
 
     jobs: list[JobRecord] = field(default_factory=list)
-    test_accuracy: Annotated[float, Field(strict=True)] | None = None
+    test_accuracy: _Measured = None
+    held_out: _Measured = None
+    held_out_test: _Measured = None
     pick: Text = ""
     bracket: Count = 0
     error: Text = ""
@@ -134,8 +146,9 @@ class StoredSuite:
     """One at least."""
     confirmations: dict[str, Stored]
     """Name of a run's study -> the study in which its incumbent was trained again."""
-    defaults: dict[int, Stored]
-    """Seed of runs -> the study in which the objective's default was trained by it."""
+    baselines: dict[str, list[Stored]]
+    """Name of a fixed configuration -> the studies in which it was trained, by the seeds of runs.
+    The objective's default is called `(default)`, one that the suite names `(name)`."""
     left_out: list[Fault] = field(default_factory=list)
     """What is not sound."""
 
@@ -153,18 +166,32 @@ def read_suite(storage: BaseStorage, suite: str) -> StoredSuite:
         raise UnsoundError(read.faults[0])
     held = set(all_study_names(storage))
     again = {run.name: confirmation_name(run.name) for run in runs}
-    defaults = {seed: default_name(suite, seed) for seed in sorted({run.seed for run in runs})}
-    told = {
-        study.name: study
-        for study in read.studies(n for n in (*again.values(), *defaults.values()) if n in held)
-    }
+    fixed = _fixed(suite, {run.seed for run in runs}, held)
+    names = [name for name in again.values() if name in held]
+    told = {study.name: study for study in read.studies([*names, *fixed])}
+    baselines: dict[str, list[Stored]] = {}
+    for name, label in fixed.items():
+        if name in told:
+            baselines.setdefault(label, []).append(told[name])
     return StoredSuite(
         suite,
         runs,
         {run: told[name] for run, name in again.items() if name in told},
-        {seed: told[name] for seed, name in defaults.items() if name in told},
+        baselines,
         read.faults,
     )
+
+
+def _fixed(suite: str, seeds: set[int], held: set[str]) -> dict[str, str]:
+    """Name the studies of fixed configurations -> what each is called; the default first."""
+    defaults = [default_name(suite, seed) for seed in sorted(seeds)]
+    found = {name: DEFAULT for name in defaults if name in held}
+    pattern = re.compile(rf"{re.escape(suite)}/seed-(\d{{1,16}})\+baseline-([\w.+-]+)", re.ASCII)
+    for name in sorted(held):
+        match = pattern.fullmatch(name)
+        if match is not None and int(match[1]) in seeds:
+            found[name] = f"({match[2]})"
+    return found
 
 
 class _Reader:

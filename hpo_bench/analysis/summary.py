@@ -13,15 +13,17 @@ from hpo_bench.analysis import baselines, curves, targets
 from hpo_bench.analysis.baselines import Confirmed
 from hpo_bench.analysis.comparisons import Comparison
 from hpo_bench.analysis.curves import Curve
+from hpo_bench.analysis.endpoint import Endpoint
 from hpo_bench.analysis.failures import Failure, failures
 from hpo_bench.analysis.history import History, budget_factor, by_method, history_of
 from hpo_bench.analysis.intervals import Estimate, estimate
 from hpo_bench.analysis.judged import Judged, judge_suite
+from hpo_bench.analysis.measures import along_the_way, is_comparable, is_maximised
 from hpo_bench.analysis.results import (
-    DEFAULT,
     MethodResult,
     RunResult,
     SuiteResult,
+    names_of,
     of_method,
     results_of,
 )
@@ -30,7 +32,7 @@ from hpo_bench.analysis.saturation import is_saturated
 from hpo_bench.analysis.scores import Scores, scores
 from hpo_bench.analysis.selection import Overtuning, overtuning
 from hpo_bench.analysis.space import Importances, importances
-from hpo_bench.analysis.stored import read_suite
+from hpo_bench.analysis.stored import DEFAULT, read_suite
 from hpo_bench.analysis.targets import Distribution, Reached, is_random, plain_random
 from hpo_bench.errors import InputError
 from hpo_bench.storage.rows import Fault
@@ -43,17 +45,19 @@ class MethodSummary:
     name: str
     means: MethodResult | None
     """Counts and times, means per run; None while no run is finished."""
-    validation: Estimate | None
-    """Of the incumbents, by which they were chosen; a run that found nothing has the worst."""
+    endpoint: Estimate | None
+    """Of the incumbents, by what verdicts use; a run that found nothing has the worst."""
     quartiles: tuple[float, float, float] | None
     """First quartile, median and third quartile of the same."""
+    validation: Estimate | None
+    """Of the incumbents, by which they were chosen: what the search saw."""
     test: Estimate | None
     """Of the incumbents, which no method saw."""
     states: dict[str, int]
     """How many of all its runs are finished, partial, failed, empty."""
     gap: Estimate | None = None
-    """Validation less test, of runs that have both; None where the objective's value is no
-    accuracy, which a test accuracy cannot be taken from."""
+    """By how much validation flatters: above 0, it is better than the endpoint (than the test where
+    that is validation itself). None where these are not in the same units."""
     area: Estimate | None = None
     """Mean incumbent over the part of the budget that all runs have in common."""
     overtuning: Overtuning | None = None
@@ -72,17 +76,21 @@ class Summary:
     studies: list[str]
     """Names of its runs' studies."""
     metric: str
+    endpoint: Endpoint
     maximise: bool
+    """Whether more of the objective's own value is better."""
     data: dict[str, Any]
     methods: list[MethodSummary]
-    """Best first, by the mean validation value."""
+    """Best first, by the endpoint."""
     runs: list[RunResult]
     histories: list[History]
     """By method, in the order of `methods`, and seed."""
     curves: dict[str, list[Curve]]
     """Axis -> a curve per method."""
-    test_curves: list[Curve]
-    """By epochs: test values of the incumbents."""
+    unseen_curves: list[Curve]
+    """By epochs: the incumbents by `unseen`."""
+    unseen: str
+    """The measure, unknown to the methods, that stands for the endpoint along the way."""
     area_range: tuple[float, float] | None
     """Full evaluations' worth of epochs between which `area` is taken."""
     targets: dict[float, str]
@@ -98,22 +106,24 @@ class Summary:
     measured. Where a target ended runs, the only measure is `RUNNING_TIME`."""
     ropes: dict[str, Rope]
     """Measure -> region of practical equivalence."""
-    default: MethodSummary | None
-    """The objective's default configuration, trained by the seeds of the runs."""
-    default_runs: list[RunResult]
+    baselines: list[MethodSummary]
+    """Fixed configurations, trained by the seeds of the runs: the objective's default first."""
+    baseline_runs: list[RunResult]
     against: list[Comparison]
-    """Every method over every baseline: the default, and methods with a larger budget."""
-    against_by: str
-    """The measure of these."""
+    """Every method over every baseline, by the endpoint: fixed configurations, and methods with a
+    larger budget."""
     scores: dict[str, Scores]
     """Measure -> the value of each finished run."""
+    baseline_scores: dict[str, Scores]
+    """Measure -> the values of fixed configurations by each seed: by what corresponds, as they are
+    trained once and not again."""
     at_ceiling: list[str]
     """Methods that sit at the optimum; of two, the objective is saturated."""
     worst: dict[str, float]
     """Measure -> worst value of any evaluation, which stands for a run that found nothing."""
     random_twice: Estimate | None
-    """What random search finds at twice the budget: the better of two of its runs; None without
-    two, and where a method of the suite has it run."""
+    """What random search finds at twice the budget, by the endpoint: the better of two of its runs,
+    by validation; None without two, and where a method of the suite has it run."""
     importances: Importances | None
     left_out: list[Fault]
     """What the storage holds of it that is not sound."""
@@ -121,6 +131,11 @@ class Summary:
     """Whether the seconds of evaluations are recorded ones, which nobody waited for."""
     failures: list[Failure]
     """What evaluations failed with, the most frequent first; also of unfinished runs."""
+
+    @property
+    def default(self) -> MethodSummary | None:
+        """The objective's default configuration; None where it has none."""
+        return next((made for made in self.baselines if made.name == DEFAULT), None)
 
     @property
     def is_saturated(self) -> bool:
@@ -160,11 +175,14 @@ def summarise(
     maximise = next(iter(groups.values()))[0].maximise
     finished = {name: [run for run in runs if run.is_finished] for name, runs in groups.items()}
     runs = finished_of(result.runs, _flat(groups))
-    judged = judge_suite(runs, result.defaults, _flat(finished), maximise, rope)
+    endpoint = result.endpoint.measure
+    judged = judge_suite(runs, result.baselines, _flat(finished), endpoint, rope)
     worst = judged.worst.get("validation")
+    unseen = _unseen(endpoint)
     area_range = curves.common_range(_flat(finished), targets.AXIS)
     methods = [_method(name, groups[name], runs, judged, area_range, result) for name in groups]
-    methods.sort(key=lambda method: _place(method, maximise))
+    is_more_better = is_maximised(endpoint, maximise=maximise)
+    methods.sort(key=lambda method: _place(method, is_more_better))
     groups = {method.name: groups[method.name] for method in methods}
     finished = {name: finished[name] for name in groups if finished[name]}
     table_targets, curve_targets = _targets(_flat(finished), given_targets, judged.stop)
@@ -174,13 +192,15 @@ def summarise(
         suite=suite,
         studies=[run.name for run in stored.runs],
         metric=result.metric,
+        endpoint=result.endpoint,
         maximise=maximise,
         data=result.data,
         methods=methods,
         runs=result.runs,
         histories=_flat(groups),
         curves=curves.curves(finished, worst),
-        test_curves=_test_curves(finished, judged.worst.get("test")),
+        unseen_curves=_curves_by(unseen, finished, judged.worst.get(unseen)),
+        unseen=unseen,
         area_range=area_range,
         targets=table_targets,
         reached=[targets.reached(r, t) for t in table_targets for r in finished.values()],
@@ -189,16 +209,16 @@ def summarise(
         stopped_at=judged.stop,
         comparisons=judged.comparisons,
         ropes=judged.ropes,
-        default=_default(result, maximise),
-        default_runs=result.defaults,
+        baselines=[_fixed(name, result, maximise) for name in names_of(result.baselines)],
+        baseline_runs=result.baselines,
         against=judged.against,
-        against_by=judged.against_by,
         scores=judged.scores,
+        baseline_scores=judged.baseline_scores,
         at_ceiling=judged.at_ceiling,
         worst=judged.worst,
         random_twice=None
         if is_random_twice_run
-        else estimate(_better_of_two(plain_random(_flat(finished)))),
+        else estimate(_better_of_two(plain_random(_flat(finished)), runs, endpoint)),
         importances=importances(_flat(finished)),
         left_out=result.left_out,
         is_simulated=result.is_simulated,
@@ -212,36 +232,52 @@ def finished_of(runs: Sequence[RunResult], histories: Sequence[History]) -> list
     return [run for run in runs if (run.method, run.seed) in keys]
 
 
-def _default(result: SuiteResult, maximise: bool) -> MethodSummary | None:
-    if not result.defaults:
-        return None
-    states = ["finished"] * len(result.defaults)
-    made = _summed_up(DEFAULT, result.defaults, {}, states, maximise)
-    return replace(made, gap=_gap(result.defaults, result.metric))
+def _fixed(name: str, result: SuiteResult, maximise: bool) -> MethodSummary:
+    runs = [run for run in result.baselines if run.method == name]
+    states = ["finished"] * len(runs)
+    endpoint = along_the_way(result.endpoint.measure)
+    made = _summed_up(name, runs, {}, states, endpoint, maximise)
+    return replace(made, gap=_gap(runs, endpoint, result.metric, maximise))
 
 
-def _test_curves(groups: Mapping[str, Sequence[History]], worst: float | None) -> list[Curve]:
-    made = (curves.curve_of_tests(runs, targets.AXIS, worst) for runs in groups.values())
+def _unseen(endpoint: str) -> str:
+    """Name what stands for the endpoint along the way, or the test where that is validation."""
+    along = along_the_way(endpoint)
+    return "test" if along == "validation" else along
+
+
+def _curves_by(
+    measure: str, groups: Mapping[str, Sequence[History]], worst: float | None
+) -> list[Curve]:
+    made = (curves.curve_by(measure, runs, targets.AXIS, worst) for runs in groups.values())
     return [curve for curve in made if curve is not None]
 
 
-def _better_of_two(runs: Sequence[History]) -> list[float]:
-    """Give the better of the first two runs, of the next two, and so on: pairs share no run."""
-    found = [run.incumbent for run in sorted(runs, key=lambda run: run.seed)]
-    better = max if runs and runs[0].maximise else min
-    pairs = zip(found[::2], found[1::2], strict=False)
-    return [better(a, b) for a, b in pairs if a is not None and b is not None]
+def _better_of_two(
+    histories: Sequence[History], runs: Sequence[RunResult], endpoint: str
+) -> list[float]:
+    """Give the endpoint of the better of two runs, by validation: pairs share no run."""
+    by_key = {(run.method, run.seed): run for run in runs}
+    found = [by_key[h.method, h.seed] for h in sorted(histories, key=lambda run: run.seed)]
+    maximise = bool(histories) and histories[0].maximise
+    better = []
+    for pair in zip(found[::2], found[1::2], strict=False):
+        seen = [run.validation for run in pair if run.validation is not None]
+        if len(seen) == 2:
+            place = seen.index(max(seen) if maximise else min(seen))
+            better.append(getattr(pair[place], endpoint))
+    return [value for value in better if value is not None]
 
 
 def _flat(groups: dict[str, list[History]]) -> list[History]:
     return [history for runs in groups.values() for history in runs]
 
 
-def _place(method: MethodSummary, maximise: bool) -> tuple[bool, float]:
+def _place(method: MethodSummary, is_more_better: bool) -> tuple[bool, float]:
     """Give the order of the table: best first, then those that have found nothing."""
-    if method.validation is None:
+    if method.endpoint is None:
         return True, 0.0
-    return False, -method.validation.mean if maximise else method.validation.mean
+    return False, -method.endpoint.mean if is_more_better else method.endpoint.mean
 
 
 def _targets(
@@ -277,11 +313,12 @@ def _method(
     runs = [run for run in finished_runs if run.method == name]
     states = [history.state for history in histories]
     finished = [history for history in histories if history.is_finished]
+    maximise, endpoint = histories[0].maximise, result.endpoint.measure
     return replace(
-        _summed_up(name, runs, judged.worst, states, histories[0].maximise),
-        gap=_gap(runs, result.metric),
+        _summed_up(name, runs, judged.worst, states, endpoint, maximise),
+        gap=_gap(runs, endpoint, result.metric, maximise),
         area=_area(finished, area_range, judged.worst.get("validation")),
-        overtuning=overtuning(finished),
+        overtuning=overtuning(finished, _unseen(endpoint)),
         budget_factor=max(budget_factor(history) for history in histories),
     )
 
@@ -291,6 +328,7 @@ def _summed_up(
     runs: Sequence[RunResult],
     worst: Mapping[str, float],
     states: Sequence[str],
+    endpoint: str,
     maximise: bool,
 ) -> MethodSummary:
     found = {
@@ -299,27 +337,28 @@ def _summed_up(
             .values.get(name, {})
             .values()
         )
-        for measure in ("validation", "test")
+        for measure in {"validation", "test", endpoint}
     }
     return MethodSummary(
         name=name,
-        means=of_method(name, runs) if runs else None,
+        means=of_method(name, runs, endpoint) if runs else None,
+        endpoint=estimate(found[endpoint]),
+        quartiles=_quartiles(found[endpoint]),
         validation=estimate(found["validation"]),
-        quartiles=_quartiles(found["validation"]),
         test=estimate(found["test"]),
         states={state: states.count(state) for state in sorted(set(states))},
         confirmed=baselines.confirmed(runs, maximise=maximise),
     )
 
 
-def _gap(runs: Sequence[RunResult], metric: str) -> Estimate | None:
-    """Validation less test, where the objective's value is an accuracy as the test's is."""
-    gaps = [
-        run.validation - run.test
-        for run in runs
-        if run.validation is not None and run.test is not None
-    ]
-    return estimate(gaps) if "accuracy" in metric else None
+def _gap(runs: Sequence[RunResult], endpoint: str, metric: str, maximise: bool) -> Estimate | None:
+    """By how much validation is better than what the search did not see."""
+    unseen = "test" if endpoint == "validation" else endpoint
+    if not is_comparable("validation", unseen, metric):
+        return None
+    sign = 1 if maximise else -1
+    pairs = [(run.validation, getattr(run, unseen)) for run in runs]
+    return estimate([sign * (v - u) for v, u in pairs if v is not None and u is not None])
 
 
 def _area(

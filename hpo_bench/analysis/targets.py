@@ -198,10 +198,13 @@ def plain_random(histories: Sequence[History]) -> list[History]:
 def is_random(history: History) -> bool:
     """Whether a run is random search's, under whatever name the suite has it.
 
-    With a pruner it is not: what survives is no longer drawn at random.
+    With a pruner it is not: what survives is no longer drawn at random. Nor is it with a
+    proportion, which draws from a grid.
     """
-    named = str(history.attributes.get("method", history.method))
-    is_plain = history.attributes.get("pruner") is None
+    told = history.attributes
+    named = str(told.get("method", history.method))
+    is_sample = "proportion" in (told.get("method_options") or {})
+    is_plain = told.get("pruner") is None and not is_sample
     return is_plain and (named == "random" or named.endswith(":RandomSampler"))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpo_bench import plugins
 from hpo_bench.cli.options import (
     AS_THE_SUITE_SAYS,
     CheckpointOption,
@@ -21,7 +22,6 @@ from hpo_bench.cli.options import (
     SuiteArgument,
     WorkersOption,
     choose,
-    look_beside,
     names,
     overlay,
 )
@@ -188,7 +188,7 @@ def record(
     from hpo_bench import recording
 
     overrides = overlay(settings, seeds, storage, workers, data_dir)
-    look_beside(name)
+    plugins.look_beside(name)
     chosen = suite.load(name, overrides, names(objectives))
     made = recording.recording(chosen, cpu_time=cpu_time)
     recording.check_output(made, output)
@@ -256,6 +256,7 @@ def _say_why_it_ends(report: Report, chosen: list[Suite], left: int) -> None:
 
 
 def _show_results(chosen: list[Suite], *, wait: bool) -> None:
+    from hpo_bench.analysis.results import collect
     from hpo_bench.cli.look import Format, print_results
     from hpo_bench.storage.opening import open_existing
     from hpo_bench.storage.outages import OutageError
@@ -266,6 +267,6 @@ def _show_results(chosen: list[Suite], *, wait: bool) -> None:
         held = open_existing(first.storage, patience=first.storage_patience, wait=wait)
         for one in chosen:
             if study_names(held, one.name):
-                print_results(held, one.name, Format.TABLE, PlainConsole())
+                print_results(collect(held, one.name), Format.TABLE, PlainConsole())
     except (InputError, OutageError) as error:
         say(f"The results cannot be shown: {error}", stderr=True, style="yellow")

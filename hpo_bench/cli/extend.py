@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +12,12 @@ from hpo_bench import plugins, scaffold
 from hpo_bench.cli.options import (
     DataOption,
     StorageOption,
+    SuiteArgument,
     plugins_that_start_so,
     setting,
 )
 from hpo_bench.cli.root import app, lazily, make_table, say
+from hpo_bench.errors import InputError
 from hpo_bench.known import DEFAULT_STORAGE, shipped
 from hpo_bench.terminal import PlainConsole
 
@@ -67,25 +70,42 @@ def check(
 @app.command(
     epilog="""Examples:\n
     hpo-bench new sampler my-sampler\n
-    hpo-bench new objective my-objective --directory ~/src/my-objective"""
+    hpo-bench new objective my-objective --directory ~/src/my-objective\n
+    hpo-bench new suite my-suite --from quickstart"""
 )
 def new(
     kind: Annotated[
-        scaffold.Kind, typer.Argument(metavar="sampler|objective", help="What the package adds.")
+        scaffold.Kind,
+        typer.Argument(metavar="sampler|objective|suite", help="What the command writes."),
     ],
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Name of the package, e.g. my-sampler.")
+        str, typer.Argument(metavar="NAME", help="Name of what is written, e.g. my-sampler.")
     ],
     directory: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Directory to write the package into; it must be new or empty.",
-            show_default="./NAME",
+            help="Directory to write into. For a package it must be new or empty.",
+            show_default="./NAME, and for a suite the working directory",
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="SUITE",
+            help="Suite to copy, by its name or as a .toml file; only for a new suite.",
+            show_default="quickstart",
         ),
     ] = None,
 ) -> None:
-    """Write a small package that adds a sampler or an objective, with its test."""
+    """Write a small package that adds a sampler or an objective, or a copy of a suite."""
+    if kind is scaffold.Kind.SUITE:
+        file = scaffold.create_suite(name, source or "quickstart", directory)
+        say(f"Written: {file}. Run it with:  hpo-bench run {shlex.quote(str(file))}")
+        return
+    if source is not None:
+        raise InputError("--from", source, "only a new suite is a copy of another")
     made = scaffold.create(kind, name, directory)
     say(f"Written: {made}. Go on there with:  pip install -e '.[test]' && pytest")
 
@@ -109,6 +129,16 @@ def doctor(storage: StorageOption = DEFAULT_STORAGE, data_dir: DataOption = None
         told = f"{line.topic:16}{line.text}" + (f"; {line.advice}" if line.advice else "")
         out.print(told, soft_wrap=True)
     raise typer.Exit(int(State.PROBLEM in states))
+
+
+@app.command(
+    epilog="""Examples:\n
+    hpo-bench show quickstart\n
+    hpo-bench show lenet5-cifar10 > my-suite.toml"""
+)
+def show(name: SuiteArgument) -> None:
+    """Print a suite as a file, comments included; nothing of it is imported or run."""
+    say(suite.text_of(name).rstrip())
 
 
 @app.command(epilog="Example:  hpo-bench suites")

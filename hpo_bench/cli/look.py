@@ -14,13 +14,11 @@ from rich.console import Console
 
 from hpo_bench.cli.options import (
     OtherStorageOption,
-    StorageOption,
     StoredSuiteArgument,
     StoredSuitesArgument,
-    place,
     suites_to_look_at,
 )
-from hpo_bench.cli.root import app, say
+from hpo_bench.cli.root import app, lazily, say
 from hpo_bench.errors import InputError, needing
 from hpo_bench.known import DEFAULT_STORAGE
 from hpo_bench.terminal import PlainConsole, telling
@@ -28,7 +26,12 @@ from hpo_bench.terminal import PlainConsole, telling
 if TYPE_CHECKING:  # a command that only prints its help need not wait for a database
     from optuna.storages import BaseStorage
 
+    from hpo_bench import api, suite
+    from hpo_bench.analysis.results import SuiteResult
     from hpo_bench.storage.rows import Fault
+else:
+    suite = lazily("hpo_bench.suite")
+    api = lazily("hpo_bench.api")
 
 
 class Format(StrEnum):
@@ -67,33 +70,30 @@ def results(
     ] = False,
 ) -> None:
     """Show what a suite found, also while it runs."""
-    from hpo_bench.storage.opening import open_existing
-    from hpo_bench.storage.studies import members
-
-    name, url = place(name, storage)
-    opened = open_existing(url)
-    names = members(opened, name)
+    found = api.find([name], storage)
+    names = found.suites
     if len(names) > 1 and output is not Format.TABLE:
         raise InputError("SUITE", name, f"expected one objective's, for this format: {names}")
     if failures and output is not Format.TABLE:
         expected = "failures are printed as text; a report as JSON has them, too"
         raise InputError("--format", output.value, expected)
-    left_out: list[Fault] = []
-    for each in names:
-        if failures:
-            left_out += _print_failures(opened, each)
-        else:
-            left_out += print_results(opened, each, output, PlainConsole())
+    if failures:
+        left_out = [fault for each in names for fault in _print_failures(found.storage, each)]
+    else:
+        left_out = found.left_out
+        for one in found.tables:
+            print_results(one, output, PlainConsole())
     if left_out:
         raise typer.Exit(1)
 
 
-def _print_failures(storage: BaseStorage, name: str) -> list[Fault]:
+def _print_failures(url: str, name: str) -> list[Fault]:
     from hpo_bench.analysis.failures import failures
     from hpo_bench.analysis.stored import read_suite
     from hpo_bench.report.failures import as_text
+    from hpo_bench.storage.opening import open_existing
 
-    stored = read_suite(storage, name)
+    stored = read_suite(open_existing(url), name)
     found = failures(stored)
     for paragraph in as_text(found):
         say(paragraph)
@@ -103,18 +103,14 @@ def _print_failures(storage: BaseStorage, name: str) -> list[Fault]:
     return stored.left_out
 
 
-def print_results(storage: BaseStorage, name: str, output: Format, console: Console) -> list[Fault]:
-    """Print the table of a suite; give what is left out of it, because it is not sound."""
-    from hpo_bench.analysis.results import collect
+def print_results(result: SuiteResult, output: Format, console: Console) -> None:
+    """Print the table of a suite."""
     from hpo_bench.report import table
 
-    with telling("reading the runs"):
-        result = collect(storage, name)
     if output is Format.TABLE:
         table.print_table(result, console)
     else:
         _print_as(output, table, result)
-    return result.left_out
 
 
 def _print_as(output: Format, writer: ModuleType, found: Any) -> None:
@@ -183,36 +179,19 @@ def report(
     ] = FigureFormat.PDF,
 ) -> None:
     """Write what suites found: tables, statistics and pictures on one page; also while they run."""
-    with needing("report", "the report"):
-        from hpo_bench.analysis.summary import summarise
-        from hpo_bench.report.files import write, write_figures
-    from hpo_bench.storage.opening import open_existing, shown
-    from hpo_bench.storage.studies import members
-
-    names, url = _in_one_storage(names, storage)
-    opened = open_existing(url)
+    found = api.find(names, storage)
     given = [] if targets is None else _numbers("--targets", targets)
-    path = output or Path(f"{names[0]}.html")
-    every = [member for name in names for member in members(opened, name)]
+    path = output or Path(f"{suite.place(names[0], storage)[0]}.html")
     with telling("reading the runs, and computing the statistics"):
-        found = [summarise(opened, name, given_targets=given, rope=rope) for name in every]
-        write(path, found, shown(url))
+        found.report(path, targets=given, rope=rope)
     told = [str(path)]
     if figures is not None:
-        made = write_figures(figures, found, shown(url), figure_format.value)
+        made = found.pictures(figures, figure_format.value, targets=given, rope=rope)
         told.append(f"{len(made)} pictures in {figures}")
     say(f"Written: {', '.join(told)}")
-    faults = [fault for summary in found for fault in summary.left_out]
-    _say_left_out(faults)
-    if faults:
+    _say_left_out(found.left_out)
+    if found.left_out:
         raise typer.Exit(1)
-
-
-def _in_one_storage(given: list[str], storage: str | None) -> tuple[list[str], str]:
-    names, urls = zip(*(place(name, storage) for name in given), strict=True)
-    if len(set(urls)) > 1:
-        raise InputError("SUITE", given, "they say different storages; name one by --storage")
-    return list(names), urls[0]
 
 
 class Measure(StrEnum):
@@ -220,6 +199,8 @@ class Measure(StrEnum):
 
     VALIDATION = "validation"
     TEST = "test"
+    HELD_OUT = "held_out"
+    HELD_OUT_TEST = "held_out_test"
     CONFIRMED = "confirmed"
     CONFIRMED_TEST = "confirmed_test"
 
@@ -251,12 +232,12 @@ def compare(
     ],
     storage: OtherStorageOption = None,
     measure: Annotated[
-        Measure,
+        Measure | None,
         typer.Option(
-            help="Compare the incumbents by their validation value, by their test accuracy, or by "
-            "either after they were trained again (confirmed)."
+            help="Value of the incumbents to compare; confirmed: of those that were trained again.",
+            show_default="the endpoint of the suites",
         ),
-    ] = Measure.VALIDATION,
+    ] = None,
     output: Annotated[Format, typer.Option("--format", help="Format to print in.")] = Format.TABLE,
 ) -> None:
     """Say for each method whether a change has made it better or worse; for CI by exit status.
@@ -271,7 +252,7 @@ def compare(
 
     pairs = _pairs(_place("OLD", old, storage), _place("NEW", new, storage))
     with telling("reading the runs, and computing the statistics"):
-        found = compare_suites(pairs, measure.value)
+        found = compare_suites(pairs, None if measure is None else measure.value)
     if output is Format.TABLE:
         change.print_table(found, PlainConsole())
     else:
@@ -320,7 +301,7 @@ def _place(field: str, text: str, storage: str | None) -> tuple[BaseStorage, str
     url, _, name = text.rpartition("#")
     if not name or (not url and "://" in text):
         raise InputError(field, text, "expected SUITE or STORAGE#SUITE, e.g. sqlite:///a.db#mine")
-    name, url = place(name, url or storage)
+    name, url = suite.place(name, url or storage)
     return open_existing(url), name
 
 
@@ -331,9 +312,23 @@ def _numbers(field: str, text: str) -> list[float]:
         raise InputError(field, text, "expected numbers, e.g. 0.8,0.85") from None
 
 
-@app.command(epilog="Example:  hpo-bench dashboard --storage sqlite:///hpo-bench.db --notes")
+@app.command(
+    epilog="""Examples:\n
+    hpo-bench dashboard\n
+    hpo-bench dashboard my-suite.toml\n
+    hpo-bench dashboard --storage sqlite:///hpo-bench.db --notes"""
+)
 def dashboard(
-    storage: StorageOption = DEFAULT_STORAGE,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SUITE]",
+            help="Name of a suite whose storage is opened, or its .toml file.",
+            show_default="the storage, whatever it holds",
+            autocompletion=suites_to_look_at,
+        ),
+    ] = None,
+    storage: OtherStorageOption = None,
     port: Annotated[
         int,
         typer.Option(
@@ -357,7 +352,10 @@ def dashboard(
 
         from hpo_bench.report.notes import write_notes
     # A page that waits is worse than one that fails, and is loaded again.
-    opened = open_existing(storage, patience=0)
+    name, url = (None, storage or DEFAULT_STORAGE) if name is None else suite.place(name, storage)
+    opened = open_existing(url, patience=0)
+    if name is not None:
+        _check_there(opened, name)
     _check_free(port)
     if notes:
         with needing("report", "the pictures of a comparison"):
@@ -371,6 +369,18 @@ def dashboard(
             say(told, stderr=True, style="yellow")
     say(f"http://127.0.0.1:{port}  (Ctrl-C ends it; it has no login of its own)")
     run_server(opened, host="127.0.0.1", port=port)
+
+
+def _check_there(storage: BaseStorage, name: str) -> None:
+    """See that the storage holds a suite.
+
+    Raises:
+        HpoBenchError: It does not; the text says which ones it holds.
+    """
+    from hpo_bench.storage.studies import members, names_of
+
+    for member in members(storage, name):
+        names_of(storage, member)
 
 
 def _check_free(port: int) -> None:

@@ -13,15 +13,15 @@ import typer
 
 from hpo_bench import plugins
 from hpo_bench.cli.root import lazily
-from hpo_bench.errors import HpoBenchError, InputError, one_of
+from hpo_bench.errors import HpoBenchError, InputError
 from hpo_bench.known import DEFAULT_STORAGE, MAX_SEEDS, shipped
-from hpo_bench.terminal import telling
 
 if TYPE_CHECKING:
-    from hpo_bench import suite
+    from hpo_bench import api, suite
     from hpo_bench.suite import Suite
 else:
     suite = lazily("hpo_bench.suite")
+    api = lazily("hpo_bench.api")
 
 
 AS_THE_SUITE_SAYS = "as the suite says"
@@ -208,33 +208,7 @@ def choose(
     name: str, overrides: dict[str, Any], methods: str | None, objectives: str | None
 ) -> list[Suite]:
     """Read a suite, or as much of it as was asked for."""
-    look_beside(name)
-    with telling("reading the suite"):
-        chosen = suite.load_all(name, overrides, names(objectives))
-    only = names(methods)
-    return chosen if only is None else [_only(one, only) for one in chosen]
-
-
-def look_beside(name: str) -> None:
-    """Let a suite file name modules that stand beside it."""
-    if name.endswith(".toml"):
-        plugins.look_in(Path(name).parent)
-
-
-def place(name: str, storage: str | None) -> tuple[str, str]:
-    """Give the name of a suite in its storage, and that storage's URL.
-
-    Args:
-        name: A suite's name, or a suite file: then the name is the one that stands in it.
-        storage: What was asked for; None for the file's own, or the default.
-
-    Raises:
-        HpoBenchError: The file cannot be read.
-    """
-    url = DEFAULT_STORAGE
-    if name.endswith(".toml"):
-        name, url = suite.whereabouts(name)
-    return name, storage or url
+    return api.choose(name, overrides, names(methods), names(objectives))
 
 
 def names(text: str | None) -> list[str] | None:
@@ -304,10 +278,3 @@ def _seeds(text: str) -> list[int]:
             raise InputError("--seeds", text, f"expected {MAX_SEEDS} seeds at most")
         seeds += range(low, high + 1)
     return seeds
-
-
-def _only(chosen: Suite, names: list[str]) -> Suite:
-    for name in names:
-        if name not in chosen.methods:
-            raise InputError("--methods", name, one_of(name, chosen.methods))
-    return chosen.model_copy(update={"methods": {n: chosen.methods[n] for n in names}})

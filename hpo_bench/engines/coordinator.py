@@ -9,6 +9,7 @@ from rich.console import Console
 
 from hpo_bench.engines import local, ray
 from hpo_bench.engines.base import Report
+from hpo_bench.engines.notebook import NotebookDisplay
 from hpo_bench.engines.progress import ProgressDisplay
 from hpo_bench.objectives import Objective
 from hpo_bench.running.checkpoints import default_directory, make_directory, remove_if_empty
@@ -58,7 +59,7 @@ def _run_suites(
     address: str | None,
 ) -> Report:
     directory = (checkpoint_directory or default_directory(suites[0].storage)).absolute()
-    with telling("checking the suite"):
+    with telling("checking the suite", quiet=console.quiet):
         notices = {suite.name: suite.check() for suite in suites}
     # Opened once before the workers meet there, so that they find its tables.
     storage = open_storage(suites[0].storage, patience=suites[0].storage_patience)
@@ -71,7 +72,7 @@ def _run_suites(
     done = _done(runs, there)
     objectives = [suite.build_objective(suite.seeds[0]) for suite in suites]
     for objective in objectives:
-        with telling("loading the data that evaluations need"):
+        with telling("loading the data that evaluations need", quiet=console.quiet):
             objective.provide()
     for name, told in notices.items():
         for notice in told:
@@ -108,7 +109,8 @@ def _execute(
     address: str | None,
 ) -> Report:
     left = [run for run in runs if run.study_name not in done]
-    with ProgressDisplay(runs, console, done=done) as display:
+    make = NotebookDisplay if console.is_jupyter else ProgressDisplay
+    with make(runs, console, done=done) as display:
         if suite.engine == "ray":
             return ray.execute_all(left, suite.n_workers, display, address=address, wait=wait)
         n_gpus = objective.n_gpus()

@@ -6,17 +6,20 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
 from hpo_bench.engines.base import Books, Report, Watcher, attempt, interruptible
 from hpo_bench.running.crew import Processes
 from hpo_bench.running.gpus import see_share
-from hpo_bench.running.processes import Child, Tell, settle_in, speaking, use_one_thread_each
+from hpo_bench.running.processes import Child, Tell, one_thread_each, settle_in, speaking
 from hpo_bench.running.runs import Run
 
 MAX_DEATHS = 3
 """Workers that may die over one run before it is given up."""
+
+STOPPING = "stopping: saving what is under way (again: stop at once)"
 
 LEAVING_SECONDS = 10.0
 """Time for a worker that has nothing to do to end by itself."""
@@ -35,21 +38,55 @@ def execute_all(
 
     Args:
         runs: What to execute; any order gives the same results.
-        workers: How many processes at most.
+        workers: How many processes at most; 0 for none: all is done here, run by run.
         watcher: Told what happens, in this process.
         n_gpus: GPUs that the workers share.
         wait: Stay until the runs of others are finished, too, instead of leaving once there is
             nothing to take.
     """
-    use_one_thread_each()
     books = Books(runs, watcher, wait=wait)
+    if workers == 0:
+        _work_here(books, watcher)
+        return books.report()
     pool = _Pool(books, min(workers, len(runs)), watcher, n_gpus)
-    with interruptible(pool.interrupt):
+    with one_thread_each(), interruptible(pool.interrupt):
         try:
             pool.run()
         finally:
             pool.kill()
     return books.report()
+
+
+def _work_here(books: Books, watcher: Watcher) -> None:
+    """Execute runs in this process, one after another."""
+    interrupts = _Interrupts(watcher)
+    with interruptible(interrupts.take), Processes("main") as crew:
+        while not interrupts.count:
+            while books.pending and not interrupts.count:
+                run = books.pending.popleft()
+                how = {"notify": partial(watcher.status, run), "should_stop": interrupts.is_any}
+                books.end(run, *attempt(run, worker="main", processes=crew, **how))
+            if not books.is_waiting(is_busy=False):
+                break
+            time.sleep(0.2)
+            books.try_again()
+
+
+class _Interrupts:
+    """Lets the first end what is under way in good order, and the second at once."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.count = 0
+        self._watcher = watcher
+
+    def is_any(self) -> bool:
+        return self.count > 0
+
+    def take(self) -> None:
+        self.count += 1
+        if self.count > 1:
+            raise KeyboardInterrupt
+        self._watcher.notice(STOPPING)
 
 
 class _Worker(Child):
@@ -138,7 +175,7 @@ class _Pool:
 
     def _stop(self) -> None:
         self._told_to_stop = True
-        self._watcher.notice("stopping: saving what is under way (again: stop at once)")
+        self._watcher.notice(STOPPING)
         for worker in self._workers:
             worker.stop()
 

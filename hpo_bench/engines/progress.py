@@ -97,7 +97,7 @@ class ProgressDisplay:
             console=console,
             disable=not console.is_terminal,
         )
-        self._weights = _weights(runs)
+        self._weights = weights(runs)
         self._all = self._progress.add_task("all runs", total=1.0, told="", is_all=True)
         self._tasks: dict[str, TaskID] = {}
         self._shares = {run.study_name: float(run.study_name in done) for run in runs}
@@ -156,7 +156,7 @@ class ProgressDisplay:
         self._progress.console.print(f"{done} {run.study_name}: {told}")
 
 
-def _weights(runs: Sequence[Run]) -> dict[str, float]:
+def weights(runs: Sequence[Run]) -> dict[str, float]:
     """Give each run its part of the whole work, by its study's name; they add up to 1."""
     full = {
         suite.name: suite.build_objective(suite.seeds[0]).max_fidelity

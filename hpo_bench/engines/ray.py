@@ -20,7 +20,7 @@ from typing import Any
 
 from hpo_bench.engines.base import Books, Report, Watcher, attempt, interruptible
 from hpo_bench.errors import HpoBenchError, InputError, needing, reason_of
-from hpo_bench.running.processes import THREADS, use_one_thread_each
+from hpo_bench.running.processes import THREADS, one_thread_each
 from hpo_bench.running.runs import Run
 from hpo_bench.running.studies import observe
 from hpo_bench.storage.leases import leases
@@ -92,12 +92,12 @@ def _connected(address: str | None, workers: int) -> Iterator[Any]:
         _knock(address)
     with needing("ray", "the engine ray"):
         import ray
-    use_one_thread_each()
-    _join(ray, workers, address)
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+    with one_thread_each():
+        _join(ray, workers, address)
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
 
 
 def _join(ray: Any, workers: int, address: str | None) -> None:

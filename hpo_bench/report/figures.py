@@ -8,9 +8,8 @@ from typing import Any
 from hpo_bench.analysis.comparisons import Comparison
 from hpo_bench.analysis.curves import Curve
 from hpo_bench.analysis.history import AXES
-from hpo_bench.analysis.intervals import Estimate
 from hpo_bench.analysis.means import mean
-from hpo_bench.analysis.results import DEFAULT
+from hpo_bench.analysis.measures import along_the_way, measure_name
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.analysis.targets import Distribution
 from hpo_bench.report.parts import Figure, clock
@@ -27,20 +26,34 @@ Trace = dict[str, Any]
 def curves(summary: Summary, on: Iterable[str] = AXES) -> list[Figure]:
     """Anytime curves, one picture per axis."""
     return [
-        Figure(
-            key=f"curve-{axis}",
-            title=f"By {axis_name(summary, axis).split(',')[0]}",
-            caption=f"Best {summary.metric} so far by {axis_name(summary, axis)}: median over "
-            "runs, and a band from the first to the third quartile.",
-            traces=[
-                *(trace for made in found for trace in _curve(made)),
-                *_default(summary.default.validation if summary.default else None, found),
-            ],
-            layout=_by_cost(found, axis_name(summary, axis), f"best {summary.metric} so far"),
+        curve(
+            axis,
+            found,
+            summary.metric,
+            axis_name(summary, axis),
+            _fixed(summary, "validation", found),
         )
         for axis in on
         if (found := summary.curves[axis])
     ]
+
+
+def curve(
+    axis: str,
+    found: Sequence[Curve],
+    metric: str,
+    axis_title: str,
+    fixed: Iterable[Trace] = (),
+) -> Figure:
+    """Anytime curves on one axis, beside what is fixed."""
+    return Figure(
+        key=f"curve-{axis}",
+        title=f"By {axis_title.split(',')[0]}",
+        caption=f"Best {metric} so far by {axis_title}: median over runs, and a band from the "
+        "first to the third quartile.",
+        traces=[*(trace for made in found for trace in _curve(made)), *fixed],
+        layout=_by_cost(found, axis_title, f"best {metric} so far"),
+    )
 
 
 def axis_name(summary: Summary, axis: str) -> str:
@@ -49,41 +62,44 @@ def axis_name(summary: Summary, axis: str) -> str:
     return f"{clock(summary.is_simulated and is_time)}{AXES[axis]}"
 
 
-def tests(summary: Summary) -> Figure | None:
-    """Test values of the incumbents by epochs."""
-    found = summary.test_curves
+def unseen(summary: Summary) -> Figure | None:
+    """What no method saw of the incumbents, by epochs."""
+    found = summary.unseen_curves
     if not found:
         return None
-    label = AXES["epochs"]
+    label, name = AXES["epochs"], measure_name(summary.unseen, summary.metric)
     return Figure(
         key="curve-test",
-        title="Test, by epochs",
-        caption=f"Test accuracy of the best configuration by validation, by {label}: median over "
+        title=f"{name[0].upper()}{name[1:]}, by epochs",
+        caption=f"The best configuration by validation, by its {name}, by {label}: median over "
         "runs, and a band from the first to the third quartile. No method saw it: it can fall.",
         traces=[
             *(trace for made in found for trace in _curve(made)),
-            *_default(summary.default.test if summary.default else None, found),
+            *_fixed(summary, summary.unseen, found),
         ],
-        layout=_by_cost(found, label, "test accuracy"),
+        layout=_by_cost(found, label, name),
     )
 
 
 def finals(summary: Summary) -> Figure | None:
     """What every run has found, beside its method's mean and interval."""
+    endpoint = summary.endpoint.measure
+    along = along_the_way(endpoint)
+    name = measure_name(endpoint, summary.metric)
     traces: list[Trace] = []
-    every = [(method, summary.finished(method.name)) for method in summary.methods]
-    if summary.default is not None:
-        every.append((summary.default, summary.default_runs))
-    for method, its_runs in every:
-        runs = [run for run in its_runs if run.validation is not None]
-        if method.validation is None or not runs:
+    every = [(method, summary.finished(method.name), endpoint) for method in summary.methods]
+    for fixed in summary.baselines:
+        every.append((fixed, [r for r in summary.baseline_runs if r.method == fixed.name], along))
+    for method, its_runs, measure in every:
+        runs = [run for run in its_runs if getattr(run, measure) is not None]
+        if method.endpoint is None or not runs:
             continue
         traces.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": method.name,
-                "x": [run.validation for run in runs],
+                "x": [getattr(run, endpoint) for run in runs],
                 "y": [method.name] * len(runs),
                 "text": [f"seed {run.seed}" for run in runs],
                 "marker": marker(method.name, size=8, opacity=0.6),
@@ -95,20 +111,20 @@ def finals(summary: Summary) -> Figure | None:
                 "type": "scatter",
                 "mode": "markers",
                 "name": f"{method.name}, mean",
-                "x": [method.validation.mean],
+                "x": [method.endpoint.mean],
                 "y": [method.name],
-                "error_x": _whiskers([method.validation]),
+                "error_x": _whiskers([method.endpoint]),
                 "marker": marker(method.name, size=13),
                 "showlegend": False,
             }
         )
     if not traces:
         return None
-    layout = named_rows(summary.metric)
+    layout = named_rows(name)
     return Figure(
         "finals",
         "Every run",
-        f"The {summary.metric} that each run has found (small), the mean over runs (large) and its "
+        f"The {name} of what each run has found (small), the mean over runs (large) and its "
         "95% interval.",
         traces,
         layout | {"height": 120 + 50 * len(every)},
@@ -161,14 +177,16 @@ def differences(comparisons: Sequence[Comparison], measure: str) -> Figure:
     )
 
 
-def validation_and_test(summary: Summary) -> Figure | None:
-    """Every run's incumbent: validation against test."""
+def seen_and_unseen(summary: Summary) -> Figure | None:
+    """Every run's incumbent: validation against what the search did not see."""
+    unseen = summary.unseen
+    name = measure_name(unseen, summary.metric)
     traces: list[Trace] = []
     for method in summary.methods:
         runs = [
             run
             for run in summary.finished(method.name)
-            if run.validation is not None and run.test is not None
+            if run.validation is not None and getattr(run, unseen) is not None
         ]
         if runs:
             traces.append(
@@ -177,7 +195,7 @@ def validation_and_test(summary: Summary) -> Figure | None:
                     "mode": "markers",
                     "name": method.name,
                     "x": [run.validation for run in runs],
-                    "y": [run.test for run in runs],
+                    "y": [getattr(run, unseen) for run in runs],
                     "text": [f"seed {run.seed}" for run in runs],
                     "marker": marker(method.name, size=9, opacity=0.75),
                 }
@@ -186,11 +204,10 @@ def validation_and_test(summary: Summary) -> Figure | None:
         return None
     return Figure(
         "validation-test",
-        "Validation and test",
-        "Each run's incumbent, chosen by validation: dots below the line are worse on the test "
-        "images.",
+        "Every winner",
+        f"Each run's incumbent, chosen by validation. The line: where {name} is the same.",
         [_diagonal(traces), *traces],
-        axes(summary.metric, "test accuracy"),
+        axes(summary.metric, name),
     )
 
 
@@ -244,11 +261,13 @@ def _curve(made: Curve) -> Iterable[Trace]:
     yield steps(made.method, made.x, made.median)
 
 
-def _default(value: Estimate | None, drawn: Sequence[Curve]) -> Iterable[Trace]:
-    """The default configuration, which costs nothing to search for."""
-    if value is not None:
-        ends = [min(float(c.x[0]) for c in drawn), max(float(c.x[-1]) for c in drawn)]
-        yield level(DEFAULT, ends, value.mean)
+def _fixed(summary: Summary, measure: str, drawn: Sequence[Curve]) -> Iterable[Trace]:
+    """Fixed configurations, which cost nothing to search for."""
+    found = summary.baseline_scores.get(measure)
+    ends = [min(float(c.x[0]) for c in drawn), max(float(c.x[-1]) for c in drawn)]
+    for name, values in found.values.items() if found else ():
+        if values:
+            yield level(name, ends, mean(list(values.values())))
 
 
 def level(name: str, ends: list[float], value: float) -> Trace:

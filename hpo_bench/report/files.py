@@ -66,6 +66,13 @@ def write_figures(
     return static.write(folder, figures, ending)
 
 
+def pictures(summaries: Sequence[Summary], storage: str) -> list[Figure]:
+    """Give every picture of a report, of several suites those of all together."""
+    _, sections = _chapters(summaries, storage)[0]
+    parts = (part for section in sections for part in section.parts)
+    return [part for part in parts if isinstance(part, Figure)]
+
+
 def _chapters(summaries: Sequence[Summary], storage: str) -> list[tuple[str, list[Section]]]:
     if len(summaries) == 1:
         return [("", contents.sections(summaries[0], storage))]
@@ -135,7 +142,7 @@ def _csv(summaries: Sequence[Summary], _storage: str) -> str:
         [
             {"suite": s.suite, **table.flat(asdict(run))}
             for s in summaries
-            for run in (*s.runs, *s.default_runs)
+            for run in (*s.runs, *s.baseline_runs)
         ]
     )
 
@@ -159,7 +166,7 @@ def _parquet(summaries: Sequence[Summary], _storage: str) -> bytes:
         import pyarrow
         import pyarrow.parquet
 
-    rows = [row for s in summaries for h in s.histories for row in _evaluations(s.suite, h)]
+    rows = [row for s in summaries for h in s.histories for row in evaluations(s.suite, h)]
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: _of_one_type([row.get(name) for row in rows]) for name in names}
     columns = {_encodable(name): column for name, column in columns.items()}
@@ -187,7 +194,7 @@ def _encodable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def _evaluations(suite: str, history: History) -> list[dict[str, Any]]:
+def evaluations(suite: str, history: History) -> list[dict[str, Any]]:
     """One record per evaluation, with what was spent by its end on every axis."""
     spent = {f"spent_{axis}": history.spent(axis) for axis in AXES}
     return [
@@ -198,6 +205,8 @@ def _evaluations(suite: str, history: History) -> list[dict[str, Any]]:
             "trial": step.trial,
             **asdict(step.job),
             "test_accuracy": step.test,
+            "held_out": step.held_out,
+            "held_out_test": step.held_out_test,
             "incumbent": None if np.isnan(best) else float(best),
             **{name: float(values[place]) for name, values in spent.items()},
             **{f"{_PARAMETER}{name}": value for name, value in step.configuration.items()},

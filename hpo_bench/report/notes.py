@@ -93,5 +93,6 @@ def _incumbent(metric: str, run: RunResult) -> str:
         return "Nothing found yet."
     found = f"Best {markdown(metric)}: **{number(run.validation)}**"
     test = "" if run.test is None else f", test accuracy {number(run.test)}"
-    values = ", ".join(f"{name} = {value}" for name, value in run.incumbent.items())
+    chosen = run.incumbent | run.recorded
+    values = ", ".join(f"{name} = {value}" for name, value in chosen.items())
     return f"{found}{test}, with {markdown(values)}."

@@ -54,6 +54,12 @@ def needs_directory(histories: Sequence[History]) -> bool:
     return any(DIRECTORY in objective.get("options", {}).values() for objective in told)
 
 
+def program(histories: Sequence[History]) -> str | None:
+    """Give the command line that the suite starts as its objective; None if it starts none."""
+    told = [h.attributes[SUITE]["objective"] for h in histories if h.attributes.get(SUITE)]
+    return next((str(one["command"]) for one in told if one.get("command")), None)
+
+
 def _suite(suite: str, histories: Sequence[History]) -> dict[str, Any] | None:
     """Put together what the studies say: a method by its own runs, all else by the first one."""
     told = [history for history in histories if history.attributes.get(SUITE)]

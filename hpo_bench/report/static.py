@@ -81,6 +81,14 @@ def write(folder: Path, figures: Sequence[tuple[str, Figure]], ending: str) -> l
     return made
 
 
+def as_svg(figure: Figure) -> bytes:
+    """Draw one picture as SVG."""
+    drawn = BytesIO()
+    with rc_context(_STYLE):
+        draw(figure).savefig(drawn, format="svg", metadata=_UNDATED["svg"])
+    return drawn.getvalue()
+
+
 def _unlike(made: Sequence[Path], folder: Path, name: str, ending: str) -> Path:
     """Give a file that no other picture is in: names that differ may be cut to the same."""
     path, number = folder / f"{name}.{ending}", 1

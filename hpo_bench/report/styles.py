@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
-from hpo_bench.analysis.results import DEFAULT
+from hpo_bench.analysis.stored import DEFAULT
 
 COLOURS = (
     "#185ce1",

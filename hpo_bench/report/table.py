@@ -14,7 +14,16 @@ from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
-from hpo_bench.analysis.results import DEFAULT, MethodResult, Spread, SuiteResult, of_method
+from hpo_bench.analysis.endpoint import Endpoint
+from hpo_bench.analysis.measures import along_the_way, measure_name
+from hpo_bench.analysis.results import (
+    MethodResult,
+    Spread,
+    SuiteResult,
+    names_of,
+    of_method,
+)
+from hpo_bench.analysis.stored import DEFAULT
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import foreign, markdown, parts
 from hpo_bench.report.plain import plain
@@ -25,6 +34,9 @@ MAX_FAULTS = 20
 
 ALWAYS = 3
 """Columns that every table has: the method, its seeds, and what it found."""
+
+_GAPS = (2, 1)
+"""Spaces between columns: two where there is room."""
 
 Column = tuple[str, Callable[[MethodResult], str]]
 
@@ -46,18 +58,24 @@ def _seconds(value: float) -> str:
 
 def _columns(result: SuiteResult, methods: Sequence[MethodResult]) -> list[Column]:
     """Give the columns, the most important first: a narrow terminal shows as many as fit."""
-    clock = parts.clock(result.is_simulated)
-    measured: list[Column] = [
-        ("test accuracy", lambda m: _spread(m.test)),
-        ("confirmed", lambda m: _spread(m.confirmed)),
-        ("confirmed test", lambda m: _spread(m.confirmed_test)),
-    ]
+    clock, endpoint = parts.clock(result.is_simulated), result.endpoint.measure
+    others: dict[str, Column] = {
+        "validation": (result.metric, lambda m: _spread(m.validation)),
+        "test": ("test accuracy", lambda m: _spread(m.test)),
+        "confirmed": ("confirmed", lambda m: _spread(m.confirmed)),
+        "confirmed_test": ("confirmed test", lambda m: _spread(m.confirmed_test)),
+    }
+    others.pop(endpoint, None)
     return [
         ("method", lambda m: m.method),
         ("seeds", lambda m: str(m.seeds)),
-        (result.metric, lambda m: _spread(m.validation)),
-        *((name, show) for name, show in measured if any(show(m) != NOTHING for m in methods)),
-        ("configs", lambda m: parts.count(m.configurations)),
+        (measure_name(endpoint, result.metric), lambda m: _spread(m.endpoint)),
+        *(
+            (name, show)
+            for name, show in others.values()
+            if any(show(m) != NOTHING for m in methods)
+        ),
+        ("distinct", lambda m: parts.count(m.distinct)),
         ("evals", lambda m: parts.count(m.evaluations)),
         ("epochs", lambda m: parts.count(m.epochs)),
         (f"{clock}wall s", lambda m: _seconds(m.wall_seconds)),
@@ -67,20 +85,24 @@ def _columns(result: SuiteResult, methods: Sequence[MethodResult]) -> list[Colum
     ]
 
 
-def _rows(result: SuiteResult) -> tuple[list[str], list[list[str]]]:
-    default = [of_method(DEFAULT, result.defaults)] if result.defaults else []
-    methods = [*result.methods, *default]
+def rows(result: SuiteResult) -> tuple[list[str], list[list[str]]]:
+    """Give the headings and the cells, a row for each method, the best first."""
+    along = along_the_way(result.endpoint.measure)
+    fixed = [of_method(n, result.baselines, along) for n in names_of(result.baselines)]
+    methods = [*result.methods, *fixed]
     columns = _columns(result, methods)
-    rows = [[show(method) for _, show in columns] for method in methods]
-    return [heading for heading, _ in columns], rows
+    cells = [[show(method) for _, show in columns] for method in methods]
+    return [heading for heading, _ in columns], cells
 
 
 def notes(result: SuiteResult) -> list[str]:
     """What must be read beside the table, one sentence each."""
     found = [
+        endpoint_note(result.endpoint, result.metric),
         "Values are of each run's incumbent, which validation chose: mean ± standard deviation "
-        "over seeds. Counts (configurations, evaluations, epochs) and times are means per run. "
-        "The rest of the time is storage and harness, and waiting where a run has several workers."
+        "over seeds. Counts (distinct configurations, evaluations, epochs) and times are means per "
+        "run. The rest of the time is storage and harness, and waiting where a run has several "
+        "workers.",
     ]
     if result.is_simulated:
         found.append(parts.SIMULATED)
@@ -95,14 +117,32 @@ def notes(result: SuiteResult) -> list[str]:
     failed = sum(run.unconfirmed for run in result.runs)
     if failed:
         found.append(failed_again(failed))
-    if result.defaults:
-        found.append(
-            f"{DEFAULT}: the objective's default configuration, trained once by each seed, nothing "
-            "searched."
-        )
+    found += [fixed_note(name) for name in names_of(result.baselines)]
     for method in result.methods:
         found += _method_notes(method)
     return found + left_out(result.left_out)
+
+
+_MEANING = {
+    "validation": "by which winners were chosen: means are flattered by that choice",
+    "test": "which no method saw",
+    "held_out": "the mean of the winner's recorded trainings that its run did not see",
+    "held_out_test": "the mean of the winner's recorded trainings that its run did not see",
+    "confirmed": "the mean of the winner's trainings by fresh seeds",
+    "confirmed_test": "the mean of the winner's trainings by fresh seeds",
+}
+
+
+def endpoint_note(endpoint: Endpoint, metric: str) -> str:
+    """Say by what verdicts are made, and whether it was declared before the runs."""
+    name, meaning = measure_name(endpoint.measure, metric), _MEANING[endpoint.measure]
+    if not endpoint.is_declared:
+        declared = " Its runs are of a version that declared none: it is the fairest that all have."
+    elif not endpoint.is_unanimous:
+        declared = " Some runs declare another one; it is that of the run that was begun first."
+    else:
+        declared = ""
+    return f"Endpoint, by which methods are placed and compared: {name}, {meaning}.{declared}"
 
 
 def left_out(faults: Sequence[Fault]) -> list[str]:
@@ -137,6 +177,12 @@ def failed_again(trainings: int) -> str:
     return f"{times} of incumbents by fresh seeds failed: left out of what is confirmed."
 
 
+def fixed_note(name: str) -> str:
+    """Say what a baseline is that is a configuration."""
+    what = "the objective's default configuration" if name == DEFAULT else "a fixed configuration"
+    return f"{name}: {what}, trained once by each seed, nothing searched."
+
+
 def larger_budget(method: str, factor: int) -> str:
     """Say that a method has more than the others."""
     return f"{method}: has {factor} times the budget of the others, to measure them against."
@@ -163,22 +209,22 @@ def _method_notes(method: MethodResult) -> list[str]:
 def winners(result: SuiteResult) -> parts.Table:
     """Name the best configuration that each method has found, the best method first."""
     better = max if result.maximise else min
-    rows = []
+    cells = []
     for method in result.methods:
         runs = [run for run in result.runs if run.method == method.method]
         found = [(run.validation, run) for run in runs if run.validation is not None]
         if found:
             value, best = better(found, key=lambda pair: pair[0])
             told = parts.configuration(best.incumbent | best.recorded)
-            rows.append([method.method, str(best.seed), number(value), told])
-    return parts.Table(["method", "seed", result.metric, "best configuration"], rows)
+            cells.append([method.method, str(best.seed), number(value), told])
+    return parts.Table(["method", "seed", result.metric, "best configuration"], cells)
 
 
 def print_table(result: SuiteResult, console: Console) -> None:
     """Print for people: what each method found, and the configuration that it chose."""
-    headings, rows = _rows(result)
-    n_shown = max(ALWAYS, _fitting(headings, rows, console.width))
-    shown = [row[:n_shown] for row in rows]
+    headings, cells = rows(result)
+    n_shown = max(ALWAYS, _fitting(headings, cells, console.width))
+    shown = [row[:n_shown] for row in cells]
     console.print(_grid(headings[:n_shown], shown, console.width, title=result.suite))
     if n_shown < len(headings):
         left_out = ", ".join(headings[n_shown:])
@@ -197,7 +243,7 @@ def _fitting(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int)
     """Count the columns, from the first, that fit beside each other without a cut cell."""
     taken = 0
     for index, heading in enumerate(headings):
-        taken += _least_width(index, heading, rows) + (_gap(width) if index else 0)
+        taken += _least_width(index, heading, rows) + (_GAPS[-1] if index else 0)
         if taken > width:
             return index
     return len(headings)
@@ -208,8 +254,29 @@ def _least_width(index: int, heading: str, rows: Sequence[Sequence[str]]) -> int
     return max(map(cell_len, [*heading.split(), *(row[index] for row in rows)]))
 
 
-def _gap(width: int) -> int:
-    return 2 if width >= 100 else 1
+def _widths(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], width: int, folded: int | None, gap: int
+) -> list[int] | None:
+    """Give the width of every column; None where they do not fit beside each other.
+
+    Left to itself, Rich narrows the widest columns first, and then cuts off what sticks out.
+    """
+    found, wanted = [], []
+    for index, heading in enumerate(headings):
+        cells = [heading, *(row[index] for row in rows)]
+        words = [word for cell in cells for word in cell.split()]
+        is_folded = index == folded
+        found.append(max(map(cell_len, words)) if is_folded else _least_width(index, heading, rows))
+        wanted.append(max(map(cell_len, cells)))
+    spare = width - sum(found) - gap * (len(found) - 1)
+    if spare < 0:
+        return None
+    for index in sorted(range(len(found)), key=lambda index: index != folded):
+        more = wanted[index] - found[index]
+        if more <= spare or index == folded:
+            found[index] += min(more, spare)
+            spare -= min(more, spare)
+    return found
 
 
 def _grid(
@@ -229,14 +296,17 @@ def _grid(
         title: Above it.
         folded: Index of the column whose cells may take several lines.
     """
-    padding = (0, _gap(width) - 1, 0, 0)  # the box puts one space between columns
+    for gap in _GAPS:
+        widths = _widths(headings, rows, width, folded, gap)
+        if widths is not None:
+            break
+    padding = (0, gap - 1, 0, 0)  # the box puts one space between columns
     shape: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "show_edge": False}
     table = Table(title=title, padding=padding, **shape)
-    fits = _fitting(headings, rows, width) == len(headings)
     for index, heading in enumerate(headings):
         side: JustifyMethod = "left" if index in (0, folded) else "right"
-        least = _least_width(index, heading, rows) if fits and index != folded else None
-        table.add_column(heading, justify=side, min_width=least, overflow="fold")
+        own = None if widths is None else widths[index]
+        table.add_column(heading, justify=side, width=own, overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table
@@ -244,16 +314,16 @@ def _grid(
 
 def to_markdown(result: SuiteResult) -> str:
     """A Markdown table with the best configurations and its notes."""
-    headings, rows = _rows(result)
+    headings, cells = rows(result)
     chosen = winners(result)
     told = map(foreign.markdown, notes(result))
-    tables = [parts.Table(headings, rows), *([chosen] if chosen.rows else [])]
+    tables = [parts.Table(headings, cells), *([chosen] if chosen.rows else [])]
     return "\n\n".join([*map(markdown.table, tables), "\n".join(told)])
 
 
 def to_csv(result: SuiteResult) -> str:
     """One line per run, with full precision: for further analysis."""
-    return records_to_csv([flat(asdict(run)) for run in (*result.runs, *result.defaults)])
+    return records_to_csv([flat(asdict(run)) for run in (*result.runs, *result.baselines)])
 
 
 def records_to_csv(records: Sequence[Mapping[str, object]]) -> str:

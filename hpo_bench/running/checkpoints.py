@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -76,6 +77,8 @@ def _make(directory: Path) -> None:
 class Checkpoints:
     """The checkpoints of one run: one file per trial, replaced as a whole, never in part.
 
+    Beside it a trial may have a folder, for what an evaluation keeps by itself.
+
     They are kept under a directory that no other run shares, whatever its study is called. The
     run's identity comes out of a storage, and what lies in the directory may have been made by
     anybody: only files of these names are read and removed, and no symbolic link is followed.
@@ -138,7 +141,7 @@ class Checkpoints:
             HpoBenchError: What is there is not a whole checkpoint.
         """
         path = self._path(number)
-        if path not in self._files():
+        if path not in self._there():
             return None
         try:
             header, _, state = path.read_bytes().partition(b"\n")
@@ -149,17 +152,40 @@ class Checkpoints:
             raise HpoBenchError(f"the checkpoint {path} is damaged")
         return progress, state
 
+    def folder(self, number: int) -> Path | None:
+        """Give the folder of a trial, for files that its evaluation keeps; it need not be there.
+
+        Raises:
+            HpoBenchError: A symbolic link stands in its place.
+        """
+        path = self.directory / f"trial-{number:05d}{_FOLDER}"
+        if path.is_symlink():
+            raise HpoBenchError(
+                f"files are not written through the symbolic link {path}: remove it"
+            )
+        return path
+
+    def remove_folder(self, number: int) -> None:
+        """Remove the folder of a trial, with all that is in it."""
+        path = self.folder(number)
+        if path in self._there():
+            shutil.rmtree(path, ignore_errors=True)
+
     def keep_only(self, numbers: set[int]) -> None:
-        """Remove the checkpoints of all other trials."""
+        """Remove the checkpoints and folders of all other trials."""
         # By stem: a process may be writing a new checkpoint of a trial that is kept.
         kept = {self._path(number).stem for number in numbers}
-        for path in self._files():
-            if path.stem not in kept:
+        for path in self._there():
+            if path.stem in kept:
+                continue
+            if path.suffix == _FOLDER:
+                shutil.rmtree(path, ignore_errors=True)
+            else:
                 path.unlink(missing_ok=True)
 
     def is_empty(self) -> bool:
         """Whether there are none."""
-        return not self._files()
+        return not self._there()
 
     def remove(self) -> None:
         """Remove all of them, and the folders that are empty then: the run is over.
@@ -182,17 +208,13 @@ class Checkpoints:
         """The first symbolic link on the way to the run's directory, from the inside."""
         return next((folder for folder in self._folders if folder.is_symlink()), None)
 
-    def _files(self) -> list[Path]:
-        """The checkpoints that there are, those included that a crash has left unfinished."""
+    def _there(self) -> list[Path]:
+        """The checkpoints and folders that there are; also checkpoints that a crash left half."""
         if self._link() is not None:
             return []
         try:
             with os.scandir(self.directory) as entries:
-                return [
-                    self.directory / entry.name
-                    for entry in entries
-                    if _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
-                ]
+                return [self.directory / entry.name for entry in entries if _is_ours(entry)]
         except (FileNotFoundError, NotADirectoryError):
             return []
 
@@ -217,7 +239,18 @@ def _progress(header: bytes, state: bytes) -> Progress | None:
         return None
 
 
-_NAME = re.compile(r"trial-\d{5,}\.(checkpoint|[0-9a-f]{32})", re.ASCII)
+_FOLDER = ".files"
+_NAME = re.compile(r"trial-\d{5,}\.(checkpoint|files|[0-9a-f]{32})", re.ASCII)
+
+
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    if not _NAME.fullmatch(entry.name):
+        return False
+    if entry.name.endswith(_FOLDER):
+        return entry.is_dir(follow_symlinks=False)
+    return entry.is_file(follow_symlinks=False)
+
+
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 

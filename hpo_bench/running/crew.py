@@ -12,12 +12,15 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
+from optuna.distributions import BaseDistribution
+
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives import Objective
 from hpo_bench.running.checkpoints import Checkpoints
-from hpo_bench.running.evaluator import Evaluator, Listener, Task, Work
+from hpo_bench.running.evaluator import Evaluator
 from hpo_bench.running.gpus import see_share
 from hpo_bench.running.processes import Child, Tell, settle_in, speaking
+from hpo_bench.running.tasks import Listener, Task, Work
 from hpo_bench.search import Outcome
 from hpo_bench.storage.outages import OutageError
 
@@ -249,10 +252,12 @@ class _Member(Child):
         if kind == "begun":
             self._began_at = self._heard_at
         elif self.listener is not None and kind == "report":
-            self.reached = max(self.reached, content[0])
+            self.reached = max(self.reached, content[2])
             self.listener.report(*content)
         elif self.listener is not None and kind == "prune?":
-            self.send(("verdict", self.listener.should_prune()))
+            self.send(("answer", self.listener.should_prune()))
+        elif self.listener is not None and kind == "suggest":
+            self.send(_answer(self.listener, *content))
         self._heard_at = time.monotonic()
 
     def stop(self) -> None:
@@ -278,6 +283,16 @@ class _Member(Child):
             train_seconds=time.monotonic() - begun,
             error=reason,
         )
+
+
+def _answer(listener: Listener, name: str, dist: BaseDistribution) -> tuple[str, Any]:
+    """Give the value that a function asks for, or why there is none: then it is at fault."""
+    try:
+        return "answer", listener.suggest(name, dist)
+    except HpoBenchError:
+        raise
+    except Exception as error:
+        return "refusal", error
 
 
 def _evaluate(connection: Connection[Any, Any]) -> None:
@@ -327,19 +342,27 @@ class _Line:
             self._take()
         return self._stopped
 
-    def report(self, step: int, value: float) -> None:
-        self._tell("report", (step, value))
+    def suggest(self, name: str, dist: BaseDistribution) -> Any:
+        return self._ask("suggest", (name, dist))
+
+    def report(self, step: int, value: float, reached: int) -> None:
+        self._tell("report", (step, value, reached))
 
     def should_prune(self) -> bool:
-        if not self._may_prune:
-            return False
-        self._tell("prune?", None)
-        while (verdict := self._take()) is None:
-            pass
-        return verdict
+        return self._may_prune and bool(self._ask("prune?", None))
 
-    def _take(self) -> bool | None:
-        """Take a message; give the verdict that it brings."""
+    def _ask(self, kind: str, content: Any) -> Any:
+        """Ask, and wait for the answer."""
+        self._tell(kind, content)
+        while (message := self._take())[0] not in ("answer", "refusal"):
+            pass
+        answered, answer = message
+        if answered == "refusal":
+            raise answer
+        return answer
+
+    def _take(self) -> tuple[str, Any]:
+        """Take a message."""
         kind, content = self._connection.recv()
         self._stopped = self._stopped or kind == "stop"
-        return bool(content) if kind == "verdict" else None
+        return kind, content

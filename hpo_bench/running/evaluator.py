@@ -10,73 +10,22 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Protocol
+from contextlib import ExitStack, contextmanager
 
 from hpo_bench.errors import HpoBenchError, reason_of
 from hpo_bench.objectives import Evaluation, Objective
+from hpo_bench.running.calling import Calling
 from hpo_bench.running.checkpoints import Checkpoints, Progress
 from hpo_bench.running.faults import EvaluationError
-from hpo_bench.running.processes import ending_copies
+from hpo_bench.running.processes import EndingCopies
+from hpo_bench.running.tasks import Listener, Task, Work
 from hpo_bench.search import Outcome
-from hpo_bench.spaces import Configuration
 from hpo_bench.storage import records
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 10.0
 """Training that a crash may cost at most; what is shorter is repeated, with the same result."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What an evaluator must know of a job."""
-
-    number: int
-    """Of the trial."""
-    configuration: Configuration
-    until: int
-    """Fidelity to reach, in epochs."""
-    fidelity_before: int = 0
-    """What earlier jobs of the trial have reached."""
-    seconds_before: float = 0.0
-    """What they have spent on training."""
-    reported: int = 0
-    """The last fidelity that was reported, by earlier jobs or by a process that is gone."""
-
-
-@dataclass
-class Work:
-    """What a task has come to."""
-
-    outcome: Outcome
-    epochs: int = 0
-    """Units of fidelity trained for this task, in whatever process."""
-    train_seconds: float = 0.0
-    earlier_seconds: float = 0.0
-    """The part of `train_seconds` spent before the run was left, which its clock has not counted;
-    known from the checkpoint."""
-    simulated_seconds: float = 0.0
-    """By how much the clock of the run is put forward: training that nobody waited for."""
-    measurements: dict[str, float] = field(default_factory=dict)
-    error: str | None = None
-    traceback: str | None = None
-    """Where the error comes from, where there is more to say of it than `error` does."""
-    restarted: bool = False
-    """There was no usable checkpoint to go on from."""
-    worker: str | None = None
-    """The process that did it, where it was another one."""
-
-
-class Listener(Protocol):
-    """Who follows an evaluation."""
-
-    def report(self, step: int, value: float) -> None:
-        """Take the value at a fidelity; one that was reported before may come again."""
-
-    def should_prune(self) -> bool:
-        """Say whether to stop here."""
 
 
 class Evaluator:
@@ -103,24 +52,36 @@ class Evaluator:
         Raises:
             HpoBenchError: A checkpoint cannot be written.
         """
-        trainings = [_Training(self, task, listener) for task, listener in given]
-        for training in trainings:
-            training.begin()
-        while under_way := [training for training in trainings if training.is_under_way]:
-            if self.should_stop():
-                for training in under_way:
-                    training.leave()
-            elif len(under_way) == 1:
-                under_way[0].advance()
-            else:
-                self._advance(under_way)
+        trainings = [
+            Calling(self.objective, task, listener, self.should_stop)
+            if self.objective.is_called
+            else _Training(self, task, listener)
+            for task, listener in given
+        ]
+        try:
+            for training in trainings:
+                training.begin()
+            while under_way := [training for training in trainings if training.is_under_way]:
+                self._go_on(under_way)
+        finally:
+            for training in trainings:
+                training.close()
         return [training.work for training in trainings]
+
+    def _go_on(self, under_way: Sequence[_Training | Calling]) -> None:
+        if self.should_stop():
+            for training in under_way:
+                training.leave()
+        elif len(under_way) == 1 or self.objective.is_called:
+            under_way[0].advance()
+        else:
+            self._advance([one for one in under_way if isinstance(one, _Training)])
 
     def _advance(self, together: Sequence[_Training]) -> None:
         started = time.perf_counter()
         evaluations = [training.evaluation for training in together]
         try:
-            with ending_copies():
+            with EndingCopies():
                 values = [records.as_number(v) for v in self.objective.advance_many(evaluations)]
             if len(values) != len(together):
                 raise ValueError(f"it gave {len(values)} values for {len(together)} evaluations")
@@ -152,10 +113,12 @@ class _Training:
         self._earlier_seconds = 0.0
         self._simulated_seconds = 0.0
         self.is_under_way = True
+        self._held = ExitStack()
         self.work: Work | None = None
 
     def begin(self) -> None:
         """Go on from the checkpoint if there is a good one, else from the start."""
+        self.close()
         self._values: list[float] = []
         self._epochs = 0
         self._restarted = False
@@ -181,6 +144,15 @@ class _Training:
         with self._failing():
             self._save()
             self.is_under_way = False
+            self.close()
+
+    def close(self) -> None:
+        """Let the evaluation give back what it holds; what fails then changes no result."""
+        try:
+            with self._timed():
+                self._held.close()
+        except EvaluationError as error:
+            logger.warning("trial %d: close(): %s", self._task.number, error)
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
@@ -195,6 +167,7 @@ class _Training:
         self, outcome: Outcome, measurements: dict[str, float], error: EvaluationError | None = None
     ) -> None:
         self.is_under_way = False
+        self.close()
         self.work = Work(
             outcome,
             self._epochs,
@@ -211,13 +184,14 @@ class _Training:
         restored = self._restored()
         if restored is None:
             self._restarted = self._task.reported > 0
+            self._at.checkpoints.remove_folder(self._task.number)
             with self._timed():
-                return self._at.objective.start(self._task.configuration)
+                return self._begun(self._at.objective.start(self._task.configuration))
         progress, evaluation = restored
         self._values = list(progress.values)
         self._epochs = len(self._values) - self._task.fidelity_before
         for step, value in enumerate(self._values, start=1):
-            self._listener.report(step, value)
+            self._listener.report(step, value, step)
         return evaluation
 
     def _restored(self) -> tuple[Progress, Evaluation] | None:
@@ -231,12 +205,19 @@ class _Training:
             with self._timed():
                 evaluation = self._at.objective.restore(self._task.configuration, state)
                 _expect_fidelity(evaluation, len(progress.values))
+                self._begun(evaluation)
         except (HpoBenchError, EvaluationError) as error:
             logger.warning("trial %d: %s; the evaluation starts again", self._task.number, error)
+            self.close()
             return None
         self._earlier_seconds += max(0.0, earlier)
         self._seconds += max(0.0, earlier)
         return progress, evaluation
+
+    def _begun(self, evaluation: Evaluation) -> Evaluation:
+        self._held.callback(evaluation.close)
+        evaluation.begin(self._task.until, self._at.checkpoints.folder(self._task.number))
+        return evaluation
 
     def _take(self, value: float) -> None:
         with self._timed():
@@ -249,7 +230,7 @@ class _Training:
         fidelity = len(self._values)
         if not math.isfinite(value):
             raise EvaluationError(f"the value is {value} after epoch {fidelity}")
-        self._listener.report(fidelity, value)
+        self._listener.report(fidelity, value, fidelity)
         if time.perf_counter() - self._saved_at > CHECKPOINT_SECONDS:
             self._save()
         self._see_whether_done(pruned=fidelity < self._task.until and self._listener.should_prune())
@@ -264,18 +245,12 @@ class _Training:
             measurements = records.checked(self.evaluation.measurements())
         self._end(Outcome(fidelity, self._values[-1], pruned), measurements)
 
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            with ending_copies():
-                yield
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as error:  # also `sys.exit()`, and what libraries derive from it
-            raise EvaluationError.of(error) from error
-        finally:
-            self._seconds += time.perf_counter() - started
+    def charge(self, seconds: float) -> None:
+        """Count seconds as spent on training."""
+        self._seconds += seconds
+
+    def _timed(self) -> _Timed:
+        return _Timed(self)
 
     def _save(self) -> None:
         with self._timed():
@@ -287,6 +262,27 @@ class _Training:
             progress = Progress(self._values, self._task.seconds_before + self._seconds)
             self._at.checkpoints.save(self._task.number, progress, state)
         self._saved_at = time.perf_counter()
+
+
+class _Timed(EndingCopies):
+    """Charges a training for code of the objective, and makes one error of all that it raises.
+
+    A class, since a generator takes twice as long, four times for a unit of fidelity.
+    """
+
+    def __init__(self, training: _Training) -> None:
+        self._training = training
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self._started = time.perf_counter()
+
+    def __exit__(self, _kind: object, raised: BaseException | None, _traceback: object) -> None:
+        super().__exit__(_kind, raised, _traceback)
+        self._training.charge(time.perf_counter() - self._started)
+        # Also `sys.exit()`, and what libraries derive from it.
+        if raised is not None and not isinstance(raised, KeyboardInterrupt | GeneratorExit):
+            raise EvaluationError.of(raised) from raised
 
 
 def _expect_fidelity(evaluation: Evaluation, expected: int) -> None:

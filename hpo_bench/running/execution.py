@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial
 
 from hpo_bench.budget import spent_by
 from hpo_bench.errors import HpoBenchError
+from hpo_bench.objectives import suggest
 from hpo_bench.running import instant
 from hpo_bench.running.checkpoints import Checkpoints
 from hpo_bench.running.clock import Clock
 from hpo_bench.running.crew import Alone, Crew, Post, Processes
-from hpo_bench.running.evaluator import Evaluator, Task, Work
+from hpo_bench.running.evaluator import Evaluator
 from hpo_bench.running.given import fresh_seeds
 from hpo_bench.running.processes import staying_here
+from hpo_bench.running.repeats import Repeats
 from hpo_bench.running.runs import Retraining, Run, Status
 from hpo_bench.running.simulation import Simulated
 from hpo_bench.running.studies import has_ended, is_stored, open_study
-from hpo_bench.search import Job, Search, Setup
+from hpo_bench.running.tasks import Task, Work
+from hpo_bench.search import Job, Outcome, Search, Setup
 from hpo_bench.storage import records
 from hpo_bench.storage.leases import holding
 from hpo_bench.storage.opening import MeteredStorage, close, in_memory, open_storage, write_out
 from hpo_bench.storage.studies import glance_at, recorded, unfinished
 
+SHOW_SECONDS = 0.1
+"""Between two signs of progress of a run whose evaluations are instant."""
 MAX_FAILURES = 5
 """Failed evaluations in a row after which a run gives up."""
 
@@ -49,7 +58,7 @@ def execute(
     Args:
         run: What to execute.
         worker: Recorded with every trial that is evaluated in this process.
-        notify: Called after every unit of fidelity.
+        notify: Called after every unit of fidelity; of instant evaluations ten times a second.
         should_stop: Asked before every unit of fidelity; once true, the evaluations under way are
             saved and the run left as it is.
         processes: Who evaluates where the suite asks for workers within a run; None starts them.
@@ -110,6 +119,13 @@ class _UnderWay:
     work: Work | None = None
     entry: records.JobRecord | None = None
     """What was recorded of the work."""
+    repeats: int | None = None
+    """The trial from whose record it is answered; None if it is done."""
+
+    @property
+    def epochs_to_do(self) -> int:
+        """Those that the budget will pay for."""
+        return 0 if self.repeats is not None else self.task.until - self.task.fidelity_before
 
 
 class _Execution:
@@ -125,13 +141,18 @@ class _Execution:
         self.budget = run.budget  # which is made anew when it is asked for
         self.worker = worker
         self.notify = notify
+        self.shown_at = -math.inf
         self.objective = run.build_objective()
         self.objective.prepare()
         self.final_storage = storage
         if self.objective.is_instant and not is_stored(run, storage):
             storage = in_memory()
         self.study = open_study(run, storage, self.objective)
-        self.spent = spent_by(self.objective, self.study.get_trials(deepcopy=False))
+        trials = self.study.get_trials(deepcopy=False)
+        self.spent = spent_by(self.objective, trials)
+        # What a function records beside its value comes from the call alone.
+        free_repeats = 0 if self.objective.is_called else self.budget.free_repeats
+        self.repeats = Repeats(free_repeats, trials)
         self.failures = 0
         run_id = self.study.user_attrs.get(records.RUN_ID)
         self.checkpoints = (
@@ -213,8 +234,9 @@ class _Execution:
 
     def exhausted(self) -> str | None:
         """Say which limit is reached once all that is under way is done."""
-        epochs = sum(u.task.until - u.task.fidelity_before for u in self.under_way.values())
-        return self.spent.exhausts(self.budget, epochs, len(self.under_way))
+        epochs = sum(u.epochs_to_do for u in self.under_way.values())
+        evaluations = sum(u.repeats is None for u in self.under_way.values())
+        return self.spent.exhausts(self.budget, epochs, evaluations)
 
     def start(self, job: Job, crew: Crew) -> None:
         """Let somebody evaluate a job."""
@@ -231,7 +253,29 @@ class _Execution:
             reported=trial.last_step or 0,
         )
         self.under_way[task.number] = _UnderWay(job, task, reached=task.fidelity_before)
-        crew.start(task, _Follower(self, task.number, set(trial.intermediate_values)))
+        follower = _Follower(self, task.number, set(trial.intermediate_values))
+        # What a call will suggest, and what it would return, is not known before.
+        known = None if self.objective.is_called else self.repeats.answer(trial, job.until)
+        if known is None:
+            crew.start(task, follower)
+        else:
+            self.answer(task, follower, known)
+
+    def answer(self, task: Task, follower: _Follower, known: FrozenTrial) -> None:
+        """Answer a repeat from the record, epoch by epoch, so that it can be pruned as ever."""
+        self.under_way[task.number].repeats = known.number
+        fidelity, pruned = task.fidelity_before, False
+        while fidelity < task.until and not pruned:
+            fidelity += 1
+            follower.report(fidelity, known.intermediate_values[fidelity], fidelity)
+            pruned = fidelity < task.until and follower.should_prune()
+        saved = self.checkpoints.load(known.number)
+        if saved is not None and len(saved[0].values) == fidelity:
+            self.checkpoints.save(task.number, *saved)  # should it go on to a higher fidelity
+        is_full = fidelity == self.objective.max_fidelity
+        value = known.intermediate_values[fidelity]
+        measured = records.measurements_of(known) if is_full else {}
+        self.record(task.number, Work(Outcome(fidelity, value, pruned), measurements=measured))
 
     def tellable(self) -> _UnderWay | None:
         """Take what the method is told next, one at a time: what it is asked then depends on it."""
@@ -246,6 +290,8 @@ class _Execution:
         assert done.work is not None
         assert done.entry is not None
         self.spent.add(done.entry)
+        if self.budget.free_repeats:
+            self.repeats.add(recorded(done.job.trial), is_repeat=done.entry.is_repeat)
         with self.clock.sampling():
             search.tell(done.job, done.work.outcome)
         self.tidy(done.work)
@@ -296,6 +342,7 @@ class _Execution:
             train_seconds=work.train_seconds,
             # A clock may be put back; the order of the jobs must not be.
             ended=max(time.time(), self.spent.ended),
+            repeats=done.repeats,
             **elapsed,
         )
         told = {**work.measurements, "worker": work.worker or self.worker}
@@ -303,9 +350,11 @@ class _Execution:
             told["error"] = work.error
         if work.traceback is not None:
             told["traceback"] = work.traceback
-        if work.restarted:
+        before = records.jobs_of(recorded(trial))
+        # What was answered by another trial's record has left no checkpoint that could be missing.
+        if work.restarted and not any(job.is_repeat for job in before):
             told["restarted"] = "there was no usable checkpoint: trained again from the start"
-        records.write(trial, [*records.jobs_of(recorded(trial)), entry], told)
+        records.write(trial, [*before, entry], told)
         done.work, done.entry = work, entry
 
     def tidy(self, work: Work) -> None:
@@ -325,6 +374,13 @@ class _Execution:
         if self.storage is not self.final_storage:
             instant.write(self.study, self.final_storage)
 
+    def show(self) -> None:
+        """Tell how far the run has come; not so often that it takes a share of its time."""
+        now = time.monotonic()
+        if self.storage is self.final_storage or now - self.shown_at >= SHOW_SECONDS:
+            self.shown_at = now
+            self.notify(self.status())
+
     def status(self, finished: str | None = None) -> Status:
         epochs = sum(u.reached - u.task.fidelity_before for u in self.under_way.values())
         share = self.spent.share(self.budget, epochs_under_way=epochs)
@@ -338,13 +394,22 @@ class _Follower:
         self._execution = execution
         self._under_way = execution.under_way[number]
         self._reported = reported
+        self._has_suggested = False
 
-    def report(self, step: int, value: float) -> None:
-        self._under_way.reached = max(self._under_way.reached, step)
+    def suggest(self, name: str, dist: BaseDistribution) -> Any:
+        self._has_suggested = True
+        with self._execution.clock.sampling():
+            return suggest(self._under_way.job.trial, {name: dist})[name]
+
+    def report(self, step: int, value: float, reached: int) -> None:
+        self._under_way.reached = max(self._under_way.reached, reached)
         if step not in self._reported:
             self._reported.add(step)
             self._under_way.job.trial.report(value, step)
-        self._execution.notify(self._execution.status())
+            if self._has_suggested:  # what it evaluates is known to whoever goes on from here
+                write_out(self._execution.storage)
+                self._has_suggested = False
+        self._execution.show()
 
     def should_prune(self) -> bool:
         with self._execution.clock.sampling():

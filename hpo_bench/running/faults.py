@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from traceback import TracebackException
 
-from hpo_bench.errors import reason_of, recordable
+from hpo_bench.errors import ProgramError, reason_of, recordable
 
 TRACEBACK_LENGTH = 4_000
 """In characters: enough for a page, and too little to fill a storage with."""
@@ -31,7 +31,12 @@ class EvaluationError(Exception):
 
     @classmethod
     def of(cls, error: BaseException) -> EvaluationError:
-        """Tell of an exception that the objective raised."""
+        """Tell of an exception that the objective raised.
+
+        Of a program that failed, its last lines say where; our own frames do not.
+        """
+        if isinstance(error, ProgramError):
+            return cls(reason_of(error), _cut(recordable(error.output)) or None)
         return cls(reason_of(error), traceback_of(error))
 
 

@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from hpo_bench.methods import SamplerSearch
 from hpo_bench.objectives import Evaluation, Objective
 from hpo_bench.search import Job, Setup
-from hpo_bench.spaces import Configuration, Space, check_value
+from hpo_bench.spaces import Configuration, Space, check_value, is_known
 from hpo_bench.storage.records import FIRST_FRESH_SEED, TRAINING_SEED
 
 _SEED = "(training seed)"
@@ -46,7 +46,9 @@ class Given(SamplerSearch):
 
     def __init__(self, setup: Setup, configuration: Configuration, seeds: Sequence[int]) -> None:
         space = setup.space
-        fixed = {name: check_value(name, configuration[name], space[name]) for name in space}
+        fixed = dict(configuration)
+        if is_known(space):
+            fixed = {name: check_value(name, configuration[name], space[name]) for name in space}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             sampler = PartialFixedSampler(fixed, RandomSampler(seed=0))
@@ -80,6 +82,7 @@ class Seeded(Objective):
         self.max_fidelity = self._first.max_fidelity
         self.is_instant = self._first.is_instant
         self.is_simulated = self._first.is_simulated
+        self.is_called = self._first.is_called
 
     @property
     def search_space(self) -> Space:
@@ -95,6 +98,11 @@ class Seeded(Objective):
         """Begin."""
         objective, rest = self._split(configuration)
         return objective.start(rest)
+
+    def call(self, number: int, configuration: Configuration, answers: Any) -> Any:
+        """Call the objective, where it is called."""
+        objective, rest = self._split(configuration)
+        return objective.call(number, rest, answers)
 
     def restore(self, configuration: Configuration, checkpoint: bytes) -> Evaluation:
         """Go on from a checkpoint."""

@@ -7,6 +7,7 @@ or nothing of it.
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import optuna
 
@@ -47,6 +48,13 @@ class InMemoryCheckpoints(Checkpoints):
     def load(self, number: int) -> tuple[Progress, bytes] | None:
         """Give the checkpoint of a trial; None if it has none."""
         return self._kept.get(number)
+
+    def folder(self, number: int) -> Path | None:  # noqa: ARG002
+        """There is none: evaluations that take no time keep no files."""
+        return None
+
+    def remove_folder(self, number: int) -> None:
+        """There is nothing to do."""
 
     def keep_only(self, numbers: set[int]) -> None:
         """Drop the checkpoints of all other trials."""

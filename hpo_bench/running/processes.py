@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
 from typing import Any, TypeVar
 
 import optuna
@@ -34,7 +35,7 @@ class Child:
         """Start `target(connection, *arguments)` in a fresh interpreter."""
         self.connection, theirs = _context.Pipe()
         self.process = _context.Process(target=target, args=(theirs, *arguments), name=name)
-        with _held_back_signals():
+        with _held_back_signals(), _without_main():
             self.process.start()
         theirs.close()
 
@@ -105,19 +106,19 @@ def staying_here() -> Iterator[None]:
         os.close(here)
 
 
-@contextmanager
-def ending_copies() -> Iterator[None]:
+class EndingCopies:
     """Call code inside that may fork, and end the copy of this process that comes back from it.
 
     The copy has the lease, the connections and the pipe of the original, which goes on by itself:
     whatever the copy did with them, a result as well as a clean-up, would be done twice.
     """
-    original = os.getpid()
-    try:
-        yield
-    finally:
-        if os.getpid() != original:
-            _end_copy(sys.exc_info()[1])
+
+    def __enter__(self) -> None:
+        self._original = os.getpid()
+
+    def __exit__(self, _kind: object, raised: BaseException | None, _traceback: object) -> None:
+        if os.getpid() != self._original:
+            _end_copy(raised)
 
 
 def _end_copy(raised: BaseException | None) -> None:
@@ -132,10 +133,31 @@ def _end_copy(raised: BaseException | None) -> None:
     os._exit(1)
 
 
-def use_one_thread_each() -> None:
-    """Let processes started from now on compute with one thread, unless the user says otherwise."""
-    for name, value in THREADS.items():
-        os.environ.setdefault(name, value)
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Let processes started inside compute with one thread, unless the user says otherwise."""
+    added = {name: value for name, value in THREADS.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Let a process start without the main module of this one.
+
+    It needs nothing of it: what a script defines is sent by value. A script that compares at its
+    top level would otherwise begin again in every process.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextmanager

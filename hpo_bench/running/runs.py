@@ -57,6 +57,12 @@ class Run:
         """What makes it what it is, as far as the suite says."""
         return {**self.suite.definition(self.method), "seed": self.seed}
 
+    def declared(self, objective: Objective) -> dict[str, Any]:
+        """What is recorded before it begins of how it will be judged; never compared."""
+        known = dict(objective.optimum)
+        told = {records.OPTIMUM: known} if known else {}
+        return {records.ENDPOINT: self.suite.endpoint_of(objective), **told}
+
     def ended(self, there: Glance) -> str | None:
         """Why it has ended, by its study; None if it has not."""
         return there.user_attrs.get(records.FINISHED)
@@ -90,7 +96,7 @@ class Retraining(Run):
     @property
     def budget(self) -> Budget:
         """A training for each seed."""
-        return Budget(evaluations=len(self.training_seeds))
+        return Budget(evaluations=len(self.training_seeds), free_repeats=0)
 
     def build_objective(self) -> Objective:
         """Make one whose configurations say by which seed they are trained."""
@@ -108,6 +114,10 @@ class Retraining(Run):
             "seed": self.seed,
             "configuration": self.configuration,
         }
+
+    def declared(self, objective: Objective) -> dict[str, Any]:  # noqa: ARG002
+        """Nothing: no verdict is made of it alone."""
+        return {}
 
     def ended(self, there: Glance) -> str | None:
         """Why it has ended, by its study; None while a seed is left."""
@@ -135,14 +145,20 @@ class Status:
 def runs_of(suite: Suite, checkpoint_directory: Path) -> list[Run]:
     """Every run of a suite, seed by seed, so that all methods advance together.
 
-    Where the objective has a default configuration, it is trained by each seed, too.
+    The objective's default configuration, where it has one, and the suite's baselines are trained
+    by each seed, too.
     """
     default = suite.build_objective(suite.seeds[0]).default
     runs: list[Run] = []
     for seed in suite.seeds:
+        named = [
+            (baseline, configuration, records.baseline_name(suite.name, seed, baseline))
+            for baseline, configuration in suite.baselines.items()
+        ]
         if default is not None:
-            name = records.default_name(suite.name, seed)
-            place = (suite, "default", seed, checkpoint_directory)
-            runs.append(Retraining(*place, default, training_seeds=(seed,), name=name))
+            named.insert(0, ("default", default, records.default_name(suite.name, seed)))
+        for method, configuration, name in named:
+            place = (suite, method, seed, checkpoint_directory)
+            runs.append(Retraining(*place, configuration, training_seeds=(seed,), name=name))
         runs += [Run(suite, method, seed, checkpoint_directory) for method in suite.methods]
     return runs

@@ -6,7 +6,8 @@ import time
 from heapq import heappop, heappush
 
 from hpo_bench.running.crew import Crew
-from hpo_bench.running.evaluator import Evaluator, Listener, Task, Work
+from hpo_bench.running.evaluator import Evaluator
+from hpo_bench.running.tasks import Listener, Task, Work
 
 
 class Simulated(Crew):
@@ -55,14 +56,15 @@ class _Held:
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
-        self._reports: list[tuple[int, float]] = []
+        self._reports: list[tuple[int, float, int]] = []
+        self.suggest = listener.suggest
 
-    def report(self, step: int, value: float) -> None:
-        self._reports.append((step, value))
+    def report(self, step: int, value: float, reached: int) -> None:
+        self._reports.append((step, value, reached))
 
     def should_prune(self) -> bool:
         return False
 
     def pass_on(self) -> None:
-        for step, value in self._reports:
-            self._listener.report(step, value)
+        for report in self._reports:
+            self._listener.report(*report)

@@ -18,7 +18,7 @@ from hpo_bench.manifest import manifest
 from hpo_bench.objectives import Objective
 from hpo_bench.running.checkpoints import checked_run_id
 from hpo_bench.running.runs import Run, Status
-from hpo_bench.spaces import to_table
+from hpo_bench.spaces import is_known, to_table
 from hpo_bench.storage import records
 from hpo_bench.storage.opening import hold
 from hpo_bench.storage.studies import Glance, describe, glance_at, load_study
@@ -106,11 +106,12 @@ def check_unchanged(run: Run, there: Mapping[str, Glance]) -> None:
 
 def _definition(run: Run, objective: Objective) -> dict[str, Any]:
     """Everything that makes the run what it is, as JSON gives it back."""
+    space = objective.search_space if is_known(objective.search_space) else {}
     definition = {
         **run.definition(),
         "direction": objective.directions[0].name.lower(),
         "max_fidelity": objective.max_fidelity,
-        "search_space": {name: to_table(d) for name, d in objective.search_space.items()},
+        "search_space": {name: to_table(d) for name, d in space.items()},
         **_storable("describe()", objective.describe()),
     }
     as_stored: dict[str, Any] = json.loads(json.dumps(definition))
@@ -147,7 +148,8 @@ def _describe(
     }
     first = {name: definition[name] for name in _SHOWN_FIRST if name in definition}
     here = {**manifest(), **_storable("machine()", objective.machine())}
-    describe(study, {"suite": run.suite.name, **first, **definition, **here, **own})
+    told = run.declared(objective)
+    describe(study, {"suite": run.suite.name, **first, **definition, **told, **here, **own})
     study.set_user_attr(records.CREATED, datetime.now(UTC).isoformat(timespec="seconds"))
 
 

@@ -33,6 +33,23 @@ CREATED = "created"
 FINISHED = "finished"
 """Study attribute that ends a run: why it ended."""
 
+ENDPOINT = "endpoint"
+"""Study attribute that says which value of a run's winner verdicts use; one of `ENDPOINTS`."""
+
+ENDPOINTS = {
+    "held-out-test": "held_out_test",
+    "held-out": "held_out",
+    "retrained-test": "confirmed_test",
+    "retrained": "confirmed",
+    "test": "test",
+    "validation": "validation",
+}
+"""Name of an endpoint -> the measure that it is. What flatters a search least stands first."""
+
+OPTIMUM = "optimum"
+"""Study attribute with the best that there can be, as far as it is known: measure -> value. A lone
+number is that of validation."""
+
 RUN_ID = "run_id"
 """Study attribute that tells this run from any other of the same name, in any storage."""
 
@@ -63,6 +80,11 @@ def default_name(suite: str, seed: int) -> str:
     return f"{suite}/seed-{seed:02d}+default"
 
 
+def baseline_name(suite: str, seed: int, baseline: str) -> str:
+    """Name the study in which a suite's fixed configuration is trained; no run has such a name."""
+    return f"{suite}/seed-{seed:02d}+baseline-{baseline}"
+
+
 def summary_name(suite: str) -> str:
     """Name the study that shows a whole suite in a dashboard; it has no trials."""
     return f"{suite}+summary"
@@ -89,6 +111,13 @@ class JobRecord:
     wall_seconds: Seconds
     ended: Number | None = None
     """When it was recorded, in seconds since 1970: what tells the order of a run's jobs."""
+    repeats: Count | None = None
+    """The trial from whose record it was answered, at no cost; None if it was done."""
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether the run knew the value, and nothing was done."""
+        return self.repeats is not None
 
     @property
     def outcome(self) -> Outcome:
@@ -162,8 +191,13 @@ def incumbent(trials: Sequence[FrozenTrial], direction: StudyDirection) -> Froze
 
 def test_accuracy(trial: FrozenTrial) -> float | None:
     """What was measured on the test images; None if nothing was, or nothing that is a number."""
-    measured = trial.user_attrs.get("test_accuracy")
-    return measured if measured is not None and isfinite(measured) else None
+    return measured(trial, "test_accuracy")
+
+
+def measured(trial: FrozenTrial, name: str) -> float | None:
+    """Give a measurement of a trial; None if it has none of that name, or none that is finite."""
+    value = trial.user_attrs.get(name)
+    return value if value is not None and isfinite(value) else None
 
 
 def write(trial: optuna.Trial, jobs: Sequence[JobRecord], told: Mapping[str, Any]) -> None:
@@ -178,6 +212,15 @@ def write(trial: optuna.Trial, jobs: Sequence[JobRecord], told: Mapping[str, Any
     jobs = [*before, new if new.ended is not None else replace(new, ended=time.time())]
     totals = {cost: sum(getattr(job, cost) for job in jobs) for cost in _COSTS}
     set_user_attrs(trial, {**told, **totals, JOBS: [dict(vars(job)) for job in jobs]})
+
+
+def measurements_of(trial: FrozenTrial) -> dict[str, float]:
+    """What the objective measured of a trial."""
+    return {
+        name: value
+        for name, value in trial.user_attrs.items()
+        if name not in _RESERVED and isinstance(value, int | float)
+    }
 
 
 def as_number(value: Any) -> float:
@@ -221,6 +264,15 @@ def checked(measurements: Mapping[str, Any]) -> dict[str, float]:
         held = _held(value)
         made[name] = held if isinstance(held, int) and abs(held) < _MAX_WHOLE else number
     return made
+
+
+def own_name(name: str, value: Any) -> str:
+    """Give the name under which a function's attribute is recorded: its own, unless it is taken.
+
+    `test_accuracy` is what reports take for the test, where it is a number.
+    """
+    is_taken = name in _RESERVED or (name == "test_accuracy" and not isinstance(value, float))
+    return f"own_{name}" if is_taken else name
 
 
 MAX_NAME = 512

@@ -22,6 +22,11 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+_IN_CACHE = 2**15
+"""Kernels worked out at a time: 256 kB, so that every pass over them finds them in the cache.
+
+All at once, 64 candidates and 8,500 points in 4 dimensions take 1.6 times as long.
+"""
 _FLOOR = 1e-32  # HpBandSter's: below it one density is as good as another
 
 
@@ -92,18 +97,33 @@ class Density:
         The kernel of a choice spreads over the choices that were seen, not over all there are.
         Where a single one was seen, every other has infinite density (or none that is a number).
         """
-        square = np.zeros((len(x), len(self.points)))
-        for j in self._numbers:
-            square += ((x[:, j, None] - self.points[:, j]) / self.bandwidths[j]) ** 2
-        kernel = np.exp(-square / 2)
+        kernels = np.empty((len(x), len(self.points)))
+        step = max(1, _IN_CACHE // len(x))
+        columns = np.ascontiguousarray(self.points.T)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            for j, n_seen in self._n_seen.items():
-                h = self.bandwidths[j]
-                other = np.divide(h, n_seen - 1)
-                kernel *= np.where(x[:, j, None] == self.points[:, j], 1 - h, other)
+            for first in range(0, len(self.points), step):
+                part = slice(first, first + step)
+                kernels[:, part] = self._kernels(x, columns[:, part])
             volume = np.prod(self.bandwidths[self._numbers] * math.sqrt(2 * math.pi))
-            density: Array = kernel.sum(axis=1) / (len(self.points) * volume)
+            density: Array = kernels.sum(axis=1) / (len(self.points) * volume)
         return density
+
+    def _kernels(self, x: Array, columns: Array) -> Array:
+        """Give the kernels of n points, shape (d, n), at m others, shape (m, d): (m, n)."""
+        square = np.zeros((len(x), columns.shape[1]))
+        distance = np.empty_like(square)
+        for j in self._numbers:
+            np.subtract(x[:, j, None], columns[j], out=distance)
+            distance /= self.bandwidths[j]
+            distance *= distance
+            square += distance
+        square /= -2
+        kernel: Array = np.exp(square, out=square)
+        for j, n_seen in self._n_seen.items():
+            h = self.bandwidths[j]
+            other = np.divide(h, n_seen - 1)
+            kernel *= np.where(x[:, j, None] == columns[j], 1 - h, other)
+        return kernel
 
 
 class Model:

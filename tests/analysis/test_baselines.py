@@ -2,7 +2,7 @@ import optuna
 import pytest
 from written import write_again, write_default, write_run
 
-from hpo_bench.analysis.results import DEFAULT
+from hpo_bench.analysis.stored import DEFAULT
 from hpo_bench.analysis.summary import summarise
 
 
@@ -57,11 +57,11 @@ def test_where_less_is_better_the_gap_is_turned_round(storage):
         (False, False, "validation", 0.93 - 0.7),
     ],
 )
-def test_methods_are_compared_with_the_default_by_the_fairest_measure(
+def test_runs_that_declare_no_endpoint_are_compared_by_the_fairest_measure(
     storage, tests, confirm, measure, advantage
 ):
-    summary = write(storage, tests=tests, confirm=confirm)
-    assert summary.against_by == measure
+    summary = write(storage, tests=tests, confirm=confirm, attributes={"endpoint": None})
+    assert (summary.endpoint.measure, summary.endpoint.is_declared) == (measure, False)
     found = {(c.first, c.second): c for c in summary.against}
     assert found.keys() == {("pso", DEFAULT), ("tpe", DEFAULT)}
     assert found["pso", DEFAULT].gain.mean == pytest.approx(advantage)
@@ -95,14 +95,15 @@ def test_the_default_stands_in_the_summary(storage):
     assert summary.default.name == DEFAULT
     assert summary.default.validation.mean == pytest.approx(0.7)
     assert summary.default.test.n == 7
-    assert len(summary.default_runs) == 7
+    assert len(summary.baseline_runs) == 7
     assert [(c.first, c.second) for c in summary.comparisons["validation"]] == [("tpe", "pso")]
 
 
 def test_a_run_that_found_nothing_does_not_change_the_measure(storage):
     for seed in range(8):
-        write_run(storage, [0.9 if seed else None], method="pso", seed=seed, tests=[0.8])
+        told = {"tests": [0.8], "attributes": {"endpoint": None}}
+        write_run(storage, [0.9 if seed else None], method="pso", seed=seed, **told)
         write_default(storage, 0.85, seed=seed, test=0.85)
     summary = summarise(storage, "written")
-    assert summary.against_by == "test"
+    assert summary.endpoint.measure == "test"
     assert [found.verdict for found in summary.against] == ["worse"]

@@ -1,10 +1,12 @@
 import numpy as np
 import optuna
 import pytest
+from recordings import toy_table, value
 from written import write_default, write_run
 
-from hpo_bench.analysis.regret import Scale, regrets, regrets_at, scale_of
+from hpo_bench.analysis.regret import Scale, known_optimum, regrets, regrets_at, scale_of
 from hpo_bench.analysis.summary import summarise
+from hpo_bench.objectives.table import Table
 
 
 @pytest.fixture
@@ -37,7 +39,29 @@ def test_an_optimum_that_is_known_is_what_regret_is_measured_from(storage):
     assert scale.regret(np.array([0.8])) == pytest.approx([0.5])
 
 
-@pytest.mark.parametrize("told", ["1.0", True, None, [1.0], float("nan")])
+def test_a_table_says_the_optimum_of_each_measure(tmp_path):
+    table = Table(toy_table(tmp_path / "toy.csv"))
+    best = [value(64, "tanh", 0.25, 2, seed, 3) for seed in (0, 1, 2)]
+    assert table.optimum == pytest.approx(
+        {
+            "validation": best[2],
+            "held_out": best[1],  # the mean of three that are evenly apart
+            "test": best[2] - 0.1,
+            "held_out_test": best[1] - 0.1,
+        }
+    )
+
+
+def test_an_optimum_is_known_by_measure(storage):
+    told = {"optimum": {"validation": 1.0, "held_out": 0.9}, "endpoint": "held-out"}
+    write_run(storage, [0.5, 0.8], tests=[0.4, 0.7], attributes=told)
+    summary = summarise(storage, "written")
+    assert known_optimum(summary, "validation") == 1.0
+    assert known_optimum(summary, "held_out") == 0.9
+    assert known_optimum(summary, "test") is None
+
+
+@pytest.mark.parametrize("told", ["1.0", True, None, [1.0], float("nan"), {"validation": "1"}])
 def test_an_optimum_that_is_no_number_is_none(storage, told):
     write_run(storage, [0.5, 0.8], attributes={"optimum": told})
     write_default(storage, 0.6)

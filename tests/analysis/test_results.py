@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -10,6 +11,7 @@ from optuna.trial import TrialState, create_trial
 from rich.console import Console
 from written import write_run
 
+from hpo_bench.analysis.endpoint import Endpoint
 from hpo_bench.analysis.results import (
     MethodResult,
     RunResult,
@@ -97,9 +99,11 @@ def test_a_single_seed_has_no_spread():
 )
 def test_losses_are_told_apart_however_small(spread, told):
     times = dict.fromkeys(("train_seconds", "sampler_seconds", "rest_seconds", "wall_seconds"), 1.0)
-    counts = dict.fromkeys(("configurations", "evaluations", "epochs"), 1.0)
-    method = MethodResult("pso", 2, 0, spread, None, **counts, **times, failed=0, picks={})
-    assert told in table.to_markdown(SuiteResult("mine", "loss", {}, [], [method], [], []))
+    counts = dict.fromkeys(("configurations", "distinct", "evaluations", "epochs"), 1.0)
+    method = MethodResult("pso", 2, 0, spread, None, spread, **counts, **times, failed=0, picks={})
+    endpoint = Endpoint("validation", is_declared=True)
+    made = SuiteResult("mine", "loss", endpoint, {}, [], [method], [], [])
+    assert told in table.to_markdown(made)
 
 
 def test_every_format_tells_the_same(result):
@@ -117,9 +121,11 @@ def test_every_format_tells_the_same(result):
         assert cell in shown.getvalue()
 
 
-def test_no_width_loses_a_digit_or_a_column_in_silence(result):
-    headings = table._rows(result)[0]
-    for width in (26, 40, 60, 80, 100, 120, 10_000):
+@pytest.mark.parametrize("is_simulated", [False, True])
+def test_no_width_loses_a_digit_or_a_column_in_silence(result, is_simulated):
+    result = replace(result, is_simulated=is_simulated)
+    headings, rows = table.rows(result)
+    for width in (26, 40, 60, 80, 101, 120, 10_000):
         shown = io.StringIO()
         table.print_table(result, Console(file=shown, width=width))
         printed = " ".join(shown.getvalue().split())
@@ -128,7 +134,11 @@ def test_no_width_loses_a_digit_or_a_column_in_silence(result):
         told = printed.partition("Too narrow for: ")[2].partition(". A wider")[0]
         left_out = told.split(", ") if told else []
         assert headings[len(headings) - len(left_out) :] == left_out
-        assert bool(left_out) == (width < 100)
+        assert left_out or width > 60
+        assert not left_out or width < 110 or is_simulated
+        n_shown = len(headings) - len(left_out)
+        for row in (headings, *rows) if width >= 40 else ():
+            assert {word for cell in row[:n_shown] for word in cell.split()} <= set(printed.split())
         for method in result.methods:
             for value in (method.validation.mean, method.validation.deviation):
                 assert f"{value:.4f}" in printed

@@ -31,7 +31,7 @@ def test_without_a_test_there_is_no_overtuning(storage):
 def test_the_test_curve_is_that_of_the_incumbents(storage):
     for seed in range(3):
         write_run(storage, [0.5, 0.7, 0.6], seed=seed, tests=[0.8, 0.4, 0.9])
-    (curve,) = summarise(storage, "written").test_curves
+    (curve,) = summarise(storage, "written").unseen_curves
     assert curve.x.tolist() == [1, 2, 3]
     assert curve.median.tolist() == [0.8, 0.4, 0.4]
 

@@ -113,6 +113,8 @@ def test_random_search_is_known_by_what_it_is():
     sampler = {"method": "optuna.samplers:RandomSampler"}
     assert targets.is_random(history([], method="baseline", attributes=sampler))
     assert not targets.is_random(history([], method="random", attributes={"method": "pso"}))
+    sample = {"method": "random", "method_options": {"proportion": 0.5}}
+    assert not targets.is_random(history([], method="random-grid", attributes=sample))
 
 
 @pytest.mark.parametrize(

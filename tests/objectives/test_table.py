@@ -45,6 +45,9 @@ def test_what_was_recorded_is_replayed_epoch_by_epoch(path):
     values, measured = curve(table, {"units": 2, "activation": "tanh", "rate": 1})
     seed = measured.pop("recorded_training")
     assert values == [value(64, "tanh", 0.25, 2, seed, epoch) for epoch in (1, 2, 3)]
+    others = [value(64, "tanh", 0.25, 2, other, 3) for other in {0, 1, 2} - {seed}]
+    assert measured.pop("held_out") == pytest.approx(sum(others) / 2)
+    assert measured.pop("held_out_test") == pytest.approx(sum(others) / 2 - 0.1)
     assert measured == {
         "test_accuracy": values[-1] - 0.1,
         "parameters": 7 * 64,
@@ -344,14 +347,15 @@ def test_measured_time_is_what_a_replay_takes(csv, tmp_path):
 def test_bohb_goes_on_with_the_training_it_began(csv, tmp_path):
     _, study = run_on(csv, tmp_path, {"clock": "simulated"}, methods={"bohb": {}})
     promoted = [trial for trial in study.trials if len(jobs_of(trial)) > 1]
-    assert promoted
-    for trial in promoted:
+    trained = [trial for trial in promoted if not any(job.is_repeat for job in jobs_of(trial))]
+    assert trained
+    assert all("restarted" not in trial.user_attrs for trial in promoted)
+    for trial in trained:
         first, second = jobs_of(trial)
         which = trial.user_attrs["recorded_training"]
         assert (first.epochs, second.epochs) == (1, 2)
         assert first.train_seconds == pytest.approx(10 + which, abs=1)
         assert second.train_seconds == pytest.approx(20 + 30 + 2 * which, abs=1)
-        assert "restarted" not in trial.user_attrs
 
 
 def test_a_recorded_failure_fails_where_it_did(tmp_path):

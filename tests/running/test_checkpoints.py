@@ -56,6 +56,23 @@ def test_those_of_finished_trials_are_removed(checkpoints):
     assert checkpoints.is_empty()
 
 
+def test_the_folders_of_finished_trials_are_removed_and_no_link_is_followed(checkpoints, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    for folder in (elsewhere, *map(checkpoints.folder, (1, 2, 3))):
+        folder.mkdir()
+        (folder / "state").write_text("kept")
+    (checkpoints.folder(1) / "link").symlink_to(elsewhere)
+    checkpoints.keep_only({2, 3})
+    checkpoints.remove_folder(3)
+    assert [path.name for path in checkpoints.directory.iterdir()] == ["trial-00002.files"]
+    (checkpoints.directory / "trial-00004.files").symlink_to(elsewhere)
+    with pytest.raises(HpoBenchError, match=r"symbolic link .*trial-00004\.files"):
+        checkpoints.folder(4)
+    checkpoints.remove()
+    assert [path.name for path in checkpoints.directory.iterdir()] == ["trial-00004.files"]
+    assert (elsewhere / "state").exists()
+
+
 def test_a_checkpoint_that_another_process_writes_is_not_taken_for_a_leftover(
     checkpoints, monkeypatch
 ):

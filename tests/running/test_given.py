@@ -18,14 +18,21 @@ from hypothesis import strategies as st
 from recordings import toy_table
 
 from hpo_bench import suite
-from hpo_bench.analysis.results import DEFAULT, collect
+from hpo_bench.analysis.results import collect
+from hpo_bench.analysis.stored import DEFAULT
+from hpo_bench.analysis.summary import summarise
 from hpo_bench.errors import HpoBenchError, InputError
-from hpo_bench.report import table
+from hpo_bench.report import figures, table
 from hpo_bench.running.execution import execute
 from hpo_bench.running.given import fresh_seeds
 from hpo_bench.running.runs import runs_of
 from hpo_bench.storage.opening import open_storage
-from hpo_bench.storage.records import FIRST_FRESH_SEED, confirmation_name, default_name
+from hpo_bench.storage.records import (
+    FIRST_FRESH_SEED,
+    baseline_name,
+    confirmation_name,
+    default_name,
+)
 from hpo_bench.storage.studies import load_study, study_names
 
 NOISY = {"name": "toy:Curve", "options": {"noise": 2.0}}
@@ -276,14 +283,50 @@ def test_the_default_is_trained_once_by_each_seed(toy_suite, tmp_path):
     storage = open_storage(made.storage)
     assert len(study_names(storage)) == 4
     result = collect(storage, "toy")
-    assert [(run.method, run.seed) for run in result.defaults] == [(DEFAULT, 0), (DEFAULT, 3)]
-    for run in result.defaults:
+    assert [(run.method, run.seed) for run in result.baselines] == [(DEFAULT, 0), (DEFAULT, 3)]
+    for run in result.baselines:
         (trial,) = load_study(storage, default_name("toy", run.seed)).trials
         assert trial.params == run.incumbent == {"x": 1, "y": 1.0}
         assert run.validation == made.build_objective(run.seed).evaluate({"x": 1, "y": 1.0})
     assert f"| {DEFAULT} |" in table.to_markdown(result)
     assert table.to_csv(result).count(DEFAULT) == 2
     assert {method.method for method in result.methods} == {"random", "pso"}
+
+
+def test_a_fixed_configuration_is_a_baseline_in_tables_curves_and_verdicts(toy_suite, tmp_path):
+    made = toy_suite(
+        objective={"name": "toy:Curve", "options": {"noise": 0.1}},
+        methods={"random": {}},
+        baselines={"best": {"x": 0, "y": 0.0}, "far": {"x": 4, "y": -4.0}},
+        seeds=3,
+        budget={"evaluations": 2},
+    )
+    assert made.check() == []
+    for _ in range(2):  # the second time there is nothing left to do
+        run_all(made, tmp_path)
+    storage = open_storage(made.storage)
+    (trial,) = load_study(storage, baseline_name("toy", 2, "best")).trials
+    assert trial.params == {"x": 0, "y": 0.0}
+    summary = summarise(storage, "toy")
+    assert [baseline.name for baseline in summary.baselines] == ["(best)", "(far)"]
+    against = {(c.first, c.second): c for c in summary.against}
+    assert against["random", "(best)"].gain.mean < 0
+    assert against["random", "(far)"].verdict == "better"
+    result = collect(storage, "toy")
+    assert "| (best) |" in table.to_markdown(result)
+    assert table.to_csv(result).count("(far)") == 3
+    (picture,) = figures.curves(summary, ["epochs"])
+    assert {"(best)", "(far)"} <= {trace["name"] for trace in picture.traces}
+    assert "(far): a fixed configuration, trained once by each seed" in " ".join(
+        table.notes(result)
+    )
+
+
+def test_a_baseline_is_a_configuration_of_the_space(toy_suite):
+    with pytest.raises(InputError, match=r"baselines\.mine: .*expected a value of each.*: x, y"):
+        toy_suite(baselines={"mine": {"x": 1}}).check()
+    with pytest.raises(InputError, match=r"baselines\.mine\.x: 9"):
+        toy_suite(baselines={"mine": {"x": 9, "y": 0.0}}).check()
 
 
 def test_a_default_outside_of_its_space_is_an_error(toy_suite):
@@ -300,7 +343,7 @@ def test_a_method_can_have_a_larger_budget_and_is_labelled(toy_suite, tmp_path):
     storage = open_storage(made.storage)
     one, two = (load_study(storage, f"toy/{name}/seed-00") for name in methods)
     assert [t.params for t in one.trials] == [t.params for t in two.trials[:10]]
-    assert two.user_attrs["budget"] == {"epochs": 60}
+    assert two.user_attrs["budget"]["epochs"] == 60
     notes = table.notes(collect(storage, "toy"))
     assert any(note.startswith("random-2x: has 2 times the budget") for note in notes)
 

@@ -6,6 +6,7 @@ from recordings import toy_table
 from hpo_bench import suite
 from hpo_bench.errors import HpoBenchError
 from hpo_bench.objectives.table.replay import Replay
+from hpo_bench.running import execution
 from hpo_bench.running.execution import execute
 from hpo_bench.running.runs import Run
 from hpo_bench.storage import rdb
@@ -93,6 +94,13 @@ def test_a_finished_run_is_only_reported(make):
     assert [told(trial) for trial in study_of(run).trials] == before
 
 
+def test_progress_is_told_at_once_and_then_now_and_then(make, monkeypatch):
+    told_of = []
+    monkeypatch.setattr(execution, "SHOW_SECONDS", 600.0)
+    execute(make("random"), notify=told_of.append)
+    assert [status.evaluations for status in told_of] == [0]
+
+
 def test_a_crash_leaves_nothing_and_the_run_is_made_again(make, monkeypatch):
     run = make("random")
     steps = []
@@ -102,6 +110,7 @@ def test_a_crash_leaves_nothing_and_the_run_is_made_again(make, monkeypatch):
         if len(steps) == 10:
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(execution, "SHOW_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
         execute(run, notify=dies)
     assert study_names(open_storage(run.suite.storage)) == []

@@ -101,7 +101,7 @@ def test_a_study_says_what_its_run_was(toy_suite, tmp_path):
         "suite": "toy",
         "method": "random",
         "seed": 0,
-        "budget": {"epochs": 3},
+        "budget": {"epochs": 3, "free_repeats": 20},
         "data": "toy plain",
     }
     assert expected.items() <= attributes.items()
@@ -246,7 +246,8 @@ def test_a_sampler_with_state_of_its_own_repeats_nothing_after_a_stop(toy_suite,
 def test_bohb_continues_a_promoted_configuration(toy_suite, tmp_path):
     log = tmp_path / "log"
     objective = {"name": "toy:Curve", "options": {"epochs": 9, "log": str(log)}}
-    suite = toy_suite(methods={"bohb": {}}, objective=objective, budget={"epochs": 90})
+    budget = {"epochs": 90, "free_repeats": 0}
+    suite = toy_suite(methods={"bohb": {}}, objective=objective, budget=budget)
     run = the_run(suite, tmp_path, "bohb")
     execute(run)
     complete = [t for t in study_of(run).trials if t.state is TrialState.COMPLETE]
@@ -320,7 +321,8 @@ def test_a_changed_suite_under_the_same_name_is_refused_with_the_difference(toy_
     execute(the_run(toy_suite(budget={"epochs": 3}), tmp_path))
     with pytest.raises(HpoBenchError) as caught:
         execute(the_run(toy_suite(budget={"epochs": 6}), tmp_path))
-    assert "budget: {'epochs': 3} there, {'epochs': 6} here" in str(caught.value)
+    told = [{"epochs": epochs, "free_repeats": 20} for epochs in (3, 6)]
+    assert f"budget: {told[0]} there, {told[1]} here" in str(caught.value)
     other = {"name": "toy:Curve", "options": {"flavour": "sweet"}}
     with pytest.raises(HpoBenchError, match="data: 'toy plain' there, 'toy sweet' here"):
         execute(the_run(toy_suite(budget={"epochs": 3}, objective=other), tmp_path))

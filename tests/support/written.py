@@ -71,6 +71,7 @@ def write_run(
             "y": {"low": 1e-3, "high": 1.0, "log": True},
         },
         "data": "written by a test",
+        "endpoint": "validation",
         "python": "3.11.7",
         "cpu": "a processor",
         **(attributes or {}),

@@ -87,6 +87,7 @@ class LeNet5(Objective):
 
     metric_name = "validation accuracy"
     fidelity_name = "epochs"
+    has_test = True
 
     def __init__(
         self,

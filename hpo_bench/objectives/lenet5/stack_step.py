@@ -99,7 +99,7 @@ def _convolved(layers: Layers, layer: str, maps: Tensor) -> Tensor:
     n, height, width = patches.shape[1:4]
     rows = patches.reshape(len(maps), n * height * width, -1)
     rows = rows.expand(len(layers[f"{layer}.bias"]), -1, -1)
-    return _dense(layers, layer, rows).unflatten(1, (n, height, width))
+    return _dense(layers, layer, rows).view(len(rows), n, height, width, -1)
 
 
 def _dense(layers: Layers, layer: str, inputs: Tensor) -> Tensor:
@@ -107,12 +107,12 @@ def _dense(layers: Layers, layer: str, inputs: Tensor) -> Tensor:
 
 
 def _pooled(maps: Tensor) -> Tensor:
-    pooled = functional.max_pool2d(maps.flatten(0, 1).permute(0, 3, 1, 2), 2)
-    return pooled.permute(0, 2, 3, 1).unflatten(0, maps.shape[:2])
+    pooled = functional.max_pool2d(maps.flatten(0, 1).permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+    return pooled.reshape(*maps.shape[:2], *pooled.shape[1:])
 
 
 def _activated(x: Tensor, activations: Activations) -> Tensor:
-    parts = x.split([n for _, n in activations])
+    parts = torch.split(x, [n for _, n in activations])
     done = [ACTIVATIONS[name](part) for (name, _), part in zip(activations, parts, strict=True)]
     return done[0] if len(done) == 1 else torch.cat(done)
 
@@ -145,7 +145,7 @@ class Step:
         self.n_batches = n_images // min(sizes)
         device, rows = shape.device, torch.arange(max(sizes))
         column = torch.tensor(sizes)[:, None]
-        self._share = ((rows < column) / column).to(device)
+        self._share = ((rows < column) / column).to(device, torch.float32)
         # Networks of one batch size and augmentation see the same images: these are cut up once.
         kinds = [_KINDS.index(c["augmentation"]) for c in configurations]
         alike = len(set(zip(sizes, kinds, strict=True))) == 1
@@ -199,7 +199,7 @@ class Step:
         torch.cuda.current_stream().wait_stream(side)
         # Graphs are replayed one after another and leave their results in buffers of ours: what
         # they need in between can be the same memory.
-        with torch.cuda.graph(graph, pool=_pool()):
+        with torch.cuda.graph(graph, pool=_first_graph().pool()):
             self._step()
         for name, matrix in kept.items():
             self._state[name].copy_(matrix)
@@ -344,6 +344,12 @@ def _column(configurations: Sequence[Configuration], name: str, device: torch.de
 
 
 @cache
-def _pool() -> Any:
-    """Give the memory that all graphs of this process share."""
-    return torch.cuda.graph_pool_handle()
+def _first_graph() -> torch.cuda.CUDAGraph:
+    """Give a graph whose memory all others share.
+
+    It is kept for good: once every graph of some memory is gone, torch refuses to use it again.
+    """
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        torch.zeros(1, device="cuda")
+    return graph

@@ -70,9 +70,11 @@ class _Groups:
         """Estimate the time of an epoch, an image of it, in operations."""
         has_own = (self.batch > self.least_batch) | ((self.kinds & (self.kinds - 1)) > 0)
         each = _operations(self.widths) + _OWN_IMAGES * has_own
-        cost = (_STEP + self.size * self.batch * each) / self.least_batch
+        work = self.size * self.batch * each
+        cost: npt.NDArray[np.float64] = (_STEP + work) / self.least_batch
         elements = self.size * self.batch * patches(self.widths[:, 0])
-        return np.where((elements > LARGEST) & (self.size > 1), np.inf, cost)
+        cost[(elements > LARGEST) & (self.size > 1)] = np.inf
+        return cost
 
 
 def padded(width: int) -> int:
@@ -118,7 +120,7 @@ def stacks(configurations: Sequence[Configuration]) -> list[list[int]]:
 def _gains(groups: _Groups, i: int) -> npt.NDArray[np.float64]:
     """Say how much time it saves to merge each group with the i-th."""
     costs = groups.costs()
-    gains = costs + costs[i] - groups.with_one(i).costs()
+    gains: npt.NDArray[np.float64] = costs + costs[i] - groups.with_one(i).costs()
     gains[i] = -np.inf
     return gains
 
@@ -139,4 +141,5 @@ def _operations(widths: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     patch = KERNEL**2
     first = 2 * SIDE_1**2 * patch * 3 * c1
     rest = 2 * (SIDE_3**2 * patch * c1 * c3 + MAP**2 * c3 * c5 + c5 * f6)
-    return 2 * first + 3 * rest
+    operations: npt.NDArray[np.float64] = 2 * first + 3 * rest
+    return operations

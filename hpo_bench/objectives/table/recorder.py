@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from optuna.study import StudyDirection
@@ -115,6 +116,12 @@ class _Recorded(Evaluation):
         self._taken = {*names, *OWN_COLUMNS}
         self._epochs = epochs
         self.fidelity = inner.fidelity
+
+    def begin(self, until: int, directory: Path | None) -> None:
+        self.inner.begin(until, directory)
+
+    def close(self) -> None:
+        self.inner.close()
 
     def advance(self) -> float:
         started = self._clock()

@@ -6,10 +6,13 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from hashlib import blake2b
+from math import fsum, isfinite
 from numbers import Integral
 from typing import Any, Literal, get_args
 
+import numpy as np
 from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.study import StudyDirection
 
 from hpo_bench.errors import HpoBenchError, InputError, one_of
 from hpo_bench.objectives.base import Evaluation, Objective
@@ -17,6 +20,8 @@ from hpo_bench.objectives.table.trainings import Trainings
 from hpo_bench.spaces import Configuration, Space
 
 Clock = Literal["measured", "simulated"]
+
+TEST = "test_accuracy"
 
 
 class Replay(Objective):
@@ -49,6 +54,16 @@ class Replay(Objective):
         self._seed = seed
 
     @property
+    def has_test(self) -> bool:  # type: ignore[override]
+        """Whether test accuracies were recorded."""
+        return TEST in self.trainings.measured
+
+    @property
+    def has_held_out(self) -> bool:  # type: ignore[override]
+        """Whether each configuration was trained twice at least: a run sees one of these."""
+        return int(self.trainings.counts.min()) > 1
+
+    @property
     @abstractmethod
     def trainings(self) -> Trainings:
         """What is replayed; loaded on first use."""
@@ -63,6 +78,29 @@ class Replay(Objective):
             for name, levels in self.trainings.levels.items()
             if len(levels) > 1
         }
+
+    @property
+    def optimum(self) -> dict[str, float]:
+        """The best that full trainings came to.
+
+        `validation` and `test` are of the best single training, which is what a run can see;
+        `held_out` and `held_out_test` are of the configuration with the best mean over trainings,
+        which is what the trainings that a run does not see come to on average.
+        """
+        trainings, is_max = self.trainings, self.directions[0] is StudyDirection.MAXIMIZE
+        recorded = {"validation": trainings.values, "test": trainings.measured.get(TEST)}
+        made = {}
+        for name, found in recorded.items():
+            last = None if found is None else found[:, :, -1]
+            if last is None or not np.isfinite(last).any():
+                continue
+            best = np.nanmax if is_max or name == "test" else np.nanmin
+            made[name] = float(best(last))
+            if self.has_held_out:
+                held_out = {"validation": "held_out", "test": "held_out_test"}[name]
+                there = last[np.isfinite(last).any(axis=1)]
+                made[held_out] = float(best(np.nanmean(there, axis=1)))
+        return made
 
     def prepare(self) -> None:
         """Load the trainings."""
@@ -125,11 +163,15 @@ class Replayed(Evaluation):
         told: Mapping[str, float],
         objective: Replay,
     ) -> None:
+        self._trainings = trainings
+        self._row = row
+        self._which = which
         self._values = trainings.values[row, which]
         self._seconds = trainings.seconds[row, which]
         self._measured = {name: found[row, which] for name, found in trainings.measured.items()}
         self._told = told
         self._is_simulated = objective.is_simulated
+        self._has_held_out = objective.has_held_out
 
     def advance(self) -> float:
         """Look up the value after the next epoch; NaN if the training failed there."""
@@ -141,7 +183,26 @@ class Replayed(Evaluation):
     def measurements(self) -> dict[str, float]:
         """Look up what was measured after the last epoch; say which training it is, and of what."""
         epoch = self.fidelity - 1
-        return {**{n: float(found[epoch]) for n, found in self._measured.items()}, **self._told}
+        measured = {n: float(found[epoch]) for n, found in self._measured.items()}
+        return {**measured, **self._held_out(epoch), **self._told}
+
+    def _held_out(self, epoch: int) -> dict[str, float]:
+        """Give the means of the configuration's other trainings, which the run does not see.
+
+        Those that failed are left out; where all did, there is no mean.
+        """
+        if not self._has_held_out:
+            return {}
+        recorded = {"held_out": self._trainings.values}
+        if TEST in self._trainings.measured:
+            recorded["held_out_test"] = self._trainings.measured[TEST]
+        made = {}
+        for name, found in recorded.items():
+            all_of_them = found[self._row, :, epoch].tolist()
+            others = [v for i, v in enumerate(all_of_them) if i != self._which and isfinite(v)]
+            if others:
+                made[name] = fsum(others) / len(others)
+        return made
 
     def checkpoint(self) -> bytes:
         """Note the epoch."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpo_bench.analysis.across import Across, across, left_out
+from hpo_bench.analysis.measures import along_the_way, is_maximised, measure_name
 from hpo_bench.analysis.over_budget import BUDGETS
 from hpo_bench.analysis.over_objectives import least_p
-from hpo_bench.analysis.results import DEFAULT
 from hpo_bench.analysis.simultaneous import ALPHA
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.numbers import number
 from hpo_bench.report import across_figures
 from hpo_bench.report.parts import Part, Section, Table, drawn, interval, probability
-from hpo_bench.report.sections.results import with_default
+from hpo_bench.report.sections.results import with_baselines
 
 _TITLE = "Across objectives"
 
@@ -106,7 +106,8 @@ def over_budget(found: Across) -> Table:
         ["method", *(f"{x[at]:.3g}" for at in places)],
         rows,
         "Regret (interquartile mean) and mean rank after so many full evaluations' worth of "
-        "epochs. Regret is 0 at the best value and 1 at the reference of each objective.",
+        "epochs. Regret is 0 at the best value and 1 at the reference of each objective."
+        + _along(found),
     )
 
 
@@ -149,8 +150,8 @@ def ranks(found: Across) -> Table:
     return Table(
         ["method", "mean rank"],
         [[method, f"{rank:.2f}"] for method, rank in pairs],
-        f"Mean ranks over {ranking.objectives} objectives ({names}), by mean validation value; in "
-        f"{_count(ranking.families)}, of which each has the same weight; {critical}.",
+        f"Mean ranks over {ranking.objectives} objectives ({names}), by the mean of the endpoint; "
+        f"in {_count(ranking.families)}, of which each has the same weight; {critical}.",
     )
 
 
@@ -179,8 +180,8 @@ def means(summaries: Sequence[Summary], methods: Sequence[str]) -> Table:
     return Table(
         ["objective", *methods],
         [_means(summary, methods) for summary in summaries],
-        "Mean validation value with its 95% interval; less is better where it is minimised (min). "
-        "Baselines, which have no rank, stand last.",
+        f"Mean of the endpoint ({_endpoints(summaries)}) with its 95% interval; less is better "
+        "where it is minimised (min). Baselines, which have no rank, stand last.",
     )
 
 
@@ -197,6 +198,21 @@ def scales(found: Across) -> Table:
     ]
     headings = ["objective", "family", "regret 0", "regret 1"]
     return Table(headings, rows, folded="What regrets are measured by", is_text=True)
+
+
+def _endpoints(summaries: Sequence[Summary]) -> str:
+    named = (measure_name(summary.endpoint.measure, summary.metric) for summary in summaries)
+    return "; ".join(dict.fromkeys(named))
+
+
+def _along(found: Across) -> str:
+    """Say where another measure stands for the endpoint on the way to the end."""
+    if not any(along_the_way(measure) != measure for measure in found.endpoints.values()):
+        return ""
+    return (
+        " Winners are trained again at the end of a run only: on the way there, the test value of "
+        "the incumbent stands for that (its validation value where there is no test)."
+    )
 
 
 def _families(found: Across) -> str:
@@ -223,14 +239,15 @@ def baselines_of_all(summaries: Sequence[Summary], besides: Sequence[str]) -> li
     """Name the baselines that every suite has."""
     return [
         method.name
-        for method in with_default(summaries[0])
-        if (method.budget_factor > 1 or method.name == DEFAULT)
+        for method in with_baselines(summaries[0])
+        if (method.budget_factor > 1 or method in summaries[0].baselines)
         and method.name not in besides
-        and all(method.name in {m.name for m in with_default(s)} for s in summaries)
+        and all(method.name in {m.name for m in with_baselines(s)} for s in summaries)
     ]
 
 
 def _means(summary: Summary, methods: Sequence[str]) -> list[str]:
-    found = {method.name: interval(method.validation) for method in with_default(summary)}
-    name = summary.suite if summary.maximise else f"{summary.suite} (min)"
+    found = {method.name: interval(method.endpoint) for method in with_baselines(summary)}
+    is_max = is_maximised(summary.endpoint.measure, maximise=summary.maximise)
+    name = summary.suite if is_max else f"{summary.suite} (min)"
     return [name, *(found[method] for method in methods)]

@@ -27,7 +27,9 @@ def tests(summary: Summary) -> list[Part]:
         if comparisons:
             name = measure_name(measure, summary.metric)
             rope = summary.ropes.get(measure)
-            parts.append(pairs_table(comparisons, name, rope))
+            table = pairs_table(comparisons, name, rope)
+            is_verdict = measure in (summary.endpoint.measure, RUNNING_TIME)
+            parts.append(table if is_verdict else _beside(table))
             parts += [_nothing(summary, measure), _sensitivity(comparisons, rope)]
             parts.append(figures.differences(comparisons, name))
     if summary.against:
@@ -39,6 +41,11 @@ def tests(summary: Summary) -> list[Part]:
     if summary.is_saturated:
         parts.insert(0, saturated(summary))
     return [part for part in parts if part]
+
+
+def _beside(table: Table) -> Table:
+    """Say that a table is of another measure than the endpoint."""
+    return replace(table, caption=f"Beside the endpoint, and no verdict of it. {table.caption}")
 
 
 def pairs_table(comparisons: Sequence[Comparison], measure: str, rope: Rope | None) -> Table:
@@ -121,12 +128,13 @@ def _stopped(summary: Summary) -> str:
 
 
 def _against(summary: Summary) -> list[Part]:
-    name = measure_name(summary.against_by, summary.metric)
-    table = pairs_table(summary.against, name, summary.ropes[summary.against_by])
+    endpoint = summary.endpoint.measure
+    name = measure_name(endpoint, summary.metric)
+    table = pairs_table(summary.against, name, summary.ropes[endpoint])
     chosen = (
-        " What a search found was chosen by this very measure, and the default was not: its "
-        "advantage has a selection bias."
-        if summary.against_by == "validation" and summary.default is not None
+        " What a search found was chosen by this very measure, and a fixed configuration was not: "
+        "its advantage has a selection bias."
+        if endpoint == "validation" and summary.baselines
         else ""
     )
     caption = f"Against baselines, which are a family of their own. {table.caption}{chosen}"

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import ceil, isfinite
 
-from hpo_bench.analysis.baselines import Again
+from hpo_bench.analysis.baselines import Again, Confirmed
 from hpo_bench.analysis.comparisons import Comparison
 from hpo_bench.analysis.intervals import MIN_SEEDS, TOO_FEW
-from hpo_bench.analysis.measures import RUNNING_TIME
-from hpo_bench.analysis.results import DEFAULT
+from hpo_bench.analysis.measures import RUNNING_TIME, measure_name
 from hpo_bench.analysis.summary import MethodSummary, Summary
 from hpo_bench.numbers import NOTHING, number
 from hpo_bench.report import figures
@@ -27,7 +26,13 @@ from hpo_bench.report.parts import (
     several,
 )
 from hpo_bench.report.sections.differences import saturated, shown
-from hpo_bench.report.table import data_note, larger_budget, left_out_in_short
+from hpo_bench.report.table import (
+    data_note,
+    endpoint_note,
+    fixed_note,
+    larger_budget,
+    left_out_in_short,
+)
 
 MAX_LEFT_OUT = 1000
 """Studies and trials that are listed as left out."""
@@ -35,8 +40,9 @@ MAX_LEFT_OUT = 1000
 
 def overview(summary: Summary) -> Section:
     """The first section: warnings, the answer, the table."""
+    note = endpoint_note(summary.endpoint, summary.metric)
     lead = Lead(verdict(summary))
-    parts: list[Part] = [lead, *_warnings(summary), results_table(summary)]
+    parts: list[Part] = [lead, *_warnings(summary), note, results_table(summary)]
     twice = summary.random_twice
     if twice is not None:
         parts.append(
@@ -66,18 +72,17 @@ def left_out(summary: Summary) -> Section:
 
 def results_table(summary: Summary) -> Table:
     """The table that stands first."""
-    methods = with_default(summary)
+    methods = with_baselines(summary)
     nothing = _found_nothing(summary)
-    has_test = any(method.test for method in methods)
     columns: list[tuple[str, Callable[[MethodSummary], str]]] = [
         ("method", lambda m: m.name),
         ("runs", lambda m: _states(m, nothing.get(m.name, 0))),
-        (f"{summary.metric} [95%]", lambda m: interval(m.validation)),
+        (f"{_endpoint_name(summary)} [95%]", lambda m: interval(m.endpoint)),
         ("median (quartiles)", _quartiles),
-        *([("test accuracy [95%]", lambda m: interval(m.test))] if has_test else []),
-        *_confirmed_columns(methods),
+        *_beside_the_endpoint(summary, methods),
         ("mean incumbent [95%]", lambda m: interval(m.area)),
         ("configs", lambda m: count(m.means.configurations) if m.means else NOTHING),
+        ("distinct", lambda m: count(m.means.distinct) if m.means else NOTHING),
         ("evals", lambda m: count(m.means.evaluations) if m.means else NOTHING),
         *([("failed", _failed)] if any(run.failed for run in summary.runs) else []),
         ("epochs", lambda m: count(m.means.epochs) if m.means else NOTHING),
@@ -89,17 +94,23 @@ def results_table(summary: Summary) -> Table:
     caption = (
         "Of each run's incumbent, chosen by validation; means over runs with 95% intervals "
         f"(Student's t, widened for skewness), [–] where fewer than {MIN_SEEDS} runs are too few "
-        "to say. A run that found nothing has the worst value of any evaluation. Counts and times "
-        "are means per run."
+        "to say. Median and quartiles are of the endpoint. A run that found nothing has the worst "
+        "value of any evaluation. Counts and times are means per run: configurations that were "
+        "proposed, how many different ones, and evaluations and epochs that were paid for."
     )
+    if any(method.gap for method in methods):
+        caption += (
+            " Gap: by how much validation, which is what the search saw, is better than "
+            f"{measure_name(_gap_to(summary), summary.metric)}."
+        )
     if summary.area_range is not None:
         start, stop = summary.area_range
         caption += (
             " Mean incumbent: area under the anytime curve, from "
             f"{start:.3g} to {stop:.3g} full evaluations' worth of epochs, divided by that width."
         )
-    if summary.default is not None:
-        caption += f" {DEFAULT}: the objective's default configuration, trained once by each seed."
+    for baseline in summary.baselines:
+        caption += f" {fixed_note(baseline.name)}"
     for method in summary.methods:
         if method.budget_factor > 1:
             caption += f" {larger_budget(method.name, method.budget_factor)}"
@@ -107,19 +118,37 @@ def results_table(summary: Summary) -> Table:
     return Table([heading for heading, _ in columns], rows, caption)
 
 
-def _confirmed_columns(
-    methods: Sequence[MethodSummary],
+def _beside_the_endpoint(
+    summary: Summary, methods: Sequence[MethodSummary]
 ) -> list[tuple[str, Callable[[MethodSummary], str]]]:
-    """Show what is left of the incumbents when they are trained again, where they were."""
-    if not any(method.confirmed for method in methods):
-        return []
+    """Show what the search saw, by how much that flatters, and what else was measured."""
+    endpoint = summary.endpoint.measure
+    made: list[tuple[str, Callable[[MethodSummary], str]]] = []
+    if endpoint != "validation":
+        made.append((f"{summary.metric} (seen) [95%]", lambda m: interval(m.validation)))
+    if endpoint != "test" and any(method.test for method in methods):
+        made.append(("test accuracy [95%]", lambda m: interval(m.test)))
+    if any(method.gap for method in methods):
+        made.append(("gap [95%]", lambda m: interval(m.gap)))
+    if endpoint.startswith("confirmed") or not any(method.confirmed for method in methods):
+        return made
     if any(method.confirmed and method.confirmed.test for method in methods):
-        return [("confirmed test [95%]", lambda m: _again(m.confirmed and m.confirmed.test))]
-    return [("confirmed [95%]", lambda m: _again(m.confirmed and m.confirmed.validation))]
+        return [*made, ("confirmed test [95%]", lambda m: _again(m.confirmed, "test"))]
+    return [*made, ("confirmed [95%]", lambda m: _again(m.confirmed, "validation"))]
 
 
-def _again(found: Again | None) -> str:
-    return interval(found.mean) if found else NOTHING
+def _endpoint_name(summary: Summary) -> str:
+    return measure_name(summary.endpoint.measure, summary.metric)
+
+
+def _gap_to(summary: Summary) -> str:
+    endpoint = summary.endpoint.measure
+    return "test" if endpoint == "validation" else endpoint
+
+
+def _again(found: Confirmed | None, measure: str) -> str:
+    again: Again | None = getattr(found, measure, None)
+    return interval(again.mean) if again else NOTHING
 
 
 def _warnings(summary: Summary) -> list[Part]:
@@ -157,12 +186,14 @@ def _warnings(summary: Summary) -> list[Part]:
 def verdict(summary: Summary) -> str:
     """The answer in a sentence or two."""
     rivals = [method for method in summary.methods if method.budget_factor == 1]
-    best = next((method for method in rivals if method.validation), None)
+    best = next((method for method in rivals if method.endpoint), None)
+    if best is None and any(method.validation for method in rivals):
+        return f"The endpoint, {_endpoint_name(summary)}, is not measured yet: no verdict."
     if best is None:
         return "No finished run has found anything yet."
     if summary.is_saturated:
         return saturated(summary)
-    measure = "validation" if summary.stopped_at is None else RUNNING_TIME
+    measure = summary.endpoint.measure if summary.stopped_at is None else RUNNING_TIME
     comparisons = summary.comparisons.get(measure, [])
     told = _best(summary, best)
     if not comparisons:
@@ -186,8 +217,9 @@ def _best(summary: Summary, best: MethodSummary) -> str:
     """Name the method that stands first; where a target ended the runs, the one that is fastest."""
     stop = summary.stopped_at
     if stop is None:
-        n = several(best.validation.n, "run") if best.validation else "no run"
-        return f"Best mean {summary.metric}: {best.name}, {interval(best.validation)} over {n}."
+        n = several(best.endpoint.n, "run") if best.endpoint else "no run"
+        name = _endpoint_name(summary)
+        return f"Best mean {name}: {best.name}, {interval(best.endpoint)} over {n}."
     rivals = {method.name for method in summary.methods if method.budget_factor == 1}
     found = [r for r in summary.reached if r.target == stop and r.method in rivals]
     times = {r.method: r.expected for r in found if r.expected is not None}
@@ -229,9 +261,9 @@ def _how_many_would(comparisons: Sequence[Comparison]) -> str:
     )
 
 
-def with_default(summary: Summary) -> list[MethodSummary]:
-    """Its methods, and the default configuration after them, where it was trained."""
-    return summary.methods if summary.default is None else [*summary.methods, summary.default]
+def with_baselines(summary: Summary) -> list[MethodSummary]:
+    """Its methods, and after them the fixed configurations that were trained."""
+    return [*summary.methods, *summary.baselines]
 
 
 def _states(method: MethodSummary, nothing: int) -> str:

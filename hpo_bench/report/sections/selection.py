@@ -4,56 +4,65 @@ from __future__ import annotations
 
 from hpo_bench.analysis.baselines import Again
 from hpo_bench.analysis.intervals import Estimate
+from hpo_bench.analysis.measures import measure_name
 from hpo_bench.analysis.summary import Summary
 from hpo_bench.numbers import number
 from hpo_bench.report import figures
 from hpo_bench.report.parts import Part, Section, Table, drawn, interval
-from hpo_bench.report.sections.results import with_default
+from hpo_bench.report.sections.results import with_baselines
 from hpo_bench.report.table import failed_again
 
 
 def validation_and_test(summary: Summary) -> Section:
     """By how much a winner is flattered by its choice, and what is lost by going on choosing."""
-    picture = figures.validation_and_test(summary)
+    title = f"Validation and {_SHORT[summary.unseen]}"
+    picture = figures.seen_and_unseen(summary)
     if picture is None:
-        return Section("Validation and test")
+        return Section(title)
     told: list[Part] = []
     if any(method.gap for method in summary.methods):
         told.append(_selection_bias(summary))
     if any(method.overtuning for method in summary.methods):
         told.append(_overtuning(summary))
-    return Section("Validation and test", [*told, picture, *drawn(figures.tests(summary))])
+    return Section(title, [*told, picture, *drawn(figures.unseen(summary))])
+
+
+_SHORT = {"test": "test", "held_out": "held out", "held_out_test": "held-out test"}
 
 
 def _selection_bias(summary: Summary) -> Table:
+    endpoint = summary.endpoint.measure
+    is_validation = endpoint == "validation"
+    name = measure_name("test" if is_validation else endpoint, summary.metric)
     rows = [
-        [m.name, interval(m.validation), interval(m.test), interval(m.gap)]
-        for m in with_default(summary)
+        [m.name, *map(interval, (m.validation, m.test if is_validation else m.endpoint, m.gap))]
+        for m in with_baselines(summary)
     ]
     caption = (
-        "Gap: mean of validation less test. It is the selection bias, by which a winner is "
-        "flattered by the very values that chose it, and any difference between the two sets of "
-        "images."
+        f"Gap: by how much validation, which the search saw, is better than {name}. It is the "
+        "selection bias, by which a winner is flattered by the very values that chose it, and any "
+        "difference between the two sets of data."
     )
     if summary.default is not None:
         caption += (
-            " The default was chosen by nobody: what its gap is comes from the images, and what a "
+            " The default was chosen by nobody: what its gap is comes from the data, and what a "
             "search's gap has beyond it is selection bias."
         )
-    headings = ["method", summary.metric, "test accuracy", "gap"]
+    headings = ["method", f"{summary.metric} (seen)", name, "gap"]
     return Table(headings, rows, caption)
 
 
 def _overtuning(summary: Summary) -> Table:
+    unseen = measure_name(summary.unseen, summary.metric)
     rows = [
         [m.name, interval(m.overtuning.loss), f"{m.overtuning.runs} of {m.overtuning.loss.n}"]
         for m in summary.methods
         if m.overtuning is not None
     ]
     caption = (
-        "Overtuning (Schneider et al. 2025): test accuracy of the best incumbent that a run has "
-        "had, less that of its last. Above 0, the run has gone on to a winner by validation that "
-        "is worse on test than one that it had before."
+        f"Overtuning (Schneider et al. 2025): by how much the best incumbent that a run has had is "
+        f"better than its last, by {unseen}. Above 0, the run has gone on to a winner by "
+        "validation that is worse than one that it had before."
     )
     return Table(["method", "overtuning [95%]", "runs"], rows, caption, wide=False)
 

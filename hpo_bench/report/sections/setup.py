@@ -30,7 +30,7 @@ from hpo_bench.report.parts import (
     seconds,
     several,
 )
-from hpo_bench.report.repeat import command, needs_directory, suite_file, to_toml
+from hpo_bench.report.repeat import command, needs_directory, program, suite_file, to_toml
 from hpo_bench.storage.records import DIRECTORY, SUITE
 
 _DEFINITION = (
@@ -169,6 +169,11 @@ def manifest(summary: Summary, storage: str) -> Section:
             Code(command(summary.suite, storage), "sh"),
             Code(text, "toml"),
         ]
+        if program(summary.histories) is not None:
+            parts.append(
+                "This suite starts a program. The line is as the storage holds it, which others "
+                "may have written: read its command before you run it."
+            )
     rows = [[name, value] for name, value in _made_with(summary.histories).items()]
     if rows:
         folded = "Versions, machine, data"
