@@ -99,8 +99,9 @@ _RADIUS_RANGE = (1e-3, 1.0)
 _N_RECOMMENDED = 5  # evaluations of which the most trusted is recommended
 _LEAST_SPREAD = 4  # points of the initial design, where a Gaussian process chooses the others
 # Every so many moves the Gaussian process chooses. The others are the radial functions', which are
-# better at the smooth valleys that a continuum may have.
+# better at the smooth valleys that a continuum may have: there, it chooses the first moves only.
 _TURNS_OF_CONTINUUM, _TURNS = 3, 2
+_EARLY = 10  # evaluations per dimension
 # A flock is done when its personal bests spread, in shares of the ranges, by less than _COLLAPSED
 # and nothing better was found in _PATIENCE moves per particle, or by less than _CONVERGED.
 _COLLAPSED, _PATIENCE, _CONVERGED = 0.01, 2, 1e-5
@@ -134,7 +135,6 @@ class Swarm:
         self._flocks = {(0, 0): _Flock()}  # by the number and turn of their first move
         self._archive = Archive(cube)
         self._modeller = Modeller(cube)
-        self._turns = _TURNS if np.any(cube.levels) else _TURNS_OF_CONTINUUM
 
     def has_converged(self, turns: int) -> bool:  # noqa: ARG002
         """Say that this swarm never ends by itself."""
@@ -216,7 +216,7 @@ class Swarm:
         bests = self._bests(flock, model)
         view = self._view(flock, bests, particle)
         xs, vs = self._draw(view, rng, taken, fixed or {})
-        is_its_turn = self._set.surrogate == "gp" and number % self._turns == 0
+        is_its_turn = self._set.surrogate == "gp" and self._is_turn_of_process(number)
         if is_its_turn and model is None:
             model = self._modeller.model(self._archive, at_work)
         if not is_its_turn or model is None:
@@ -226,6 +226,12 @@ class Swarm:
             search = Search(self._cube, self._archive, model, fixed or {})
             x, v = _with_velocity(search.best(rng, xs, taken), xs, vs, view)
         return Move(x, v, particle, bests.best if view.radius else None, view.radius, since)
+
+    def _is_turn_of_process(self, number: int) -> bool:
+        if np.any(self._cube.levels):
+            return number % _TURNS == 0
+        is_early = len(self._archive) < _EARLY * len(self._cube)
+        return is_early and number % _TURNS_OF_CONTINUUM == 0
 
     def recommend(self) -> int | None:
         """Give the number of the evaluation that is believed to be the best one.
