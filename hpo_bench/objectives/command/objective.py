@@ -71,20 +71,26 @@ class Command(Objective):
             InputError: A setting cannot be used, or the program is not there.
         """
         self.words = split(command)
+        """The program and its arguments, with `{name}` where a value is put."""
         if direction not in ("minimize", "maximize"):
             expected = "expected minimize or maximize"
             raise InputError("direction", direction, expected)
         if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
             raise InputError("steps", steps, "expected a whole number, 1 or more")
         self.metric_name = _checked("metric_name", metric_name, _METRIC)
+        """Name of the value in tables and in the lines that the program prints."""
         self.fidelity_name = _checked("fidelity_name", fidelity_name, _WORD)
+        """Name of a step, in the plural."""
         self.max_fidelity = steps
+        """Steps of a full training, 1 or more."""
         self.format = Format(metric_name, pattern)
+        """How values are read from what the program prints."""
         self._direction = StudyDirection[direction.upper()]
         self._space, self._fixed = declared(space)
         self._seed = seed
         # An objective of the same process may change the working directory later.
         self.directory = Path.cwd()
+        """The directory in which the program is started."""
         self._check_names(command)
         if find(self.words[0]) is None:
             expected = "there is no such program on PATH, or it may not be executed"
