@@ -80,8 +80,7 @@ PYTHON = {
         *OBJECTIVES.values(),
     ],
     "Methods": [
-        METHODS["grid"],
-        METHODS["bohb"],
+        *(path for path in METHODS.values() if path.startswith("hpo_bench.")),
         "hpo_bench.search.Search",
         "hpo_bench.search.Setup",
         "hpo_bench.search.Job",
@@ -188,6 +187,13 @@ def _mathml(equation, display):
     return made
 
 
+def _place(path):
+    """Where the options of a method are documented."""
+    if path.startswith("optuna."):
+        return f"https://optuna.readthedocs.io/en/stable/reference/samplers/generated/{path}.html"
+    return f"python.md#{path}"
+
+
 def suite_page():
     """Every key of a suite file, from the models that validate it."""
     parts = [
@@ -219,7 +225,7 @@ def suite_page():
         "Objectives, and where their `options` stand; `seed` and `space` are the suite's own:\n",
         *(f"- `{name}`: [{path}](python.md#{path})" for name, path in OBJECTIVES.items()),
         "\nMethods, and where their `options` stand:\n",
-        *(f"- `{name}`: [{path}](python.md#{path})" for name, path in METHODS.items()),
+        *(f"- `{name}`: [{path}]({_place(path)})" for name, path in METHODS.items()),
         "\n## What `lenet5` can search\n",
         _told_of_parameters(),
         *_parameters(),

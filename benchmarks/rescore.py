@@ -24,6 +24,7 @@ from hpo_bench.analysis.across import across
 from hpo_bench.analysis.comparisons import BETTER, WORSE, Comparison
 from hpo_bench.analysis.measures import measure_name
 from hpo_bench.analysis.summary import Summary, summarise
+from hpo_bench.report.parts import interval
 from hpo_bench.storage.opening import open_existing
 from hpo_bench.storage.studies import members
 
@@ -91,12 +92,8 @@ def _of_one(found: Summary) -> list[str]:
     """Means by both, best first by what was held out."""
     made, name = [], measure_name(found.endpoint.measure, found.metric)
     for method in found.methods:
-        assert method.validation is not None
-        assert method.endpoint is not None
-        gap = "" if method.gap is None else f"{method.gap.mean:.4f}"
-        made.append(
-            [method.name, f"{method.validation.mean:.4f}", f"{method.endpoint.mean:.4f}", gap]
-        )
+        told = (interval(found) for found in (method.validation, method.endpoint, method.gap))
+        made.append([method.name, *told])
     return rows(["method", "seen [95%]", f"{name} [95%]", "gap [95%]"], made)
 
 

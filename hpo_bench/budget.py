@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -55,12 +56,11 @@ class Budget(BaseModel):
         more = {name: limit and factor * limit for name, limit in limits.items()}
         return self.model_copy(update=more)
 
-    def full_evaluations(self, max_fidelity: int) -> int | None:
-        """How many evaluations at full fidelity (in epochs) it allows; None if time decides."""
-        allowed = [self.evaluations] if self.evaluations else []
-        if self.epochs:
-            allowed.append(-(-self.epochs // max_fidelity))
-        return min(allowed, default=None)
+    def configurations(self, epochs_each: float, evaluations_each: float = 1.0) -> int | None:
+        """How many configurations of that cost it allows; None if time decides."""
+        allowed = [] if self.evaluations is None else [self.evaluations / evaluations_each]
+        allowed += [] if self.epochs is None else [self.epochs / epochs_each]
+        return math.ceil(min(allowed)) if allowed else None
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What there is on this machine to run suites with, what is missing, and what to do about it."""
+"""Examine what this machine has for running suites, what it lacks, and how to mend it."""
 
 from __future__ import annotations
 
@@ -17,52 +17,61 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from hpo_bench import plugins
-from hpo_bench.errors import HpoBenchError
+from hpo_bench.errors import HpoBenchError, MissingExtraError
 from hpo_bench.manifest import usable_cores
 from hpo_bench.running.checkpoints import default_directory
 from hpo_bench.storage.opening import open_existing, shown, sqlite_file
 from hpo_bench.storage.studies import all_study_names
 
 NO_EXTRAS = {"all", "dev", "bench", "docs"}
-"""Extras that bring no feature of their own to who runs suites."""
+"""Extras that add no feature for a user who runs suites."""
 
 GIGABYTE = 1e9
+"""Bytes of a gigabyte."""
 LITTLE_SPACE = 5 * GIGABYTE
+"""Free bytes below which a disk gets a warning."""
 NO_SPACE = 0.5 * GIGABYTE
+"""Free bytes below which a disk is a problem."""
 
 
 class State(StrEnum):
-    """How something stands."""
+    """The state of one examined thing."""
 
     OK = "ok"
+    """Nothing to do."""
     WARNING = "warning"
-    """Suites run; something is missing, or changes what they cost."""
+    """Suites run, but something is missing or makes them slower."""
     PROBLEM = "problem"
-    """Some suites will not run before it is put right."""
+    """Some suites do not run until the user mends it."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that was looked at."""
+    """The result for one examined thing."""
 
     state: State
+    """Its state."""
     topic: str
+    """Its name, in a word or two."""
     text: str
+    """What was found."""
     advice: str = ""
-    """What to do; empty where there is nothing to do."""
+    """What the user should do; empty if there is nothing to do."""
 
 
 def examine(storage: str, data_dir: Path | None = None) -> Iterator[Line]:
-    """Look at everything that suites need; downloads nothing, and compiles what LeNet5 needs.
+    """Examine all that suites need, and yield one line per thing.
 
-    A server's database that is still empty gets Optuna's tables, as by a first run.
+    It downloads nothing, but compiles LeNet5's kernel. In an empty database on a server it creates
+    Optuna's tables, as a first run does.
 
     Args:
-        storage: SQLAlchemy URL; a SQLite file that is not there yet is no fault.
-        data_dir: Where CIFAR-10 is looked for, as by `hpo-bench run --data-dir`.
+        storage: A SQLAlchemy URL; a SQLite file need not exist yet.
+        data_dir: The directory to look for CIFAR-10, as in `hpo-bench run --data-dir`; None: the
+            default data directory.
 
     Raises:
-        InputError: The URL is none.
+        InputError: The URL is malformed.
     """
     yield _python()
     yield from _packages()
@@ -82,7 +91,7 @@ def _python() -> Line:
 
 
 def _packages() -> Iterator[Line]:
-    """The package itself, what it needs, and each of its extras."""
+    """Examine the package itself, its dependencies, and each of its extras."""
     yield Line(State.OK, "hpo-bench", version("hpo-bench"))
     declared = [Requirement(text) for text in requires("hpo-bench") or []]
     base = [one for one in declared if one.marker is None]
@@ -101,7 +110,14 @@ def _belongs(requirement: Requirement, extra: str) -> bool:
 
 
 def _requirements(topic: str, needed: list[Requirement], if_not: State, install: str) -> Line:
-    """See whether packages are there, in a version that is declared to do."""
+    """Examine whether required packages are installed, in supported versions.
+
+    Args:
+        topic: Name of the group of packages.
+        needed: The required packages with their versions.
+        if_not: State of the line if a package is missing.
+        install: The command that installs them.
+    """
     found: list[str] = []
     missing: list[str] = []
     wrong: list[str] = []
@@ -112,6 +128,7 @@ def _requirements(topic: str, needed: list[Requirement], if_not: State, install:
             missing.append(one.name)
             continue
         found.append(f"{one.name} {there}")
+        # By default, a specifier contains no development version, even of a newer release.
         if not one.specifier.contains(there, prereleases=True):
             wrong.append(f"{one.name} {there} is not {one.specifier}")
     if wrong:
@@ -122,7 +139,7 @@ def _requirements(topic: str, needed: list[Requirement], if_not: State, install:
 
 
 def _plugins() -> Iterator[Line]:
-    """Everything that is registered must be there to be imported."""
+    """Examine whether all registered methods and objectives can be imported."""
     for group in (plugins.METHODS, plugins.OBJECTIVES):
         registered = plugins.installed(group)
         topic = group.removeprefix("hpo_bench.")
@@ -130,6 +147,8 @@ def _plugins() -> Iterator[Line]:
         for one in registered:
             try:
                 plugins.load(topic, group, one.name)
+            except MissingExtraError:  # the line of that extra says so
+                continue
             except HpoBenchError as error:
                 advice = f"reinstall or remove {one.distribution}"
                 yield Line(State.PROBLEM, topic, str(error), advice)
@@ -152,6 +171,7 @@ def _storage(url: str) -> Line:
 
 
 def _machine(url: str) -> Iterator[Line]:
+    """Examine the disk space for checkpoints, the load of the processor, and thread settings."""
     yield _space("disk", default_directory(url).absolute().parent)
     cores, load = usable_cores(), os.getloadavg()[0]
     text = f"{cores} usable, load {load:.1f}"
@@ -180,7 +200,7 @@ def _space(topic: str, directory: Path) -> Line:
 
 
 def _training(data_dir: Path | None) -> Iterator[Line]:
-    """What LeNet5 is trained on and with; imports torch."""
+    """Examine what LeNet5 needs: torch, GPU, compiled kernel and data; this imports torch."""
     try:
         import torch
 

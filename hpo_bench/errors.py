@@ -1,4 +1,4 @@
-"""The errors whose text is meant for the person at the keyboard."""
+"""Errors whose text is meant for the user, and texts for errors."""
 
 from __future__ import annotations
 
@@ -9,50 +9,62 @@ from difflib import get_close_matches
 from hpo_bench.text import printable, quoted, without_passwords
 
 _LONGEST = 20_000
-"""Characters of an error's text."""
+"""Most characters of an error's text."""
 
 _SHOWN = 200
-"""Characters of a field or a value that an error shows."""
+"""Most characters of a field or a value in an error's text."""
 
 
 _COMPARED = 1_000
-"""Names that a mistyped one is compared with."""
+"""Most names with which a mistyped name is compared."""
 
 
 class HpoBenchError(Exception):
-    """Something the user can put right; the command line prints its text without a traceback."""
+    """A fault that the user can mend; the command line prints its text without a traceback."""
 
     def __str__(self) -> str:
-        # Whatever was typed may be a storage's URL that stands in the wrong place, and whatever is
-        # quoted may be somebody else's text.
+        # A typed value may be a storage's URL in the wrong place, with its password. A quoted text
+        # may come from somebody else.
         return printable(without_passwords(super().__str__()), limit=_LONGEST, lines=True)
 
 
 class InputError(HpoBenchError):
-    """A setting that cannot be used; the text names field, value and what would be right."""
+    """An unusable setting; the text names the field, the value and a correct value.
+
+    Args:
+        field: Name of the setting, dotted: `budget.epochs`.
+        value: The value that was given.
+        expected: What would be correct, in words.
+    """
 
     def __init__(self, field: str, value: object, expected: str) -> None:
         super().__init__(
             f"{printable(field, _SHOWN)}: {quoted(value, _SHOWN)} cannot be used; {expected}"
         )
         self.field = field
-        """Where the value stands, dotted: `budget.epochs`."""
+        """Name of the setting, dotted: `budget.epochs`."""
         self.value = value
-        """What was given."""
+        """The value that was given."""
         self.expected = expected
-        """What would be right, in words."""
+        """What would be correct, in words."""
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, object, str]]:
         # An exception is pickled by its message alone, and could not leave a worker process.
         return InputError, (self.field, self.value, self.expected)
 
     def under(self, prefix: str) -> InputError:
-        """The same fault, its field named from further outside."""
+        """Return the same error with a prefix before its field: `prefix.field`."""
         return InputError(f"{prefix}.{self.field}", self.value, self.expected)
 
 
 class MissingExtraError(HpoBenchError):
-    """A feature whose optional dependency is not installed."""
+    """An optional dependency of a feature is not installed.
+
+    Args:
+        feature: Name of the feature.
+        extra: The extra of hpo-bench that installs the dependency.
+        missing: The missing package.
+    """
 
     def __init__(self, feature: str, extra: str, missing: str | None) -> None:
         super().__init__(
@@ -66,11 +78,11 @@ class MissingExtraError(HpoBenchError):
 
 
 class ProgramError(HpoBenchError):
-    """A program that an objective has started failed; the text says why, in a line.
+    """A program that an objective has started failed.
 
     Args:
-        reason: Why.
-        output: The last lines that it printed.
+        reason: The reason in one line, which is the error's text.
+        output: The last lines that the program printed.
     """
 
     def __init__(self, reason: str, output: str = "") -> None:
@@ -80,10 +92,14 @@ class ProgramError(HpoBenchError):
 
 @contextmanager
 def needing(extra: str, feature: str) -> Iterator[None]:
-    """Import inside what a feature needs; say which extra brings it.
+    """Turn a failed import in the block into an error that names the extra to install.
+
+    Args:
+        extra: The extra of hpo-bench that installs the package.
+        feature: Name of the feature that needs it.
 
     Raises:
-        MissingExtraError: It is not installed.
+        MissingExtraError: The package is not installed.
     """
     try:
         yield
@@ -92,7 +108,12 @@ def needing(extra: str, feature: str) -> Iterator[None]:
 
 
 def one_of(value: str, allowed: Iterable[str]) -> str:
-    """Say what is allowed, the nearest first: the ending of an `InputError` about a name."""
+    """Return the end of an `InputError` about a name: the nearest name, and all allowed ones.
+
+    Args:
+        value: The name that was given.
+        allowed: The allowed names; at most 1,000 are listed.
+    """
     names = sorted(allowed)
     close = get_close_matches(value[:_SHOWN], names[:_COMPARED], n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
@@ -101,13 +122,14 @@ def one_of(value: str, allowed: Iterable[str]) -> str:
 
 
 REASON_LENGTH = 1_000
-"""Characters of a reason: a page of an exception's text is no reason."""
+"""Most characters of a recorded reason; of a longer text, the beginning and the end are kept."""
 
 
 def reason_of(error: BaseException) -> str:
-    """Say what an exception of somebody else's code is: its class, and its text if it has one.
+    """Return the text of an exception, with its class unless it is an `HpoBenchError`.
 
-    Our own errors are whole sentences, and need no class.
+    The text has at most about `REASON_LENGTH` characters, holds no password, and can be stored in
+    every database. The function never raises, whatever the exception's own `str` does.
     """
     try:
         text = str(error)
@@ -120,6 +142,6 @@ def reason_of(error: BaseException) -> str:
 
 
 def recordable(text: str) -> str:
-    """Write as codes what databases and files do not take: NUL, and halves of characters."""
+    """Escape what databases and files refuse (NUL, lone surrogates), and hide passwords."""
     text = text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
     return without_passwords(text)

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, machine, source."""
+"""The manifest of a run: versions of software, machine, and source code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _LIBRARIES = (
 
 
 def manifest() -> dict[str, str | int]:
-    """Versions, processor, graphics card, threads and commit, one entry each."""
+    """Return versions, processor, cores, graphics card, threads and commit: name -> value.
+
+    Libraries that are not installed have no entry, nor has the commit outside of a checkout.
+    """
     found: dict[str, str | int] = {"python": platform.python_version()}
     found |= {name: v for name in _LIBRARIES if (v := _version(name)) is not None}
     found |= {
@@ -39,7 +42,7 @@ def manifest() -> dict[str, str | int]:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -61,7 +64,7 @@ def _cpu() -> str:
 
 
 def _gpu() -> str:
-    # Only asked where torch is loaded anyway: importing it takes seconds.
+    # Only if torch is imported already, because the import takes seconds.
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return "none"
@@ -70,10 +73,15 @@ def _gpu() -> str:
 
 @cache
 def _commit() -> str | None:
-    """The commit of the checkout this package runs from; None if installed from a wheel."""
+    """Return the commit of the checkout that this package runs from; None without a checkout.
+
+    `+changes` follows the commit if tracked files differ from it.
+    """
     package = Path(__file__).parent
     git = ["git", "-C", str(package)]
     try:
+        # A wheel in the virtual environment of somebody's project lies in a repository, too, but is
+        # not tracked there.
         known = subprocess.run(
             [*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=False
         )

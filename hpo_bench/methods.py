@@ -25,6 +25,7 @@ from hpo_bench.errors import HpoBenchError, InputError, one_of, reason_of
 from hpo_bench.objectives import Objective, suggest
 from hpo_bench.search import Job, Outcome, Search, Setup
 from hpo_bench.spaces import Space, UnknownSpaceError, check_value, is_known
+from hpo_bench.startup import startup_of
 from hpo_bench.storage.records import outcome_at
 from hpo_bench.storage.studies import reopen, tell, unfinished
 from samplers import GridSampler
@@ -34,6 +35,60 @@ _WARMED: set[type[BaseSampler]] = set()
 
 _WARMING_TRIALS = 12
 """Optuna's samplers draw the first ten at random, before they use what they import."""
+
+
+class Proposer:
+    """An Optuna sampler that proposes the trials of a study.
+
+    Args:
+        setup: What it works on; its study gets the sampler.
+        sampler: What proposes.
+        another: Makes another sampler of this kind, for any setup; None where asking takes nothing
+            that has to be imported.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        sampler: BaseSampler,
+        another: Callable[[Setup], BaseSampler] | None = None,
+    ) -> None:
+        self._setup = setup
+        self._another = another
+        self._study = setup.study
+        self._study.sampler = sampler
+        self.n_configurations: int | None = getattr(sampler, "n_points", None)
+        self.n_startup = startup_of(sampler, setup.space)
+        self._asked_to_stop = False
+        # Finite samplers of Optuna's end a study by its `stop`, which is for `optimize` only.
+        self._study.stop = self._take_note_of_stop  # type: ignore[method-assign]
+
+    def prepare(self) -> None:
+        """Try another sampler of this kind, once in a process: it imports what asking takes."""
+        kind = type(self._study.sampler)
+        if self._another is None or kind in _WARMED:
+            return
+        _WARMED.add(kind)
+        with suppress(Exception):  # whatever is wrong with it, the sampler itself will tell
+            _try_out(self._another, self._setup)
+
+    def is_exhausted(self) -> bool:
+        """Whether it has nothing more to propose."""
+        if self._asked_to_stop:
+            return True
+        sampler = self._study.sampler
+        is_exhausted = getattr(sampler, "is_all_taken", getattr(sampler, "is_exhausted", None))
+        return is_exhausted is not None and bool(is_exhausted(self._study))
+
+    def take_note_of_outcome(self) -> None:
+        """Ask again of a sampler that had nothing more to propose.
+
+        A trial that ran beside its last one may have failed: then there is something to try again.
+        """
+        self._asked_to_stop = False
+
+    def _take_note_of_stop(self) -> None:
+        self._asked_to_stop = True
 
 
 class SamplerSearch(Search):
@@ -55,18 +110,11 @@ class SamplerSearch(Search):
         another: Callable[[Setup], BaseSampler] | None = None,
     ) -> None:
         self._setup = setup
-        self._another = another
         self._study = setup.study
-        self._study.sampler = sampler
         self._study.pruner = pruner or NopPruner()
-        self.n_configurations = getattr(sampler, "n_points", None)
-        n_startup_trials = getattr(sampler, "n_startup_trials", None)
-        # To other samplers the name may mean a number, or anything.
-        if callable(n_startup_trials) and is_known(setup.space):
-            self.n_startup = n_startup_trials(setup.space)
-        self._asked_to_stop = False
-        # Finite samplers of Optuna's end a study by its `stop`, which is for `optimize` only.
-        self._study.stop = self._take_note_of_stop  # type: ignore[method-assign]
+        self._proposer = Proposer(setup, sampler, another)
+        self.n_configurations = self._proposer.n_configurations
+        self.n_startup = self._proposer.n_startup
         self._left_running: deque[FrozenTrial] = deque()
         self._settle_recorded()
 
@@ -76,19 +124,14 @@ class SamplerSearch(Search):
         return bool(self._left_running)
 
     def prepare(self) -> None:
-        """Try another sampler of this kind, once in a process: it imports what asking takes."""
-        kind = type(self._study.sampler)
-        if self._another is None or kind in _WARMED:
-            return
-        _WARMED.add(kind)
-        with suppress(Exception):  # whatever is wrong with it, the sampler itself will tell
-            _try_out(self._another, self._setup)
+        """Import what asking takes."""
+        self._proposer.prepare()
 
     def ask(self) -> Job | None:
         """A trial left in the middle, else a new one."""
         if self._left_running:
             trial = reopen(self._study, self._left_running.popleft())
-        elif self._is_exhausted():
+        elif self._proposer.is_exhausted():
             return None
         else:
             trial = self._study.ask()
@@ -97,8 +140,7 @@ class SamplerSearch(Search):
 
     def tell(self, job: Job, outcome: Outcome) -> None:
         """Finish the trial."""
-        # One that ran beside the last word may have failed: then there is something to try again.
-        self._asked_to_stop = False
+        self._proposer.take_note_of_outcome()
         if outcome.pruned:
             tell(self._study, job.trial, state=TrialState.PRUNED)
         elif outcome.value is None:
@@ -115,16 +157,6 @@ class SamplerSearch(Search):
             else:
                 trial = reopen(self._study, frozen)
                 self.tell(Job(trial, frozen.params, self._setup.max_fidelity), outcome)
-
-    def _take_note_of_stop(self) -> None:
-        self._asked_to_stop = True
-
-    def _is_exhausted(self) -> bool:
-        if self._asked_to_stop:
-            return True
-        sampler = self._study.sampler
-        is_exhausted = getattr(sampler, "is_all_taken", getattr(sampler, "is_exhausted", None))
-        return is_exhausted is not None and bool(is_exhausted(self._study))
 
 
 def _try_out(make: Callable[[Setup], BaseSampler], setup: Setup) -> None:
@@ -160,9 +192,8 @@ def build(
     Raises:
         InputError: No such method, an option it does not take, or a space it cannot search.
     """
-    factory = plugins.load(field, plugins.METHODS, target)
-    plugins.check_options(f"{field}.options", factory, options, hidden={"setup", "seed"})
-    made = _call(f"{field}.options", factory, _arguments(factory, setup, options))
+    make = maker(field, target, options)
+    made = make(setup)
     if isinstance(made, Search):
         if pruner is not None:
             raise InputError(
@@ -173,11 +204,44 @@ def build(
         expected = f"{target} made a {type(made).__name__}; expected a sampler or a search"
         raise InputError(field, target, expected)
     return SamplerSearch(
-        setup,
-        made,
-        _pruner(f"{field}.pruner", pruner, pruner_options or {}),
-        lambda other: factory(**_arguments(factory, other, options)),
+        setup, made, _pruner(f"{field}.pruner", pruner, pruner_options or {}), make
     )
+
+
+def maker(field: str, target: str, options: Mapping[str, Any]) -> Callable[[Setup], Any]:
+    """Give what makes a method for a setup: a sampler or a search.
+
+    Args:
+        field: Where the method stands, for error messages.
+        target: An entry point of `hpo_bench.methods`, or an import path `module:object`.
+        options: Its own arguments.
+
+    Raises:
+        InputError: No such method, or an option it does not take; when it is called, a space that
+            it cannot search.
+    """
+    factory = plugins.load(field, plugins.METHODS, target)
+    plugins.check_options(f"{field}.options", factory, options, hidden={"setup", "seed"})
+    return lambda setup: _call(f"{field}.options", factory, _arguments(factory, setup, options))
+
+
+def sampler_maker(
+    field: str, target: str, options: Mapping[str, Any]
+) -> Callable[[Setup], BaseSampler]:
+    """Like `maker`, for a method that must be a sampler: another method is built on it.
+
+    Raises:
+        InputError: As `maker`; when it is called, also if it makes no sampler.
+    """
+    make = maker(field, target, options)
+
+    def make_sampler(setup: Setup) -> BaseSampler:
+        made = make(setup)
+        if not isinstance(made, BaseSampler):
+            raise InputError(field, target, "expected a method that is a sampler, such as tpe")
+        return made
+
+    return make_sampler
 
 
 def fitted(

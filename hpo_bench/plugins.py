@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping
@@ -12,11 +13,20 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 
-from hpo_bench.errors import InputError, one_of, reason_of
+from hpo_bench import hub
+from hpo_bench.errors import InputError, MissingExtraError, one_of, reason_of
 from hpo_bench.references import Reference
 
 METHODS = "hpo_bench.methods"
 OBJECTIVES = "hpo_bench.objectives"
+
+EXTRAS = {
+    "bohb": ("bohb", ("hpbandster", "ConfigSpace", "Pyro4", "scipy", "serpent", "statsmodels")),
+    "cma-es": ("cma-es", ("cmaes",)),
+    "gp": ("gp", ("scipy", "torch")),
+    "smac": ("smac", ("smac", "ConfigSpace")),
+}
+"""Method -> the extra that it needs, and the modules of that extra."""
 
 
 @dataclass(frozen=True)
@@ -64,20 +74,43 @@ def look_beside(file: str) -> None:
 def load(field: str, group: str, name: str) -> Callable[..., Any]:
     """Import what `name` stands for: an entry point of `group`, or a path `module:object`.
 
+    A name that begins with `hub:` stands for a class of an OptunaHub package.
+
     Raises:
         InputError: No such entry point, module or object, or several packages have given it.
+        MissingExtraError: A package that it needs is not installed.
     """
-    if isinstance(name, Reference) or ":" in name:
+    if isinstance(name, Reference):
+        return load_path(field, name)
+    if name.startswith(hub.PREFIX):
+        return hub.load(field, name)
+    if ":" in name:
         return load_path(field, name)
     found = {plugin.path: plugin.distribution for plugin in named(group, name)}
     if not found:
         allowed = one_of(name, {plugin.name for plugin in installed(group)})
-        raise InputError(field, name, f"{allowed}; or an import path module:object")
+        expected = _with_colon(name) or f"{allowed}; or an import path module:object"
+        raise InputError(field, name, expected)
     if len(found) > 1:
         given = " and ".join(f"{path} ({source})" for path, source in sorted(found.items()))
         raise InputError(field, name, f"it stands for {given}; expected one of these paths")
+    missing = missing_module(name) if group == METHODS else None
+    if missing is not None:
+        raise MissingExtraError(f"the method {name}", EXTRAS[name][0], missing)
     (path,) = found
     return load_path(field, path)
+
+
+def missing_module(method: str) -> str | None:
+    """Name the first module that a method needs and that is not installed; None if all are."""
+    _, modules = EXTRAS.get(method, ("", ()))
+    return next((one for one in modules if importlib.util.find_spec(one) is None), None)
+
+
+def _with_colon(path: str) -> str | None:
+    """Say how an import path is written, of one whose object stands behind a dot."""
+    module, dot, attribute = path.rpartition(".")
+    return f"use a colon before the object: {module}:{attribute}" if module and dot else None
 
 
 def load_path(field: str, path: str) -> Callable[..., Any]:
@@ -90,7 +123,8 @@ def load_path(field: str, path: str) -> Callable[..., Any]:
         return cast(Callable[..., Any], path.held)
     module_name, _, attribute = path.partition(":")
     if not module_name or not attribute or module_name.startswith("."):
-        raise InputError(field, path, "expected an import path of the form module:object")
+        expected = "expected an import path of the form module:object"
+        raise InputError(field, path, ("" if ":" in path else _with_colon(path)) or expected)
     try:
         found = attrgetter(attribute)(import_module(module_name))
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Something to start from: a package with a sampler or an objective and its test, or a suite."""
+"""Write a starter package with a sampler or an objective and its test, or a copy of a suite."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hpo_bench.errors import InputError
 
 _FOLDER = files("hpo_bench") / "templates"
 _ENDING = ".txt"
-"""Keeps tools for Python and TOML away from what is no file of theirs yet."""
+"""Suffix of all template files, so that tools for Python and TOML do not read them."""
 
 
 class Kind(StrEnum):
-    """What is written."""
+    """The kind of thing to write."""
 
     SAMPLER = "sampler"
     OBJECTIVE = "objective"
@@ -31,15 +31,18 @@ def create(kind: Kind, name: str, directory: Path | None = None) -> Path:
     """Write a package that registers a sampler or an objective under a name.
 
     Args:
-        kind: What it adds.
-        name: Of the package, and in suites; words of small letters and digits, joined by dashes.
-        directory: Where it goes, new or empty; by default the name, in the working directory.
+        kind: What the package adds.
+        name: Name of the package, also in suites: words of small letters and digits, joined by
+            dashes.
+        directory: A new or empty directory for the package; None: a directory of this name in the
+            working directory.
 
     Returns:
         The directory.
 
     Raises:
-        InputError: The name cannot be used, or the directory holds something.
+        InputError: The name is malformed or taken, the directory is not empty, or it cannot be
+            written.
     """
     module = _module(name)
     _check_unregistered(name)
@@ -62,22 +65,24 @@ def create_suite(name: str, source: str, directory: Path | None = None) -> Path:
     """Write a copy of a suite, comments included, under another name.
 
     Args:
-        name: Of the copy: its file is called so, and so are the studies of its runs.
-        source: What is copied: the name of a shipped suite, or a `.toml` file.
-        directory: Where the file goes; by default the working directory.
+        name: Name of the copy, of its file and of its runs' studies.
+        source: The suite to copy: the name of a shipped suite, or a `.toml` file.
+        directory: Directory for the file; None: the working directory.
 
     Returns:
         The file, `<name>.toml`.
 
     Raises:
-        HpoBenchError: There is no such suite, the name cannot be used, or the file is there.
+        HpoBenchError: The suite does not exist, the name is malformed, or the file exists or cannot
+            be written.
     """
     from hpo_bench import suite  # help and completion need not wait for Optuna
 
     if not re.fullmatch(suite.NAME, name) or len(name) > suite.LONGEST_NAME:
         expected = "expected letters, digits and . _ + -, a letter or digit first: my-suite"
         raise InputError("NAME", name, expected)
-    # Without `name` a suite is called as its file: the copy would else go on with the original.
+    # Without the key `name`, a suite has the name of its file. With the original's key, the copy
+    # would continue the runs of the original.
     top, table, rest = re.split(r"(?m)(^\[|\Z)", suite.text_of(source), maxsplit=1)
     text = re.sub(r"(?m)^name\s*=.*\n?", "", top) + table + rest
     path = (directory or Path()) / f"{name}.toml"
@@ -93,6 +98,7 @@ def create_suite(name: str, source: str, directory: Path | None = None) -> Path:
 
 
 def _module(name: str) -> str:
+    """Return the Python module of a package's name; raise InputError if it cannot be used."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         expected = "expected words of small letters and digits, joined by dashes: my-sampler"
         raise InputError("NAME", name, expected)
@@ -110,5 +116,6 @@ def _check_unregistered(name: str) -> None:
 
 
 def _class(name: str, kind: Kind) -> str:
+    """Return the class of a package's name: `my-grid` gives `MyGrid` or `MyGridSampler`."""
     made = "".join(word.capitalize() for word in name.split("-"))
     return made if kind is Kind.OBJECTIVE or made.endswith("Sampler") else f"{made}Sampler"

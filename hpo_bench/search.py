@@ -59,6 +59,10 @@ class Search(ABC):
     """How many configurations there are to try at all, where the method knows (a grid does)."""
     n_startup: int = 0
     """How many are tried before it searches at all, where the method knows (a swarm does)."""
+    epochs_each: float | None = None
+    """Epochs that one of these takes on average; None: those of a full evaluation."""
+    evaluations_each: float = 1.0
+    """Jobs that one of these takes on average."""
 
     @property
     def has_unfinished(self) -> bool:

@@ -14,6 +14,7 @@ from optuna.distributions import (
     distribution_to_json,
     json_to_distribution,
 )
+from optuna.pruners import BasePruner, NopPruner
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -35,6 +36,7 @@ from hpo_bench.objectives.command import split
 from hpo_bench.references import Reference
 from hpo_bench.search import Search, Setup
 from hpo_bench.spaces import UnknownSpaceError, check_value, is_known, to_table
+from hpo_bench.startup import SHORTER_START
 from hpo_bench.storage import records
 from hpo_bench.storage.opening import anchored
 from hpo_bench.storage.outages import PATIENCE
@@ -415,7 +417,7 @@ class Suite(_Table):
         spec, allowed = self.methods[method], None
         if self.starts == "fit":
             objective = self.build_objective(self.seeds[0])
-            allowed = self.budget_of(method).full_evaluations(objective.max_fidelity)
+            allowed = self.budget_of(method).configurations(objective.max_fidelity)
         if allowed is None:  # where time decides, nobody knows how many there will be
             return spec.options
         target = spec.sampler or spec.method or method
@@ -487,8 +489,9 @@ class Suite(_Table):
         _check_storable(objective)
         self._check_baselines(objective)
         self.endpoint_of(objective)
-        if objective.is_simulated:
-            self._check_simulated()
+        if objective.is_simulated and self.evaluation_timeout is not None:
+            expected = "simulated evaluations take no time: leave out"
+            raise InputError("evaluation_timeout", self.evaluation_timeout, expected)
         notices: list[str] = []
         if self.workers == "auto" and self.n_workers < usable_cores():
             notices.append(
@@ -501,10 +504,13 @@ class Suite(_Table):
                 "training again gives what the run has found"
             )
         for method in self.methods:
+            setup = methods.throwaway_setup(objective)
             try:
-                search = self.build_search(method, methods.throwaway_setup(objective))
+                search = self.build_search(method, setup)
             except UnknownSpaceError as error:
                 raise UnknownSpaceError(_with_space(str(error), objective)) from None
+            if objective.is_simulated:
+                self._check_pruner(method, setup.study.pruner)
             notices += _fit(method, search, self.budget_of(method), objective)
         return notices
 
@@ -521,16 +527,15 @@ class Suite(_Table):
             for parameter, value in configuration.items():
                 check_value(f"baselines.{name}.{parameter}", value, space[parameter])
 
-    def _check_simulated(self) -> None:
-        """See that nothing is asked for that needs real time."""
-        if self.evaluation_timeout is not None:
-            expected = "simulated evaluations take no time: leave out"
-            raise InputError("evaluation_timeout", self.evaluation_timeout, expected)
-        for name, spec in self.methods.items():
-            # Whether to stop would have to be asked while others have yet to begin.
-            if self.workers_per_run > 1 and spec.pruner is not None:
-                expected = "with several simulated workers there is no pruning: leave out"
-                raise InputError(f"methods.{name}.pruner", spec.pruner, expected)
+    def _check_pruner(self, method: str, pruner: BasePruner) -> None:
+        """See that simulated workers need not ask whether to stop while others have yet to begin.
+
+        Raises:
+            InputError: They would.
+        """
+        if self.workers_per_run > 1 and not isinstance(pruner, NopPruner):
+            expected = "several simulated workers cannot prune: expected workers_per_run = 1"
+            raise InputError(f"methods.{method}", type(pruner).__name__, expected)
 
 
 def _with_space(told: str, objective: Objective) -> str:
@@ -565,18 +570,19 @@ def _check_storable(objective: Objective) -> None:
 
 def _fit(method: str, search: Search, budget: Budget, objective: Objective) -> Iterator[str]:
     points = search.n_configurations
-    allowed = budget.full_evaluations(objective.max_fidelity)
+    epochs_each = search.epochs_each or objective.max_fidelity
+    allowed = budget.configurations(epochs_each, search.evaluations_each)
     if allowed is not None and search.n_startup >= allowed:
         yield (
-            f"{method}: its first {search.n_startup} points are spread over the space before it "
-            f"searches, and the budget allows {allowed} evaluations: it will not search at all; "
-            "give it more, or fewer such points (pso: options.swarm_size)"
+            f"{method}: its first {search.n_startup} configurations are spread over the space "
+            f"before it searches, and the budget allows {allowed}: it will not search at all; give "
+            f"it a larger budget, or fewer such configurations ({SHORTER_START})"
         )
     if points is None or allowed is None or points == allowed:
         return
     if points > allowed:
         yield (
-            f"{method}: its {points} points are more than the {allowed} evaluations that the "
+            f"{method}: its {points} points are more than the {allowed} that the "
             "budget allows; a sample of them is tried, in an order drawn by the seed"
         )
     else:

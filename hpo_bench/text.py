@@ -1,4 +1,4 @@
-"""Text that others have written, made fit for a terminal: it shows what is there, and does nothing.
+"""Make foreign text safe for a terminal: control characters are shown, and passwords hidden.
 
 Names, values, errors and paths may come from a storage, a table, an objective or a file system.
 """
@@ -9,28 +9,28 @@ import re
 from collections.abc import Callable
 
 LONGEST = 2_000
-"""Characters of a text that are shown; the rest is cut."""
+"""Most characters of a text that are shown; the rest is cut off."""
 
 _LOOKED_AT = 100_000
-"""Characters in which passwords are looked for; what lies beyond is not shown."""
+"""Most characters of a text that are searched for passwords; the rest is cut off."""
 
 _SPACES = {"\u00a0", "\u2007", "\u202f", "\u3000"}
-"""Spaces that people type, though Python counts them among what cannot be printed."""
+"""Spaces that people type, although `str.isprintable` is False for them."""
 
 
 def printable(text: object, limit: int | None = LONGEST, *, lines: bool = False) -> str:
-    r"""Give a text as a terminal may show it.
+    r"""Return a text that is safe to show in a terminal.
 
-    Control characters (ESC among them), characters that change the direction or have no width,
-    lone surrogates, and everything else that cannot be seen, show as Python writes them: `\x1b`.
+    Invisible characters are replaced by their Python escapes, such as `\x1b`: control characters
+    (also ESC), characters that change the direction or have no width, and lone surrogates.
 
     Args:
-        text: Anything; what is no string is shown as `str` gives it.
-        limit: Characters to show; a longer text ends in `…`. None shows all.
-        lines: Whether the text may have several lines, and tabs; else `\n` shows as itself.
+        text: Any object; `str` converts what is not a string.
+        limit: Most characters to show; a longer text ends in `…`. None means no limit.
+        lines: Whether the text keeps its line breaks and tabs; if not, they are escaped.
 
     Returns:
-        The text. Rich's markup is left in it: a console that takes this text must not read markup.
+        The text. It may contain Rich's markup, so the console must not interpret markup.
     """
     whole = text if isinstance(text, str) else _said(str, text)
     cut = whole if limit is None or len(whole) <= limit else f"{whole[: limit - 1]}…"
@@ -41,14 +41,19 @@ def printable(text: object, limit: int | None = LONGEST, *, lines: bool = False)
 
 
 def quoted(value: object, limit: int = LONGEST) -> str:
-    """Give a value as Python writes it, fit for a terminal and without passwords."""
+    """Return `repr` of a value, safe for a terminal, and without passwords.
+
+    Args:
+        value: Any object.
+        limit: Most characters; a longer text ends in `…`.
+    """
     if isinstance(value, str):
         value = without_passwords(value, is_value=True)
     return printable(_said(repr, value), limit)
 
 
 def _said(how: Callable[[object], str], value: object) -> str:
-    """What an object says of itself; an object of somebody else's may fail to."""
+    """Return `str` or `repr` of an object; name its class if that raises an error."""
     try:
         return how(value)
     except Exception as error:
@@ -56,7 +61,8 @@ def _said(how: Callable[[object], str], value: object) -> str:
 
 
 _NAME = r"[\w.-]*(?:password|passwd|passphrase|passfile|pwd|secret|token)(?![a-z])[\w.-]*"
-"""Names of what must not be shown, e.g. `password`, `sslpassword`, `PGPASSWORD`, `auth_token`."""
+"""Names whose values are secret, e.g. `password`, `sslpassword`, `PGPASSWORD`, `auth_token`. With a
+letter after it, `token` is a part of another word, e.g. `tokenizer`."""
 
 _QUERY = r"[?&][^=&\s]*(?:pass|pwd|secret|token)[^=&\s]*="
 _KEY = rf"(?<![\w.-]){_NAME}\s*="
@@ -69,6 +75,8 @@ def _patterns(*patterns: tuple[str, str]) -> list[tuple[re.Pattern[str], str]]:
     return [(re.compile(pattern, flags), shown) for pattern, shown in patterns]
 
 
+# In this order: a URL's user:password@; a parameter of a query; name=value and "name": "value", as
+# in a DSN of libpq or a dictionary; user:password@host without a scheme.
 _PASSWORDS = _patterns(
     (r"://([^:/@\s]*):\S*@", r"://\1:***@"),
     (rf"({_QUERY})[^&\s'\"#]*", r"\1***"),
@@ -76,6 +84,7 @@ _PASSWORDS = _patterns(
     (r"(?<![\w/.%+*-])([\w.%+-]+):([^\s:@/'\"]+)@(?=[\w\[])", r"\1:***@"),
 )
 
+# The same, for a text that is a single value: a password in it may contain spaces, quotes and `@`.
 _PASSWORDS_OF_VALUES = _patterns(
     (r"://([^:/@]*):.*@", r"://\1:***@"),
     (rf"({_QUERY})[^&#]*", r"\1***"),
@@ -85,12 +94,12 @@ _PASSWORDS_OF_VALUES = _patterns(
 
 
 def without_passwords(text: str, *, is_value: bool = False) -> str:
-    """Leave the passwords out of a text: those of URLs, and of what libpq takes in their place.
+    """Replace the passwords in a text by `***`: those of URLs, and of libpq's connection strings.
 
     Args:
-        text: Anything that is shown, e.g. an error with a URL in it.
-        is_value: Whether it is all one value that somebody has typed. A password may then hold
-            spaces and `@`: rather more than it is left out than less.
+        text: A text to show, e.g. an error that quotes a URL; it is cut after 100,000 characters.
+        is_value: Whether the whole text is one value that a user has typed. A password may then
+            contain spaces and `@`; in doubt, more than the password is replaced.
     """
     text = text[:_LOOKED_AT]
     for pattern, shown in _PASSWORDS_OF_VALUES if is_value else _PASSWORDS:

@@ -33,10 +33,11 @@ def test_a_run_ends_at_whichever_limit_comes_first(budget, spent, ended):
     assert spent.exhausts(budget) == ended
 
 
-def test_full_evaluations_are_those_that_may_start():
-    assert Budget(epochs=10).full_evaluations(3) == 4
-    assert Budget(epochs=9, evaluations=2).full_evaluations(3) == 2
-    assert Budget(seconds=3).full_evaluations(3) is None
+def test_configurations_are_those_that_may_start():
+    assert Budget(epochs=10).configurations(3) == 4
+    assert Budget(epochs=9, evaluations=2).configurations(3) == 2
+    assert Budget(evaluations=13).configurations(3, evaluations_each=13 / 9) == 9
+    assert Budget(seconds=3).configurations(3) is None
 
 
 def test_share_is_that_of_the_nearest_limit():

@@ -1,1 +1,1 @@
-"""Optimizers with a loop of their own, driven as searches on Optuna's storage."""
+"""Optimizers that have a loop of their own, run as searches on Optuna's storage."""

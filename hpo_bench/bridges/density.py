@@ -1,9 +1,8 @@
-"""The densities of HpBandSter's model, evaluated at one point at a time without detours.
+"""The densities of HpBandSter's model, computed for all coordinates of a point at once.
 
-statsmodels, which HpBandSter takes, goes through some twenty calls for each point and each of its
-coordinates, and a model is asked for 128 densities for every configuration. Here the same
-arithmetic is done for all coordinates at once: the result is the same to the last bit, and so is
-what is picked.
+HpBandSter uses statsmodels, which makes about 20 calls for each coordinate of each point, and BOHB
+evaluates 128 densities for each configuration. This module does the same arithmetic on whole
+arrays. Its result equals that of statsmodels to the last bit, so BOHB makes the same picks.
 """
 
 from __future__ import annotations
@@ -22,12 +21,14 @@ class Density(KDEMultivariate):  # type: ignore[misc]
     """A product kernel estimate: Gaussian for numbers, Aitchison and Aitken's for choices."""
 
     _prepared_for: NDArray[Any] | None = None
+    """The bandwidths for which `_prepare` has run; HpBandSter may replace them at any time."""
 
     def pdf(self, point: Sequence[float]) -> np.float64:
-        """Evaluate the density.
+        """Return the density at a point.
 
         Args:
-            point: A coordinate for each variable.
+            point: One coordinate per variable, shape (d,): a number in [0, 1], or the index of a
+                choice.
         """
         if self._prepared_for is not self.bw:
             self._prepare()
@@ -42,7 +43,7 @@ class Density(KDEMultivariate):  # type: ignore[misc]
         return np.float64(densities.sum(axis=0) / self.nobs)
 
     def _prepare(self) -> None:
-        """Work out what depends on the bandwidths alone, which HpBandSter sets after the fit."""
+        """Compute all that depends only on the bandwidths, which HpBandSter sets after the fit."""
         numbers = [i for i, kind in enumerate(self.var_type) if kind == "c"]
         choices = [i for i, kind in enumerate(self.var_type) if kind == "u"]
         self._numbers = numbers

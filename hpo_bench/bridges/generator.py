@@ -1,10 +1,11 @@
-"""HpBandSter's BOHB configuration generator, made reproducible, isolated and never silent.
+"""HpBandSter's BOHB configuration generator, made reproducible and isolated, with visible errors.
 
 The generator (Falkner, Klein and Hutter 2018, "BOHB: Robust and Efficient Hyperparameter
-Optimization at Scale", section 3.2 and algorithm 2) is HpBandSter's own class. It draws from
-NumPy's global random generator and turns every error into a random configuration, so it lives
-here in a private copy of its module whose `np.random` is ours, under a logger that listens. Its
-densities are computed by `density`; the tests compare its picks with the untouched module's.
+Optimization at Scale", section 3.2 and algorithm 2) is HpBandSter's own class. That class draws
+from NumPy's global random generator, and replaces a failed model by a random configuration with
+only a log message. This module therefore loads a private copy of HpBandSter's module, gives it a
+random generator of its own, and reads its log messages. `density` computes the densities. Tests
+compare the picks with those of the original module.
 """
 
 from __future__ import annotations
@@ -31,16 +32,22 @@ from hpo_bench.spaces import Space
 
 _MODULE = "hpbandster.optimizers.config_generators.bohb"
 _FALLBACKS = ("Sampling based optimization with", "Error (")
-"""How HpBandSter's messages begin when a random configuration takes the model's place."""
+"""Beginnings of HpBandSter's log messages when a random configuration replaces the model's."""
 
 _log = logging.getLogger(__name__)
 
 
 class Generator:
-    """Draws configurations from HpBandSter's model and tells it the results.
+    """Draws configurations from HpBandSter's model, and tells it results.
 
-    A draw depends on the results told so far, the seed and the draw's key, not on earlier draws:
-    a search that is rebuilt need not repeat them.
+    A draw depends on the results told so far, the seed and the draw's key, but not on earlier
+    draws. A rebuilt search therefore need not repeat earlier draws.
+
+    Args:
+        space: The search space.
+        options: The options of the model.
+        seed: Seed of all draws.
+        strict: Raise an error if the model fails, instead of a warning.
     """
 
     def __init__(self, space: Space, options: ModelOptions, seed: int, *, strict: bool) -> None:
@@ -60,15 +67,16 @@ class Generator:
         """Draw a configuration.
 
         Args:
-            key: What tells this draw from all others; non-negative numbers.
+            key: Identifies this draw; non-negative integers.
 
         Returns:
-            The centred point, and how it was picked: "model"; "random", by the random fraction
-            or because there is no model yet; "fallback", random because the model failed.
+            The centred point, and the origin of the pick: "model"; "random", because of the random
+            fraction or because there is no model yet; "fallback", because the model failed.
 
         Raises:
             HpoBenchError: The model failed, in strict mode.
         """
+        # HpBandSter draws from NumPy's generator, and ConfigSpace from one of its own.
         words = np.random.SeedSequence((self._seed, *key)).generate_state(5)
         self._random.seed(words[:4])
         self.cube.seed(int(words[4]))
@@ -83,14 +91,13 @@ class Generator:
         return encode(self._space, decode(self._space, drawn)), pick
 
     def learn(self, job: Job) -> None:
-        """Tell the result of an evaluation; a failed one counts as the worst of all."""
+        """Tell the result of an evaluation; a failed one counts as worse than all others."""
         self._untold.append(job)
 
     def _fit(self) -> None:
-        """Tell the model all that has come in since the last draw, fitting once per budget.
-
-        Fitting at every result gives the same model, and makes the replay of a long run quadratic.
-        """
+        """Tell the model all results since the last draw, and fit it once per budget."""
+        # HpBandSter fits at every result. That gives the same model, but a resumed run replays all
+        # its results, and the time would grow with their square.
         latest = {job.kwargs["budget"]: job for job in self._untold}
         for job in self._untold:
             self._model.new_result(job, update_model=job is latest[job.kwargs["budget"]])
@@ -105,10 +112,10 @@ class Generator:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what old HpBandSter makes current libraries say.
+    """Silence the warnings of current libraries about HpBandSter.
 
-    statsmodels divides by zero where a category is absent from a model's data; HpBandSter uses
-    names that ConfigSpace has deprecated, and string escapes that Python 3.12 warns of.
+    HpBandSter uses deprecated names of ConfigSpace, and string escapes about which Python 3.12
+    warns. Its densities divide by zero if the data of a model lack a category.
     """
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -116,9 +123,10 @@ def quiet() -> Iterator[None]:
 
 
 class _Listener:
-    """Stands in for HpBandSter's logger: nowhere else does it say that a model failed."""
+    """A logger for HpBandSter that keeps its report of a failed model, which exists only as log."""
 
     fallback: str | None = None
+    """Reason of the first failure since this was set to None; None without a failure."""
 
     def debug(self, message: str, *args: object) -> None:
         if self.fallback is None and message.startswith(_FALLBACKS):
@@ -128,16 +136,14 @@ class _Listener:
 
 
 def _cause(message: str) -> str:
-    """What a message comes down to: the last line of the traceback in it, if there is one."""
+    """Return the cause in a log message: its last line, which is the error of a traceback."""
     lines = [line.strip() for line in message.splitlines()]
     return next(line for line in reversed(lines) if line not in ("", "Using random configuration"))
 
 
 def _private_module(random: np.random.RandomState) -> Any:
-    """Load HpBandSter's generator once more, beside `sys.modules`, to draw from `random`.
-
-    Swapping NumPy's global state around each call instead would race with other threads.
-    """
+    """Load a copy of HpBandSter's generator that draws from `random`, outside of `sys.modules`."""
+    # The alternative, to swap NumPy's global state around each call, would race with other threads.
     spec = importlib.util.find_spec(_MODULE)
     assert spec is not None
     assert spec.loader is not None
@@ -151,13 +157,13 @@ def _private_module(random: np.random.RandomState) -> Any:
 
 
 def _without_conditions(_model: Any, array: NDArray[Any]) -> NDArray[Any]:
-    """Fill gaps in configurations: in a space without conditions there are none."""
+    """Replace HpBandSter's search for gaps: a space without conditions has no gaps."""
     assert not np.isnan(array).any()
     return array.copy()
 
 
 class _NumPy(ModuleType):
-    """NumPy with another `random`."""
+    """The NumPy module with another attribute `random`."""
 
     def __init__(self, random: np.random.RandomState) -> None:
         super().__init__("numpy")
@@ -168,15 +174,16 @@ class _NumPy(ModuleType):
 
 
 class _TruncatedNormal:
-    """`scipy.stats.truncnorm.rvs` without its argument handling, which costs more than the draw.
+    """`scipy.stats.truncnorm.rvs` without its argument handling, which takes longer than the draw.
 
-    The same inversion of the cumulative distribution, for an interval that holds its centre.
+    It inverts the cumulative distribution, as SciPy does. The interval must contain the centre.
     """
 
     def __init__(self, random: np.random.RandomState) -> None:
         self._random = random
 
     def rvs(self, a: float, b: float, loc: float, scale: float) -> float:
+        """Draw a number in [loc + a * scale, loc + b * scale]; `a` <= 0 <= `b`."""
         below, above = ndtr(a), ndtr(b)
         share = below + self._random.random_sample() * (above - below)
         return float(loc + scale * min(max(ndtri(share), a), b))

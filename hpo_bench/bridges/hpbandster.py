@@ -1,21 +1,21 @@
-"""BOHB by the real HpBandSter: its schedule and its model, on our objectives and Optuna's storage.
+"""BOHB by HpBandSter itself: its schedule and model, on our objectives and Optuna's storage.
 
-HpBandSter decides what runs next (`schedule`) and which configurations are worth trying
-(`generator`); this module makes jobs of that and keeps the books, all of them in the study:
+HpBandSter decides which evaluation is next (`schedule`) and which configurations to try
+(`generator`). This module turns these decisions into jobs, and records them in the study:
 
-- One trial per configuration, opened RUNNING when it is first handed out, handed out again for
-  every promotion. COMPLETE: evaluated on the largest budget. PRUNED: dropped by its rung, or
-  still open when the budget of the run ended. FAIL: its evaluation failed.
-- User attributes: `bracket` (from 0), `rung` (from 0, the one it was last handed out for) and
-  `pick` ("model"; "random", meant to be; "fallback", random because the model failed).
-- System attribute `hpbandster:v1`: HpBandSter's name of the configuration. All else is replayed:
-  the schedule is asked again from the start, and every run whose result is stored is answered
-  at once, from the storage. Configurations are never drawn again: each draw has its own seed.
+- Each configuration is one trial. It becomes RUNNING when it is handed out first, and is handed out
+  again for each promotion. COMPLETE: evaluated on the largest budget. PRUNED: dropped by its rung,
+  or still open when the run's budget ended. FAIL: its evaluation failed.
+- User attributes: `bracket` (from 0), `rung` (from 0, the last one that it was handed out for) and
+  `pick` ("model"; "random", as intended; "fallback", random because the model failed).
+- System attribute `hpbandster:v1`: HpBandSter's id of the configuration.
+
+A resumed search replays the schedule from the start, and answers each evaluation that has a stored
+result from the storage. It does not repeat draws, because each draw has a seed of its own.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import warnings
 from functools import cached_property
@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo_bench.bridges.options import ModelOptions, ladder
 from hpo_bench.bridges.unit_cube import Point, decode, dimensions, encode
-from hpo_bench.errors import InputError, MissingExtraError
+from hpo_bench.errors import InputError
 from hpo_bench.search import Job, Outcome, Search, Setup
 from hpo_bench.storage.records import jobs_of, outcome_at
 from hpo_bench.storage.studies import create_running, reopen, tell
@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # HpBandSter is an extra, and takes seconds to import
     from hpo_bench.bridges.schedule import ConfigId, Run, Schedule
 
 CONFIG_ID = "hpbandster:v1"
-_PACKAGES = ("hpbandster", "ConfigSpace", "Pyro4", "scipy", "serpent", "statsmodels")
+"""System attribute of a trial: bracket, rung of entry and place, as a list of three integers."""
 
 
 def bohb(
@@ -52,32 +52,30 @@ def bohb(
     min_bandwidth: float = 1e-3,
     strict: bool = False,
 ) -> HpBandSterSearch:
-    """BOHB (Falkner, Klein and Hutter 2018) as implemented by its authors, HpBandSter 0.7.4.
+    """BOHB (Falkner, Klein and Hutter 2018) by its authors' implementation, HpBandSter 0.7.4.
 
     Args:
-        setup: What every method is given.
-        min_epochs: The smallest budget, 1 or more; None: `max_epochs` divided by `eta` as often
-            as that goes.
-        max_epochs: The largest budget, which is the objective's own; None: that one.
-        eta: 2 or more: one in `eta` goes on to the next rung, with `eta` times the epochs.
-        min_points_in_model: How many results on one budget make a model, more than there are
-            hyperparameters to search; None: one more.
-        top_n_percent: How many of the results count as good, 1 to 99 percent.
-        num_samples: How many candidates are drawn from the good ones' density for each pick, 1
-            or more.
-        random_fraction: How many of the picks are random, 0 to 1.
-        bandwidth_factor: By how much that density is widened to draw from it, above 0.
-        min_bandwidth: The least bandwidth, above 0 and at most 1, in the unit cube.
-        strict: Raise an error when a model fails, instead of noting it and going on at random.
+        setup: Study, space, seed and fidelity of the search.
+        min_epochs: The smallest budget in epochs, 1 or more; None: divide `max_epochs` by `eta` as
+            long as the result is a whole number.
+        max_epochs: The largest budget, which must be the objective's number of epochs; None means
+            this number.
+        eta: 2 or more: one of `eta` configurations goes to the next rung, with `eta` times the
+            epochs.
+        min_points_in_model: Number of results on one budget from which a model is made, larger
+            than the number of hyperparameters that vary; None: this number plus 1.
+        top_n_percent: Percentage of results that count as good, from 1 to 99.
+        num_samples: Number of candidates that are drawn from the density of good configurations
+            for each pick, 1 or more.
+        random_fraction: Share of random picks, from 0 to 1.
+        bandwidth_factor: Factor that widens the density's kernels for these draws, above 0.
+        min_bandwidth: Smallest bandwidth in the unit cube, above 0 and at most 1.
+        strict: Raise an error if the model fails, instead of a warning and a random configuration.
 
     Raises:
-        InputError: An option out of its range, budgets that are no ladder, or a space in which
-            nothing varies.
-        MissingExtraError: HpBandSter, or a package that it needs, is not installed.
+        InputError: An option is out of range, the budgets do not lead from the smallest to the
+            largest by factors of `eta`, or no hyperparameter varies.
     """
-    for package in _PACKAGES:
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError("the method bohb", "bohb", package)
     n_dimensions = len(dimensions(setup.space))
     if not n_dimensions:
         raise InputError("space", sorted(setup.space), "BOHB needs a hyperparameter that varies")
@@ -100,7 +98,15 @@ def bohb(
 
 
 class HpBandSterSearch(Search):
-    """HpBandSter at work on one study; `bohb` builds it."""
+    """A search by HpBandSter on one study; `bohb` builds it.
+
+    Args:
+        setup: Study, space, seed and fidelity of the search.
+        budgets: The budgets in epochs, ascending, each `eta` times the one before.
+        eta: One of `eta` configurations goes to the next rung.
+        model: The options of the model.
+        strict: Raise an error if the model fails.
+    """
 
     def __init__(
         self, setup: Setup, budgets: list[int], eta: int, model: ModelOptions, *, strict: bool
@@ -111,6 +117,10 @@ class HpBandSterSearch(Search):
         self._eta = eta
         self._model = model
         self._strict = strict
+        # A model needs so many results on one budget; the lowest budget is the first to have them.
+        self.n_startup = model.min_points_in_model or len(dimensions(setup.space)) + 1
+        self.epochs_each = budgets[0]
+        # HpBandSter minimises.
         self._sign = -1 if self._study.direction == StudyDirection.MAXIMIZE else 1
         self._trials: dict[ConfigId, FrozenTrial] = {}
         for trial in self._study.get_trials(deepcopy=False):
@@ -122,7 +132,7 @@ class HpBandSterSearch(Search):
 
     @property
     def has_unfinished(self) -> bool:
-        """Whether configurations that were left in the middle are still to be handed out."""
+        """Whether the search will hand out configurations whose evaluation was interrupted."""
         return bool(self._unfinished)
 
     def prepare(self) -> None:
@@ -130,7 +140,7 @@ class HpBandSterSearch(Search):
         _ = self._schedule
 
     def ask(self) -> Job:
-        """The next job, for ever; what is stored but unfinished comes first.
+        """Return the next job; there is always one, and interrupted jobs come first.
 
         Raises:
             HpoBenchError: The model failed, in strict mode.
@@ -146,18 +156,18 @@ class HpBandSterSearch(Search):
             self._take(run, outcome)
 
     def tell(self, job: Job, outcome: Outcome) -> None:
-        """Take the outcome in, and settle every trial that it decides.
+        """Enter an outcome, and finish each trial that it decides.
 
-        An outcome short of the job's fidelity, which is neither a result nor a failure, takes the
-        configuration out of its rung and is kept from the model.
+        An outcome below the job's fidelity is neither a result nor a failure: it removes the
+        configuration from its rung, and the model does not learn it.
         """
         self._take(self._out.pop(job.trial.number), outcome)
 
     def close(self) -> None:
-        """Settle what is still open: only what reached the largest budget is COMPLETE.
+        """Finish all open trials; those that reached the largest budget become COMPLETE.
 
-        A search built on a closed study goes on, but a configuration that was open can no longer
-        be promoted: its bracket goes on without it.
+        A new search on the same study can go on, but never promotes these configurations: their
+        brackets go on without them.
         """
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if CONFIG_ID in trial.system_attrs:
@@ -165,7 +175,7 @@ class HpBandSterSearch(Search):
 
     @cached_property
     def _schedule(self) -> Schedule:
-        """HpBandSter's objects; not made at once, because checking a suite needs none of them."""
+        """HpBandSter's objects, made on first use: the check of a suite does not need them."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from hpo_bench.bridges.generator import Generator
@@ -183,7 +193,7 @@ class HpBandSterSearch(Search):
         return Schedule(generator, sample, self._budgets, self._eta)
 
     def _open_trial(self, run: Run) -> None:
-        """Record a new configuration, in a single write: a crash leaves all of it or nothing."""
+        """Create the trial of a new configuration, in one transaction: all or nothing."""
         template = create_trial(
             state=TrialState.RUNNING,
             params=decode(self._setup.space, run.point),
@@ -203,6 +213,7 @@ class HpBandSterSearch(Search):
         return Job(trial, dict(stored.params), until=run.budget)
 
     def _take(self, run: Run, outcome: Outcome) -> None:
+        """Enter the outcome of a run into the schedule, and finish the trials that it decides."""
         value = outcome.value
         if value is not None and not math.isfinite(value):
             value = None
@@ -229,12 +240,12 @@ def _config_id(trial: FrozenTrial) -> ConfigId:
 
 
 def _is_under_way(trial: FrozenTrial) -> bool:
-    """Whether it was handed out, for its first rung or another one, and has no result of that."""
+    """Return whether a trial was handed out for a rung and has no result of this rung yet."""
     return len(jobs_of(trial)) < 1 + int(trial.user_attrs["rung"])
 
 
 def _closing(trial: FrozenTrial, largest: int) -> tuple[TrialState, float | None]:
-    """What to tell a trial that is still open when the budget of the run is spent."""
+    """Return the final state and value of a trial that is open when the run's budget is spent."""
     outcome = outcome_at(trial, largest)
     if outcome is None or outcome.pruned:
         return TrialState.PRUNED, None
@@ -244,8 +255,8 @@ def _closing(trial: FrozenTrial, largest: int) -> tuple[TrialState, float | None
 
 
 def _stored_outcome(trial: FrozenTrial, run: Run) -> Outcome | None:
-    """What became of a run before this search was built; None if it is still to be done."""
+    """Return the outcome of a run that an earlier search has done; None if it is to be done."""
     outcome = outcome_at(trial, run.budget)
-    if outcome is None and trial.state.is_finished():  # closed, the budget of the run spent
+    if outcome is None and trial.state.is_finished():  # `close` finished it without a result
         return Outcome(trial.last_step or 0, None, pruned=True)
     return outcome

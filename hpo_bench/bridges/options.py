@@ -1,4 +1,4 @@
-"""What a user may set about BOHB, checked before anything runs; needs no HpBandSter."""
+"""The options of BOHB, checked before a run begins, without HpBandSter."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from hpo_bench.errors import InputError
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """The options of BOHB's model by HpBandSter's names; `bohb` says what they mean.
-
-    HpBandSter itself corrects a wrong `min_points_in_model` and takes anything for the others.
-    """
+    """The options of BOHB's model, named and defined as in `hpo_bench.bridges.hpbandster.bohb`."""
 
     min_points_in_model: int | None
     top_n_percent: int
@@ -24,7 +21,15 @@ class ModelOptions:
     min_bandwidth: float
 
     def check(self, n_dimensions: int) -> None:
-        """Raise InputError for what cannot be used with that many hyperparameters to search."""
+        """Check all options.
+
+        Args:
+            n_dimensions: Number of hyperparameters that vary, 1 or more.
+
+        Raises:
+            InputError: An option is out of range.
+        """
+        # HpBandSter silently changes a wrong min_points_in_model, and does not check the others.
         if self.min_points_in_model is not None:
             whole("min_points_in_model", self.min_points_in_model, n_dimensions + 1)
         whole("top_n_percent", self.top_n_percent, 1, 99)
@@ -37,11 +42,18 @@ class ModelOptions:
 def ladder(
     min_epochs: int | None, max_epochs: int | None, eta: int, max_fidelity: int
 ) -> list[int]:
-    """Give the budgets, from the smallest to the largest, each `eta` times the one before.
+    """Return the budgets in ascending order, each `eta` times the one before.
+
+    Args:
+        min_epochs: The smallest budget; None: divide the largest by `eta` as long as the result is
+            a whole number, or take 1 if `eta` does not divide it.
+        max_epochs: The largest budget; None: `max_fidelity`.
+        eta: Factor between two budgets, 2 or more.
+        max_fidelity: The objective's number of epochs.
 
     Raises:
-        InputError: A number out of range, or budgets that do not lead from one end to the other;
-            it names the nearest largest budget that does.
+        InputError: A number is out of range, or the factors of `eta` do not lead from the smallest
+            to the largest budget; the error names the nearest largest budget that fits.
     """
     whole("eta", eta, 2)
     top = max_fidelity if max_epochs is None else max_epochs
@@ -60,6 +72,7 @@ def ladder(
 
 def _nearest(rungs: list[int], top: int, eta: int, max_fidelity: int) -> str:
     above = rungs[-1] * eta
+    # Nearest by ratio, because budgets grow by factors.
     if above <= max_fidelity and above / top < top / rungs[-1]:
         rungs = [*rungs, above]
     return (
@@ -69,6 +82,7 @@ def _nearest(rungs: list[int], top: int, eta: int, max_fidelity: int) -> str:
 
 
 def _divided(top: int, eta: int) -> int:
+    """Divide `top` by `eta` as long as the result is a whole number."""
     while top % eta == 0:
         top //= eta
     return top
@@ -82,7 +96,7 @@ def _rungs(bottom: int, top: int, eta: int) -> list[int]:
 
 
 def whole(field: str, value: Any, low: int, high: int | None = None) -> None:
-    """Check a whole number from `low` to `high`."""
+    """Raise InputError unless a value is a whole number from `low` to `high` (None: no limit)."""
     limits = f"{low} or more" if high is None else f"from {low} to {high}"
     if not isinstance(value, int) or isinstance(value, bool) or not _inside(value, low, high):
         raise InputError(field, value, f"expected a whole number, {limits}")
@@ -91,7 +105,10 @@ def whole(field: str, value: Any, low: int, high: int | None = None) -> None:
 def number(
     field: str, value: Any, low: float, high: float | None = None, *, beyond: bool = False
 ) -> None:
-    """Check a number from `low` to `high`, or only `beyond` the former."""
+    """Raise InputError unless a value is a finite number from `low` to `high` (None: no limit).
+
+    With `beyond`, `low` itself is not allowed.
+    """
     limits = f"above {low}" if beyond else f"{low} or more"
     if high is not None:
         limits += f", at most {high}"

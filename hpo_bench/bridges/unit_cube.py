@@ -1,13 +1,14 @@
-"""The one place where Optuna's distributions meet ConfigSpace: both as points of a unit cube.
+"""Translate between Optuna's distributions and ConfigSpace, by points of a unit cube.
 
-HpBandSter models a configuration as a vector: numbers in [0, 1], and choices by their index. So
-ConfigSpace is only ever shown those two kinds of hyperparameters, and everything that Optuna
-knows besides (whole numbers, logarithms, steps, choices of any type) is translated here, in plain
-Python values. ConfigSpace's own versions of these round, change between releases, or hand out
-NumPy scalars.
+HpBandSter models a configuration as a vector: a number in [0, 1] for a number, an index for a
+choice. This module gives ConfigSpace only these two kinds of hyperparameters. It translates the
+other kinds of Optuna (integers, logarithms, steps, choices of any type) itself, into plain Python
+values, because ConfigSpace's own versions of them round, change between releases, or return NumPy
+scalars.
 
-Whole and stepped values own bins of equal width; a point is *centred* when every such coordinate
-is its bin's middle. A model must be told centred points, or it sees what was not evaluated.
+Each integer or stepped value owns a bin; all bins have equal width. A point is *centred* if each
+such coordinate is the middle of its bin. The model must learn centred points, because the evaluated
+value is that of the bin.
 """
 
 from __future__ import annotations
@@ -27,28 +28,28 @@ from optuna.distributions import (
 from hpo_bench.spaces import Configuration, Space
 
 Point = dict[str, Any]
-"""name -> number in [0, 1], or the index of a choice; single-valued names are left out."""
+"""Name -> number in [0, 1], or index of a choice; without names that have a single value."""
 
 
 def dimensions(space: Space) -> list[str]:
-    """Name what really varies, in an order that does not depend on the space's."""
+    """Return the names that have more than one value, sorted."""
     return sorted(name for name, dist in space.items() if not dist.single())
 
 
 def encode(space: Space, configuration: Mapping[str, Any]) -> Point:
-    """Give the centred point of a configuration."""
+    """Return the centred point of a configuration."""
     return {name: to_unit(space[name], configuration[name]) for name in dimensions(space)}
 
 
 def decode(space: Space, point: Mapping[str, Any]) -> Configuration:
-    """Give the configuration whose bin `point` lies in; single values take their only value."""
+    """Return the configuration in whose bin a point lies, including names of a single value."""
     return {
         name: from_unit(dist, 0 if dist.single() else point[name]) for name, dist in space.items()
     }
 
 
 def config_space(space: Space) -> Any:
-    """Give the `ConfigSpace.ConfigurationSpace` of the points of `space`."""
+    """Return the `ConfigSpace.ConfigurationSpace` of the points of a space."""
     from ConfigSpace import (
         CategoricalHyperparameter,
         ConfigurationSpace,
@@ -67,9 +68,10 @@ def config_space(space: Space) -> Any:
 
 
 def to_unit(dist: BaseDistribution, value: Any) -> float:
-    """Give the coordinate of `value`: in [0, 1], or the index of a choice.
+    """Return the coordinate of a value: a number in [0, 1], or the index of a choice.
 
-    It is the inverse of `from_unit`: exactly so for choices, whole and stepped numbers.
+    `from_unit` inverts it: exactly for choices, integers and stepped numbers, and up to rounding
+    for other numbers.
     """
     if isinstance(dist, CategoricalDistribution):
         index: float = dist.to_internal_repr(value)
@@ -85,7 +87,7 @@ def to_unit(dist: BaseDistribution, value: Any) -> float:
 
 
 def from_unit(dist: BaseDistribution, coordinate: float) -> Any:
-    """Give the value at `coordinate`, as the plain Python type that Optuna itself would give."""
+    """Return the value at a coordinate, in the Python type that Optuna itself would return."""
     if isinstance(dist, CategoricalDistribution):
         return dist.to_external_repr(int(coordinate))
     assert isinstance(dist, IntDistribution | FloatDistribution)
@@ -95,7 +97,8 @@ def from_unit(dist: BaseDistribution, coordinate: float) -> Any:
     step = _step(dist)
     if step is not None:
         n_bins = _n_bins(dist, step)
-        position = min(int(coordinate * n_bins), n_bins - 1)
+        position = min(int(coordinate * n_bins), n_bins - 1)  # a coordinate may be 1
+        # In decimals, because 0.1 + 2 * 0.1 is 0.30000000000000004 in binary, not 0.3.
         return kind(Decimal(str(dist.low)) + position * Decimal(str(step)))
     low, high = _ends(dist)
     value = (1 - coordinate) * low + coordinate * high
@@ -112,7 +115,10 @@ def _n_bins(dist: IntDistribution | FloatDistribution, step: float) -> int:
 
 
 def _ends(dist: IntDistribution | FloatDistribution) -> tuple[float, float]:
-    """Where coordinates 0 and 1 lie; a whole number owns half a unit to either side."""
+    """Return the values (or logarithms) at coordinates 0 and 1, with half a unit around integers.
+
+    The margin gives the smallest and the largest integer whole bins, as the others have.
+    """
     margin = 0.5 if isinstance(dist, IntDistribution) else 0.0
     low, high = dist.low - margin, dist.high + margin
     return (math.log(low), math.log(high)) if dist.log else (low, high)

@@ -153,18 +153,22 @@ def suites() -> None:
 
 @app.command(epilog="Example:  hpo-bench methods")
 def methods() -> None:
-    """List the methods that are installed, and where each comes from."""
-    _list_plugins("method", plugins.METHODS)
+    """List the methods by name, where each comes from, and the extra that it needs, if any."""
+    listing = make_table("method", "import path", "from", "extra")
+    for plugin in plugins.installed(plugins.METHODS):
+        extra, _ = plugins.EXTRAS.get(plugin.name, ("", ()))
+        if plugins.missing_module(plugin.name) is not None:
+            extra = f"pip install 'hpo-bench[{extra}]'"
+        listing.add_row(plugin.name, plugin.path, plugin.distribution, extra)
+    listing.add_row("hub:samplers/NAME", "a sampler of OptunaHub", "hub.optuna.org", "hub")
+    listing.add_row("MODULE:OBJECT", "any sampler of Optuna, or your own", "", "")
+    PlainConsole().print(listing)
 
 
 @app.command(epilog="Example:  hpo-bench objectives")
 def objectives() -> None:
     """List the objectives that are installed, and where each comes from."""
-    _list_plugins("objective", plugins.OBJECTIVES)
-
-
-def _list_plugins(kind: str, group: str) -> None:
-    listing = make_table(kind, "import path", "from")
-    for plugin in plugins.installed(group):
+    listing = make_table("objective", "import path", "from")
+    for plugin in plugins.installed(plugins.OBJECTIVES):
         listing.add_row(plugin.name, plugin.path, plugin.distribution)
     PlainConsole().print(listing)

@@ -1,8 +1,9 @@
-"""What is promised of a method or an objective, as checks: for its own tests, and for `check`.
+"""Checks of the promises that a method or an objective makes, for tests and for `hpo-bench check`.
 
-A check is a function that takes what is tested and raises `AssertionError` where a promise is
-broken. What it returns is a remark: nothing is broken, and a user should know it. In a test, with
-`OBJECTIVE_CHECKS` and `ObjectiveType` of an objective:
+A check is a function that takes a method or an objective. It raises `AssertionError` if a promise
+is broken. It may return a remark: a text that the user should know although nothing is broken. Use
+the checks of a method in a test as follows; for an objective, use `OBJECTIVE_CHECKS` and
+`ObjectiveType`:
 
 ```python
 @pytest.mark.parametrize("check", METHOD_CHECKS, ids=lambda check: check.__name__)
@@ -33,6 +34,6 @@ __all__ = [
 
 
 def check(tested: Candidate) -> Iterator[Finding]:
-    """Carry out every check there is for a method, or for an objective."""
+    """Run all checks of a method or of an objective, and yield each finding when it is known."""
     is_method = isinstance(tested, Method)
     return examine(THOROUGH_METHOD_CHECKS if is_method else OBJECTIVE_CHECKS, tested)

@@ -1,4 +1,4 @@
-"""What is tested: a method or an objective, named as a suite names it."""
+"""The tested method or objective, named as in a suite."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from hpo_bench.search import Search, Setup
 from hpo_bench.spaces import Space
 
 MAX_FIDELITY = 3
-"""Of the evaluations that methods are given: enough for a method that stops some early."""
+"""Fidelity of the tests' evaluations in units: enough for methods that stop some of them early."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method: a name registered under `hpo_bench.methods`, or `module:object`."""
+    """A tested method."""
 
     target: str
-    """Its name, or `module:object`."""
+    """A name registered under `hpo_bench.methods`, or an import path `module:object`."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Its own keyword arguments, as a suite would give them."""
+    """Keyword arguments of the method, as in a suite: name -> value."""
 
     def search(
         self,
@@ -38,20 +38,25 @@ class Method:
         seed: int = 0,
         direction: Literal["minimize", "maximize"] = "minimize",
     ) -> Search:
-        """Set it to work on an empty study in memory.
+        """Build a search by the method, on an empty study in memory.
+
+        Args:
+            space: The search space.
+            seed: Seed of the method, 0 or more.
+            direction: Direction of the study.
 
         Raises:
-            HpoBenchError: It cannot be built for this space, or does not take its options.
+            HpoBenchError: The method cannot be built for this space or with these options.
         """
         study = optuna.create_study(direction=direction, pruner=NopPruner())
         setup = Setup(study, space, seed, MAX_FIDELITY)
         return methods.build("method", setup, target=self.target, options=self.options)
 
     def sampler(self, *, seed: int = 0) -> BaseSampler | None:
-        """Make its sampler, for a study whose space shows only as it goes.
+        """Build the method's sampler for a study whose space is not known beforehand.
 
         Returns:
-            None if it must be told the space beforehand, or is a search of its own.
+            The sampler; None if it needs the space as an argument, or is no Optuna sampler.
         """
         found = self.factory
         if plugins.takes(found, "setup") or _must_be_given(found, "search_space"):
@@ -61,24 +66,27 @@ class Method:
 
     @property
     def factory(self) -> Any:
-        """What the target stands for."""
+        """The class or function that the target names."""
         return plugins.load("method", plugins.METHODS, self.target)
 
 
 @dataclass(frozen=True)
 class ObjectiveType:
-    """An objective: a name registered under `hpo_bench.objectives`, or `module:object`."""
+    """A tested objective."""
 
     target: str
-    """Its name, or `module:object`."""
+    """A name registered under `hpo_bench.objectives`, or an import path `module:object`."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Its own keyword arguments, as a suite would give them."""
+    """Keyword arguments of the objective, as in a suite: name -> value."""
 
     def build(self, *, seed: int = 0) -> Objective:
-        """Make it as a run does, its data in memory.
+        """Build the objective as a run does, and load its data.
+
+        Args:
+            seed: Seed of the run, 0 or more.
 
         Raises:
-            HpoBenchError: It cannot be built, or its data is not there.
+            HpoBenchError: The objective cannot be built, or its data do not exist.
         """
         made = objectives.build(self.target, None, seed, self.options)
         made.prepare()
@@ -89,10 +97,14 @@ Candidate = Method | ObjectiveType
 
 
 def candidate(target: str, options: Mapping[str, Any]) -> Candidate:
-    """Tell whether a name or an import path stands for a method or for an objective.
+    """Find out whether a target is a method or an objective, and build it once.
+
+    Args:
+        target: A registered name, or an import path `module:object`.
+        options: Its keyword arguments.
 
     Raises:
-        HpoBenchError: It stands for neither, or for both, or cannot be built.
+        HpoBenchError: The target is neither or both, or cannot be built.
     """
     made: Candidate
     if _is_method(target):
@@ -106,7 +118,7 @@ def candidate(target: str, options: Mapping[str, Any]) -> Candidate:
 
 def _is_method(target: str) -> bool:
     if ":" in target:
-        return _makes_a_method(target, plugins.load_path("TARGET", target))
+        return _makes_a_method(target, plugins.load("TARGET", plugins.METHODS, target))
     registered, others = (
         {plugin.name for plugin in plugins.installed(group)}
         for group in (plugins.METHODS, plugins.OBJECTIVES)
@@ -137,7 +149,7 @@ def _must_be_given(found: Any, name: str) -> bool:
 
 
 def _makes_an_objective(target: str) -> bool:
-    """Ask a function what it makes by calling it as a suite would."""
+    """Call a function as a suite would; return whether it builds an objective."""
     try:
         objectives.build(target, None, 0, {})
     except HpoBenchError:

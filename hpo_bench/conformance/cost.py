@@ -1,4 +1,4 @@
-"""What a method's own work costs per trial, beside Optuna's random sampler."""
+"""Measure a method's own time per trial, and compare it with Optuna's random sampler."""
 
 from __future__ import annotations
 
@@ -12,28 +12,35 @@ from hpo_bench.conformance.problems import NUMBERS, value_of
 from hpo_bench.search import Outcome
 
 REFERENCE = Method("optuna.samplers:RandomSampler")
+"""The method that others are compared with."""
 SIZES = (100, 1000)
+"""Numbers of trials in the study at which the time is measured."""
 _WINDOW = 20
+"""Trials before each size whose median counts: single ones vary with the load of the machine."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Milliseconds to ask for a trial and to tell it, in a study in memory that holds `size`."""
+    """Time to ask for a trial and to tell its result, in a study in memory."""
 
     size: int
+    """Number of trials in the study."""
     milliseconds: float | None
-    """Median of the last trials; None if the search or the time ended before."""
+    """Median of the last 20 trials, in ms; None if the search or the time ended before."""
     reference: float
-    """The same of Optuna's `RandomSampler`, in the same process."""
+    """The same median for Optuna's `RandomSampler` in the same process, in ms."""
 
 
 def costs(method: Method, *, sizes: Sequence[int] = SIZES, limit: float = 60.0) -> list[Cost]:
-    """Measure what a trial costs in studies of several sizes, on a space of four dimensions.
+    """Measure the time per trial in studies of several sizes, on a space of four dimensions.
 
     Args:
-        method: What to measure.
-        sizes: How many trials the study holds.
-        limit: Seconds after which it is given up.
+        method: The method to measure.
+        sizes: Numbers of trials in the study, each 1 or more.
+        limit: Seconds after which the measurement of one method ends.
+
+    Returns:
+        One cost for each size that the reference reaches.
     """
     found = _medians(method, sizes, limit)
     reference = _medians(REFERENCE, sizes, limit)
@@ -41,7 +48,7 @@ def costs(method: Method, *, sizes: Sequence[int] = SIZES, limit: float = 60.0) 
 
 
 def _medians(method: Method, sizes: Sequence[int], limit: float) -> dict[int, float]:
-    """Size -> median milliseconds of the trials just before it is reached."""
+    """Measure a method: size -> median milliseconds of the trials just before this size."""
     search = method.search(NUMBERS)
     search.prepare()
     taken: list[float] = []

@@ -1,4 +1,4 @@
-"""Checks carried out one after the other, and what each has found."""
+"""Run checks one after the other, and collect their findings."""
 
 from __future__ import annotations
 
@@ -16,35 +16,36 @@ from optuna.exceptions import ExperimentalWarning
 from hpo_bench.errors import reason_of
 
 Check = Callable[[Any], str | None]
+"""Takes the tested candidate; returns a remark or None; raises if a promise is broken."""
 
 
 class Verdict(StrEnum):
-    """What a check has come to."""
+    """The result of a check."""
 
     PASSED = "ok"
     """The promise is kept."""
     REMARK = "note"
-    """Nothing promised is broken; a user should know what is said."""
+    """No promise is broken, but the user should read the remark."""
     FAILED = "FAILED"
     """The promise is broken."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One check, carried out."""
+    """The finding of one check."""
 
     check: str
-    """Its name."""
+    """Name of the check, in words."""
     promise: str
-    """What the check holds it to, in one sentence."""
+    """The promise that was checked, in one sentence."""
     verdict: Verdict
-    """What it has come to."""
+    """Result of the check."""
     detail: str
-    """The fault, or the remark; empty where there is none."""
+    """Text of the fault or of the remark; empty if there is neither."""
 
 
 def examine(checks: Iterable[Check], tested: Any) -> Iterator[Finding]:
-    """Carry out every check, also after one that fails; each finding comes when it is there."""
+    """Run all checks, also after a failed one, and yield each finding when it is known."""
     for check in checks:
         with _silenced():
             verdict, detail = _carry_out(check, tested)
@@ -54,7 +55,7 @@ def examine(checks: Iterable[Check], tested: Any) -> Iterator[Finding]:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Keep back what Optuna says of what is meant so here: spaces that change, trials that fail."""
+    """Silence Optuna about what checks do on purpose: spaces that change, trials that fail."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -70,6 +71,6 @@ def _carry_out(check: Check, tested: Any) -> tuple[Verdict, str]:
         remark = check(tested)
     except AssertionError as error:
         return Verdict.FAILED, str(error) or "an assertion without a text"
-    except Exception as error:  # whatever somebody else's code raises
+    except Exception as error:  # foreign code may raise anything
         return Verdict.FAILED, reason_of(error)
     return (Verdict.PASSED, "") if remark is None else (Verdict.REMARK, remark)

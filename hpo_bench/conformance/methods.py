@@ -1,4 +1,7 @@
-"""What is promised of a method: a sampler of Optuna's shape, or a search of its own."""
+"""The promises of a method, which is an Optuna sampler or a search of its own.
+
+The first line of each check's docstring is the promise that `hpo-bench check` prints.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,10 @@ from hpo_bench.search import Job, Outcome, Search
 from hpo_bench.spaces import Configuration, Space, check_value
 
 N_TRIALS = 30
-"""Beyond the random start of most samplers, so that what they learn is tested, too."""
+"""Trials of a test: more than most samplers draw at random before they use a model."""
 
 Fate = Callable[[int, Job], Outcome]
-"""What becomes of the n-th job."""
+"""Decides the outcome of a job from its number (from 0) and the job."""
 
 
 def values_in_range(method: Method) -> None:
@@ -113,6 +116,7 @@ def several_workers(method: Method) -> str | None:
         numbers += [job.trial.number for job in asked]
         for job in asked:
             _check_configuration(NUMBERS, job.configuration)
+        # Two jobs are never told, like those of workers that have died.
         for job in reversed(asked[2:]):
             _evaluate(search, job, _whole(job, NUMBERS))
     search.close()
@@ -181,7 +185,8 @@ def restart_in_a_fresh_process(method: Method) -> str | None:
     """A run that is killed and resumed repeats nothing, and ends as an undisturbed one if it can.
 
     Raises:
-        AssertionError: It says by `state_in_storage = True` that it can and does not.
+        AssertionError: The method declares `state_in_storage = True`, but a resumed run makes other
+            proposals; or a resumed run repeats configurations.
     """
     whole, n_evaluations = restart.undisturbed(method)
     if n_evaluations < 2:
@@ -245,10 +250,10 @@ METHOD_CHECKS: tuple[Callable[[Method], str | None], ...] = (
     pickled,
     restart_in_a_fresh_process,
 )
-"""What a method's own tests should hold it to; each takes a `Method`."""
+"""Checks for the tests of a method; each takes a `Method`."""
 
 THOROUGH_METHOD_CHECKS = (*METHOD_CHECKS, optunas_own_tests, cost_per_trial)
-"""With what takes longer, or only tells."""
+"""`METHOD_CHECKS`, and checks that take longer or only report."""
 
 
 def _whole(job: Job, space: Space) -> Outcome:
@@ -256,7 +261,7 @@ def _whole(job: Job, space: Space) -> Outcome:
 
 
 def _evaluate(search: Search, job: Job, outcome: Outcome) -> None:
-    """Report as a worker does, and tell."""
+    """Report the outcome's value at each new step, as a worker does, and tell the outcome."""
     reached = _recorded(job).last_step or 0
     if outcome.value is not None:
         for step in range(reached + 1, outcome.fidelity + 1):
@@ -269,7 +274,14 @@ def _recorded(job: Job) -> FrozenTrial:
 
 
 def _drive(search: Search, space: Space, n_jobs: int, fate: Fate | None = None) -> Iterator[Job]:
-    """Let it search; gives every job after it was told. A finite search may end earlier."""
+    """Run a search for up to `n_jobs` jobs, and yield each job after its outcome was told.
+
+    Args:
+        search: The search.
+        space: Its search space.
+        n_jobs: Most jobs; a finite search may end earlier.
+        fate: Decides the outcomes; None: every job succeeds with `value_of` its configuration.
+    """
     search.prepare()
     for number in range(n_jobs):
         job = search.ask()
@@ -296,7 +308,7 @@ def _too_few(n_proposals: int) -> str:
 
 
 def _equal_until(first: list[Configuration], second: list[Configuration]) -> int | None:
-    """The first place where they differ, counted from 1; None if they are equal."""
+    """Return the first position, from 1, at which two lists differ; None if they are equal."""
     for place, (one, other) in enumerate(zip(first, second, strict=False), start=1):
         if one != other:
             return place
@@ -308,6 +320,7 @@ def _n_repeated(configurations: list[Configuration]) -> int:
 
 
 def _check_configuration(space: Space, configuration: Configuration) -> None:
+    """Check that a configuration has exactly the space's names, with legal Python values."""
     expected, given = sorted(space), sorted(configuration)
     assert given == expected, f"it proposed {given}; expected a value of each of {expected}"
     types: dict[type, type] = {FloatDistribution: float, IntDistribution: int}
@@ -332,7 +345,7 @@ def _check_states(method: Method, fate: Fate, allowed: set[TrialState]) -> None:
         jobs.append(job)
     assert len(jobs) > 1, "it gave up after a single proposal"
     states = {_recorded(job).state for job in jobs}
-    # A method with rungs of its own drops configurations as a pruner does.
+    # A scheduler drops configurations at its rungs: these trials are PRUNED without a pruner.
     scheduled: set[TrialState] = set() if isinstance(search, SamplerSearch) else {TrialState.PRUNED}
     _check_left(states - allowed - scheduled)
 

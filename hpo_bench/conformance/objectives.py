@@ -1,4 +1,7 @@
-"""What is promised of an objective: that a run on it repeats, goes on, and records what is true."""
+"""The promises of an objective: runs can be repeated and resumed, and records are correct.
+
+The first line of each check's docstring is the promise that `hpo-bench check` prints.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from hpo_bench.spaces import Configuration
 from hpo_bench.storage import records
 
 Curve = tuple[list[float], dict[str, float]]
-"""The value after each unit of fidelity, and the measurements at the end."""
+"""The values after each unit of fidelity, and the measurements at the end: name -> number."""
 
 
 def described(tested: ObjectiveType) -> None:
@@ -141,11 +144,11 @@ OBJECTIVE_CHECKS: tuple[Callable[[ObjectiveType], str | None], ...] = (
     together,
     plain_objective,
 )
-"""All of them; each takes an `ObjectiveType`."""
+"""All checks of an objective; each takes an `ObjectiveType`."""
 
 
 def _configurations(objective: Objective, count: int) -> list[Configuration]:
-    """Draw some from its space, always the same."""
+    """Draw configurations from an objective's space, always the same ones."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     return [dict(study.ask(dict(objective.search_space)).params) for _ in range(count)]
 
@@ -162,6 +165,7 @@ def _go_on(objective: Objective, evaluation: Evaluation) -> Curve:
 
 
 def _in_a_process(tested: ObjectiveType, configuration: Configuration, state: bytes) -> Curve:
+    """Finish an evaluation from a checkpoint in a new process; return the rest of its curve."""
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_resume, args=(theirs, tested, configuration, state))
@@ -185,7 +189,7 @@ def _resume(
     try:
         objective = tested.build()
         answer: Any = _go_on(objective, objective.restore(configuration, state))
-    except Exception as error:  # whatever somebody else's code raises
+    except Exception as error:  # foreign code may raise anything
         answer = reason_of(error)
     connection.send(answer)
 

@@ -1,7 +1,7 @@
-"""Optuna's own tests of a sampler, on one that is named in the environment.
+"""Run Optuna's own tests of samplers on a method, which an environment variable names.
 
-pytest collects the classes of this file; `run` starts it in a process of its own, so that
-neither has anything to do with the tests of whoever calls it.
+`run` starts pytest on this file in a new process, so that these tests do not mix with the tests of
+the caller.
 """
 
 from __future__ import annotations
@@ -27,13 +27,17 @@ _VARIABLE = "HPO_BENCH_TESTED_METHOD"
 
 
 def run(method: Method) -> tuple[int, list[str]]:
-    """Run Optuna's tests; give how many passed, and the names of those that failed.
+    """Run Optuna's tests on the sampler of a method.
+
+    Returns:
+        The number of tests that passed, and the names of the tests that failed.
 
     Raises:
-        AssertionError: pytest itself came to grief.
+        AssertionError: pytest itself did not work.
     """
     with TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
+        # Without the configuration, the conftest and the cache of the caller's project.
         command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", folder]
         command += ["--noconftest", "-p", "no:cacheprovider", f"--junit-xml={report}", __file__]
         told = json.dumps([method.target, dict(method.options)])
@@ -64,20 +68,20 @@ def _tested() -> Callable[[], BaseSampler]:
 
 
 class TestBasic(BasicSamplerTestCase):
-    """What every sampler must do."""
+    """Optuna's tests of all samplers."""
 
     @pytest.fixture
     def sampler(self) -> Callable[[], BaseSampler]:
-        """Make the sampler that is tested."""
+        """Return the constructor of the tested sampler."""
         return _tested()
 
 
 class TestRelative(RelativeSamplerTestCase):
-    """What a sampler must do that proposes all parameters of a trial together."""
+    """Optuna's tests of samplers that propose all parameters of a trial together."""
 
     @pytest.fixture
     def sampler(self) -> Callable[[], BaseSampler]:
-        """Make it, unless it proposes every parameter by itself."""
+        """Return the constructor; skip if the sampler proposes each parameter by itself."""
         make = _tested()
         study = optuna.create_study(sampler=make())
         study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)

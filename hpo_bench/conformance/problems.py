@@ -1,6 +1,6 @@
-"""What methods are tested on: every kind of hyperparameter, and a function that needs no training.
+"""Problems for the checks of methods: all kinds of hyperparameters, and a cheap function.
 
-The same functions are objectives, so that a whole suite can be run on them.
+The function is an objective, too, so that checks can run a whole suite on it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ KINDS: Space = {
     "words": CategoricalDistribution(["a", "b", "c"]),
     "mixed": CategoricalDistribution([1, "a", 2.5, True, None]),
 }
-"""Whatever a space may hold and may be varied."""
+"""One hyperparameter of each kind that a space can have, each with more than one value."""
 
 CONSTANTS: Space = {
     "one_float": FloatDistribution(1.5, 1.5),
     "one_int": IntDistribution(3, 3),
     "one_word": CategoricalDistribution(["only"]),
 }
-"""What has a single value: some models divide by the width of a range."""
+"""Hyperparameters of a single value: a model that divides by the width of a range fails here."""
 
 NUMBERS: Space = {
     "x": FloatDistribution(-5.0, 5.0),
@@ -44,16 +44,21 @@ NUMBERS: Space = {
     "n": IntDistribution(1, 64, log=True),
     "c": CategoricalDistribution(["a", "b", "c"]),
 }
-"""An ordinary space, where a value hardly comes twice by chance."""
+"""An ordinary space, in which two random configurations are hardly ever equal."""
 
 
 def value_of(space: Mapping[str, BaseDistribution], configuration: Configuration) -> float:
-    """A bowl over the numbers, another depth for each choice: 0 at best."""
+    """Return the value of a configuration, 0 or more, to be minimised.
+
+    It is a sum over the hyperparameters: for a number the squared distance from 0.3 of its range,
+    for a choice a fixed number in [0, 1].
+    """
     return sum(_loss(space[name], value) for name, value in configuration.items())
 
 
 def _loss(dist: BaseDistribution, value: Any) -> float:
     if isinstance(dist, CategoricalDistribution):
+        # Python's own hash of a text changes from process to process.
         return hashlib.sha256(repr(value).encode()).digest()[0] / 255
     assert isinstance(dist, FloatDistribution | IntDistribution)
     width = dist.high - dist.low
@@ -61,7 +66,13 @@ def _loss(dist: BaseDistribution, value: Any) -> float:
 
 
 class Bowl(Objective):
-    """`value_of` on the space `NUMBERS`, approached from above by learning curves."""
+    """`value_of` on the space `NUMBERS`, with learning curves that approach it from above.
+
+    The value after step t is `value_of(...)` + 1 / t.
+
+    Args:
+        steps: Steps of a full evaluation, 1 or more.
+    """
 
     fidelity_name = "steps"
 
@@ -70,15 +81,17 @@ class Bowl(Objective):
 
     @property
     def search_space(self) -> Space:
-        """The ordinary one."""
+        """The space `NUMBERS`."""
         return dict(NUMBERS)
 
     def start(self, configuration: Configuration) -> Evaluation:
-        """Begin at fidelity 0."""
+        """Start an evaluation at fidelity 0."""
         return _Descent(value_of(NUMBERS, configuration))
 
 
 class _Descent(Evaluation):
+    """An evaluation whose value after step t is `end` + 1 / t."""
+
     def __init__(self, end: float) -> None:
         self._end = end
 

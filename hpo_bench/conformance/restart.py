@@ -1,4 +1,4 @@
-"""A run that is killed in the middle and resumed by another process, beside an undisturbed one."""
+"""Compare a run that is killed and resumed by another process with an undisturbed run."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from hpo_bench.storage.opening import open_existing
 from hpo_bench.storage.studies import load_study
 
 N_EVALUATIONS = 24
-"""Most that a run has; a finite search may have fewer."""
+"""Most evaluations of a run; a finite search may end earlier."""
 
 _KILLED = 9
+# A fork would inherit the state of this process, which a resumed run must not need.
 _context = get_context("spawn")
 
 
 def undisturbed(method: Method) -> tuple[list[Configuration], int]:
-    """Give the configurations of a whole run, in their order, and its number of evaluations."""
+    """Make a run; return its configurations by trial number, and its number of evaluations."""
     with TemporaryDirectory() as folder:
         run = _run(method, Path(folder))
         status = execute(run)
@@ -34,11 +35,14 @@ def undisturbed(method: Method) -> tuple[list[Configuration], int]:
 
 
 def killed_and_resumed(method: Method, killed_at: int) -> list[Configuration]:
-    """Give those of a run that died while it evaluated, and was resumed by a fresh process.
+    """Make a run whose process dies during an evaluation, and resume it in a new process.
 
     Args:
-        method: What searches.
-        killed_at: The evaluation in whose middle the process dies, counted from 1.
+        method: The method of the run.
+        killed_at: Number of the evaluation during which the process dies, from 1.
+
+    Returns:
+        The configurations of the resumed run, by trial number.
     """
     with TemporaryDirectory() as folder:
         run = _run(method, Path(folder))
@@ -88,6 +92,6 @@ def _work(run: Run, killed_at: int | None) -> None:
 
 
 def _die(killed_at: int | None, status: Status) -> None:
-    # No handler, no buffer and no lock gets a chance, as with kill -9.
+    # As with kill -9: no handler runs, no buffer is written, no lock is released.
     if killed_at is not None and status.evaluations >= killed_at - 1:
         os._exit(_KILLED)

@@ -1,4 +1,4 @@
-"""What engines share: an attempt at a run, the books of all runs, and who is told."""
+"""What all engines share: one attempt at a run, the state of all runs, and the watcher."""
 
 from __future__ import annotations
 
@@ -20,41 +20,45 @@ from hpo_bench.storage.leases import LeaseLostError, TakenError
 from hpo_bench.storage.outages import OutageError
 
 RETRY_SECONDS = 5.0
-"""How often it is seen whether a run that somebody else works on is free."""
+"""Seconds after which an engine tries a run again on which another process works."""
 
 
 class Watcher(Protocol):
-    """Who is told what happens."""
+    """Receives the events of all runs."""
 
     def status(self, run: Run, status: Status) -> None:
-        """A run has come a step further, or has ended."""
+        """Receive the new status of a run that has made progress or has ended."""
 
     def notice(self, text: str) -> None:
-        """Something happened that a person should know."""
+        """Receive a message for the user."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of all runs."""
+    """The end state of all runs that an engine was given."""
 
     unfinished: list[Run]
-    """Left in the middle or not begun, because of a stop or an outage; executing them goes on."""
+    """Runs that a stop or an outage interrupted, or that did not begin; they can be resumed."""
     failures: dict[str, str]
-    """Study name -> why its run could not go on."""
+    """Study name -> the reason why its run failed."""
     taken: dict[str, str]
-    """Study name -> who works on it, not known to have finished it."""
+    """Study name -> which process works on the run, as far as this engine knows."""
     is_outage: bool = False
-    """Patience with the storage has ended, and no further run was begun."""
+    """Whether an outage outlasted the patience, so that no further run began."""
 
 
 def attempt(run: Run, **how: Any) -> tuple[str, Any]:
-    """Execute a run; say what became of it in words that can be sent to another process.
+    """Execute a run, and turn its end or its error into values that can be pickled.
+
+    Args:
+        run: The run.
+        **how: Further arguments of `execute`.
 
     Returns:
-        "end" and its status, or "taken", "lost", "failure" or "outage" and the reason.
+        "end" and the run's status; or "taken", "lost", "failure" or "outage", and the reason.
     """
     try:
-        # The command has made the storage: a worker that finds none must not begin another.
+        # The command has created the storage. If it is gone, a worker must not create a second one.
         return "end", execute(run, create=False, **how)
     except TakenError as error:
         return "taken", str(error)
@@ -70,12 +74,12 @@ def attempt(run: Run, **how: Any) -> tuple[str, Any]:
 
 
 class Books:
-    """The runs that wait for somebody, and what has become of the others.
+    """The state of all runs of an engine: pending, ended, failed, or with other processes.
 
     Args:
-        runs: All of them.
-        watcher: Told what becomes of them.
-        wait: Whether runs that others work on are waited for when nothing else is left.
+        runs: All runs.
+        watcher: Receives the events of the runs.
+        wait: Whether to wait for the runs of other processes when nothing else is left.
     """
 
     def __init__(self, runs: Sequence[Run], watcher: Watcher, *, wait: bool) -> None:
@@ -84,12 +88,12 @@ class Books:
         self._wait = wait
         self._left: list[Run] = []
         self._failures: dict[str, str] = {}
-        self._with_others: deque[tuple[float, Run, str]] = deque()  # until when, and why
+        self._with_others: deque[tuple[float, Run, str]] = deque()  # next try, run, reason
         self._has_said_that_it_waits = False
         self._is_outage = False
 
     def end(self, run: Run, kind: str, content: Any) -> None:
-        """Enter what became of an attempt."""
+        """Enter the result of an attempt, as `attempt` returns it."""
         if kind in ("failure", "outage"):
             self._failures[run.study_name] = content
             self._watcher.notice(f"{run.study_name} failed: {content}")
@@ -106,35 +110,36 @@ class Books:
             self._watcher.status(run, content)
 
     def leave(self, run: Run) -> None:
-        """Enter that a run is left in the middle."""
+        """Enter a run as unfinished."""
         self._left.append(run)
 
     def _leave_the_rest(self) -> None:
-        """Begin nothing more: every run would wait in vain, one after another."""
+        """Begin no further run: each would wait for the same outage, one after the other."""
         self._left += self.pending
         self.pending.clear()
         self._wait = False
         self._is_outage = True
 
     def put_back(self, run: Run) -> None:
-        """Let somebody else go on with a run at once, unless nothing more is begun."""
+        """Make a run pending again, before all others; after an outage leave it unfinished."""
         if self._is_outage:
             self.leave(run)
         else:
             self.pending.appendleft(run)
 
     def try_again(self) -> None:
-        """Let the runs of others be tried again, when it is time, unless nothing more is begun."""
+        """Make the runs of other processes pending when their time has come."""
         if self._is_outage:
             return
         while self._with_others and self._with_others[0][0] <= time.monotonic():
             self.pending.append(self._with_others.popleft()[1])
 
     def is_waiting(self, *, is_busy: bool) -> bool:
-        """Whether it is to be seen what becomes of the runs of others.
+        """Return whether the engine must wait for runs of other processes.
 
         Args:
-            is_busy: Whether somebody is at work on another run meanwhile.
+            is_busy: Whether a worker of this engine is still at work; if not, the first call tells
+                the user about the wait.
         """
         waits = self._wait and bool(self._with_others)
         if waits and not is_busy and not self._has_said_that_it_waits:
@@ -146,14 +151,15 @@ class Books:
         return waits
 
     def report(self) -> Report:
-        """Close the books."""
+        """Return the end state of all runs."""
         taken = {run.study_name: why for _, run, why in self._with_others}
         return Report([*self._left, *self.pending], self._failures, taken, self._is_outage)
 
 
 @contextmanager
 def interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Let SIGINT and SIGTERM be heard by the engine, which decides."""
+    """Call `interrupt` on SIGINT and SIGTERM, in place of the former handlers."""
+    # Python allows signal handlers in the main thread only.
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""What a person sees while runs go on."""
+"""The progress display: bars, and one line for each run that ends."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from hpo_bench.terminal import LOADING_SECONDS
 from hpo_bench.text import printable
 
 MIN_SIGNS = 10
-"""Reports before a time is estimated: of fewer, a single slow evaluation decides."""
+"""Fewest reports for an estimate: with fewer, a single slow evaluation dominates it."""
 
 _USUAL_EVALUATIONS = 30
-"""What a run counts for whose budget is seconds, beside runs that are bounded by evaluations."""
+"""Evaluations that are assumed for a run whose budget is in seconds, to weight it among others."""
 
 
 class TimeLeft:
-    """Estimates the time left from all that was done since the first report.
+    """Estimates the time left from the mean speed since the first report.
 
-    The time before the first report is not counted: libraries and data are loaded once. The mean
-    speed since then is steadier than the latest speed, which depends on the evaluations under way.
+    The time before the first report does not count, because workers load libraries and data only
+    once. The mean speed is steadier than the latest speed, which depends on single evaluations.
 
     Args:
-        clock: Gives the time in seconds.
+        clock: Returns the time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._signs = 0
-        self._first = self._last = (0.0, 0.0)  # time, and the share that was done by then
+        self._first = self._last = (0.0, 0.0)  # time in seconds, and the share done at this time
 
     def report(self, share: float) -> None:
-        """Note which share of all work is done, 0 to 1."""
+        """Enter the share of all work that is done, from 0 to 1."""
         self._last = (self._clock(), share)
         if self._signs == 0:
             self._first = self._last
         self._signs += 1
 
     def seconds(self) -> float | None:
-        """Estimate the seconds until all is done; None while too little is known."""
+        """Estimate the seconds until all work is done; None before `MIN_SIGNS` reports."""
         passed, done = (last - first for last, first in zip(self._last, self._first, strict=True))
         if self._signs < MIN_SIGNS or passed <= 0 or done <= 0:
             return None
@@ -54,7 +54,7 @@ class TimeLeft:
 
 
 def in_words(seconds: float) -> str:
-    """Give a time left, as exactly as an estimate is: `about 40 s left`."""
+    """Return a time left as text, rounded as an estimate deserves: `about 40 s left`."""
     if seconds < 100:
         return f"about {max(5, 5 * round(seconds / 5))} s left"
     if seconds < 100 * 60:
@@ -63,7 +63,7 @@ def in_words(seconds: float) -> str:
 
 
 class _TimeLeftColumn(ProgressColumn):
-    """The time left of all runs; single runs share the workers, and have none of their own."""
+    """The time left of all runs together; a single run has none, because runs share workers."""
 
     def __init__(self, left: TimeLeft) -> None:
         super().__init__()
@@ -75,13 +75,14 @@ class _TimeLeftColumn(ProgressColumn):
 
 
 class ProgressDisplay:
-    """A line for each run that ends; on a terminal also bars: all runs, and each under way.
+    """Prints a line for each run that ends; on a terminal it also shows bars.
+
+    One bar is for all runs together, and one for each run in progress.
 
     Args:
-        runs: All of them.
-        console: Where it is shown.
-        done: Names of the studies of those that were finished before, of which nothing more is
-            told.
+        runs: All runs, including finished ones.
+        console: The console to print to.
+        done: Study names of the runs that were finished before; they get no line.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class ProgressDisplay:
         self._progress.stop()
 
     def status(self, run: Run, status: Status) -> None:
-        """Show how far a run has come."""
+        """Show the new status of a run."""
         self._waiting.cancel()
         count = status.evaluations
         evaluations = "1 evaluation" if count == 1 else f"{count} evaluations"
@@ -138,7 +139,7 @@ class ProgressDisplay:
         self._progress.update(self._tasks[run.study_name], completed=status.share, told=told)
 
     def notice(self, text: str) -> None:
-        """Print a line that stays."""
+        """Print a message above the bars."""
         self._progress.console.print(text, style="yellow")
 
     def _advance(self, run: Run, share: float) -> None:
@@ -157,13 +158,13 @@ class ProgressDisplay:
 
 
 def weights(runs: Sequence[Run]) -> dict[str, float]:
-    """Give each run its part of the whole work, by its study's name; they add up to 1."""
+    """Return the share of each run in the whole work: study name -> share; the sum is 1."""
     full = {
         suite.name: suite.build_objective(suite.seeds[0]).max_fidelity
         for suite in {run.suite.name: run.suite for run in runs}.values()
     }
     work = {
-        run.study_name: run.budget.full_evaluations(full[run.suite.name]) or _USUAL_EVALUATIONS
+        run.study_name: run.budget.configurations(full[run.suite.name]) or _USUAL_EVALUATIONS
         for run in runs
     }
     total = sum(work.values())

@@ -1,8 +1,8 @@
-"""Runs as tasks of Ray: on this machine, or on all those of a cluster.
+"""Execute runs as tasks of Ray, on this machine or on all machines of a cluster.
 
-Ray decides where a run is executed, and executes it again elsewhere where a machine dies. What it
-has come to passes through the storage alone; its lease there keeps a second execution from
-beginning before the first is known to be over.
+Ray decides where a task runs, and starts it again on another machine if its machine dies. The state
+of a run is passed only by the storage. The run's lease there prevents the second execution from
+starting before the first has surely ended.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from hpo_bench.storage.outages import outage
 from hpo_bench.suite import Suite
 
 MAX_DEATHS = 3
-"""Processes or machines that may die over one run before it is given up."""
+"""Number of deaths of a run's process or machine at which the run fails."""
 
 LOOK_SECONDS = 5.0
-"""How often the storage is looked at for how far the runs have come."""
+"""Seconds between two reads of the runs' progress from the storage."""
 
 LEAVING_SECONDS = 60.0
-"""Time to save what is under way."""
+"""Seconds that runs have to save their evaluations after a stop."""
 
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Makes Ray take the loopback address for that of its node, and listen there alone."""
+"""Environment variable that makes Ray use, and listen on, the loopback address only."""
 
 
 def execute_all(
@@ -49,17 +49,21 @@ def execute_all(
     address: str | None = None,
     wait: bool = True,
 ) -> Report:
-    """Execute runs as tasks of Ray until all are finished, or until asked to stop.
+    """Execute runs as tasks of Ray until all are finished, or until a signal stops them.
 
-    The first SIGINT or SIGTERM lets every run save its evaluations and leave; a second one does
-    not wait for that.
+    After the first SIGINT or SIGTERM each run saves its evaluations and ends. A second signal ends
+    the wait for them.
 
     Args:
-        runs: What to execute; any order gives the same results.
-        workers: Evaluators at the same time, where no address is given.
-        watcher: Told what happens, in this process.
-        address: Of a Ray cluster; None starts one on this machine, which nothing else reaches.
-        wait: Stay until the runs of others are finished, too.
+        runs: The runs, at least one; their order does not change the results.
+        workers: Evaluations at the same time, 1 or more, if no address is given.
+        watcher: Receives the events, in this process.
+        address: Address of a Ray cluster, `host:port` or `auto`; None starts a cluster on this
+            machine that no other machine can reach.
+        wait: Wait until the runs of other processes are finished, too.
+
+    Returns:
+        The end state of all runs.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -78,16 +82,17 @@ def execute_all(
 
 @contextmanager
 def _connected(address: str | None, workers: int) -> Iterator[Any]:
-    """Connect to a cluster, or start one; give Ray.
+    """Connect to a cluster, or start one; yield the module `ray`.
 
     Raises:
-        MissingExtraError: It is not installed.
+        MissingExtraError: Ray is not installed.
         InputError: There is no cluster at the address.
         HpoBenchError: Ray does not start on this machine.
     """
+    # Ray would send statistics of its use to a server on the internet.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None:
-        os.environ.update(LOOPBACK)  # read when Ray is imported
+        os.environ.update(LOOPBACK)  # Ray reads it when it is imported
     else:
         _knock(address)
     with needing("ray", "the engine ray"):
@@ -124,10 +129,10 @@ def _join(ray: Any, workers: int, address: str | None) -> None:
 
 
 def _knock(address: str) -> None:
-    """See that something answers at an address: Ray itself tries for minutes.
+    """Check that something answers at an address; Ray itself would try for minutes.
 
     Raises:
-        InputError: Nothing does.
+        InputError: The address is malformed, or nothing answers within 10 s.
     """
     if address == "auto":
         return
@@ -141,10 +146,10 @@ def _knock(address: str) -> None:
 
 
 def _check_storage(ray: Any, url: str) -> None:
-    """See that all machines of the cluster can share the storage.
+    """Check that all machines of the cluster can share the storage.
 
     Raises:
-        InputError: It is a file, and there are several machines.
+        InputError: The storage is a file, and the cluster has several machines.
     """
     hosts = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
     hosts.add(ray.util.get_node_ip_address())
@@ -158,7 +163,7 @@ def _check_storage(ray: Any, url: str) -> None:
 
 
 def _check_room(ray: Any, suite: Suite, watcher: Watcher) -> None:
-    """Say so where no machine has room for a run: Ray waits without a word until one joins."""
+    """Tell the user if no machine has room for a run; Ray would wait for one without a word."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for key, kind in (("workers_per_run", "CPU"), ("gpus_per_run", "GPU")):
         wanted = getattr(suite, key)
@@ -171,13 +176,20 @@ def _check_room(ray: Any, suite: Suite, watcher: Watcher) -> None:
 
 
 class _Tasks:
-    """The runs that Ray has been given."""
+    """The runs that were given to Ray as tasks.
+
+    Args:
+        ray: The module `ray`, connected to a cluster.
+        books: The state of all runs.
+        watcher: Receives the events.
+    """
 
     def __init__(self, ray: Any, books: Books, watcher: Watcher) -> None:
         self._ray = ray
         self._books = books
         self._watcher = watcher
-        # Ray would let libraries compute with as many threads as a run has workers.
+        # Ray sets OMP_NUM_THREADS to a task's number of CPUs, and each worker of the run would use
+        # so many threads: tasks set the variables back.
         self._threads = {name: os.environ[name] for name in THREADS}
         self._given: dict[Any, Run] = {}
         self._storage: MeteredStorage | None = None
@@ -186,11 +198,11 @@ class _Tasks:
         self._told_to_stop = False
 
     def interrupt(self) -> None:
-        """Ask to stop; called by a signal handler, so it only takes note."""
+        """Ask for a stop; it only counts, because a signal handler calls it."""
         self._interrupts += 1
 
     def run(self) -> None:
-        """Let all be executed."""
+        """Give all runs to Ray, and return when they have ended or a stop is over."""
         self._give()
         while self._given or self._waits():
             if self._interrupts and not self._told_to_stop:
@@ -208,7 +220,7 @@ class _Tasks:
         return not self._told_to_stop and self._books.is_waiting(is_busy=bool(self._given))
 
     def _give(self) -> None:
-        """Give Ray all that is pending: it queues what does not fit."""
+        """Give all pending runs to Ray, which queues those that do not fit."""
         if self._told_to_stop:
             return
         while self._books.pending:
@@ -217,15 +229,16 @@ class _Tasks:
                 name=run.study_name,
                 num_cpus=run.suite.workers_per_run,
                 num_gpus=run.suite.gpus_per_run,
-                max_retries=MAX_DEATHS - 1,
+                max_retries=MAX_DEATHS - 1,  # Ray does not count the first execution
             )
             self._given[task.remote(run, Path.cwd(), self._threads)] = run
 
     def _hear(self) -> None:
+        """Wait for up to half a second, and enter the results of tasks that have ended."""
         if not self._given:
             time.sleep(0.2)
             return
-        # The timeout lets a signal that arrived meanwhile be seen.
+        # The short timeout lets `run` react to a signal that arrives meanwhile.
         done, _ = self._ray.wait(list(self._given), timeout=0.5)
         for reference in done:
             run = self._given.pop(reference)
@@ -238,7 +251,7 @@ class _Tasks:
                 self._books.end(run, "failure", told[-1] if told else type(error).__name__)
 
     def _look(self) -> None:
-        """Tell how far the runs have come that somebody works on."""
+        """Read the progress of the runs in progress from the storage, from time to time."""
         if time.monotonic() - self._looked_at < LOOK_SECONDS or not self._given:
             return
         self._looked_at = time.monotonic()
@@ -247,7 +260,7 @@ class _Tasks:
         except Exception as error:
             if outage(error) is None:
                 raise
-            # The runs wait for the storage; that there is nothing to see meanwhile is no harm.
+            # The runs themselves wait for the storage; only the display stands still meanwhile.
 
     def _show(self) -> None:
         runs = {run.study_name: run for run in self._given.values()}
@@ -265,15 +278,25 @@ class _Tasks:
         self._deadline = time.monotonic() + LEAVING_SECONDS
         self._watcher.notice("stopping: saving what is under way (again: stop at once)")
         for reference in self._given:
+            # force=True would kill the process before it has saved its evaluations.
             self._ray.cancel(reference, force=False)
 
 
 def _work(run: Run, directory: Path, threads: dict[str, str]) -> tuple[str, Any]:
-    """The life of a task."""
-    if directory.is_dir():  # what is relative in a suite is meant from where it was started
+    """Execute a run as a task of Ray, in the directory of the command.
+
+    Args:
+        run: The run.
+        directory: Working directory of the command.
+        threads: Environment variables that limit the threads of libraries: name -> value.
+
+    Returns:
+        The result of `attempt`.
+    """
+    if directory.is_dir():  # relative paths in a suite are relative to the command's directory
         os.chdir(directory)
     os.environ.update(threads)
     stopped = threading.Event()
-    # Ray cancels a task that is under way as Ctrl-C would.
+    # Ray cancels a running task by SIGINT.
     signal.signal(signal.SIGINT, lambda *_: stopped.set())
     return attempt(run, worker=f"{socket.gethostname()}-{os.getpid()}", should_stop=stopped.is_set)

@@ -1,1 +1,1 @@
-"""The one storage that holds everything: opened, leased, waited for, and read back."""
+"""The one database that holds everything: open it, lease runs, wait for it, and read it back."""

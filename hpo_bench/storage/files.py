@@ -1,4 +1,4 @@
-"""The file of a SQLite storage: where it is, and whether it still is the one that was opened."""
+"""The file of a SQLite storage: its path, and whether it is still the file that was opened."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpo_bench.storage.outages import OutageError
 
 
 class GoneError(OutageError):
-    """The file was deleted, renamed or replaced: nothing can be read or written there any more."""
+    """The file was deleted, renamed or replaced while it was open."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(
@@ -24,32 +24,34 @@ class GoneError(OutageError):
 
 
 def file_of(url: sqlalchemy.URL) -> Path:
-    """Give the path in a URL of SQLite, also of one that holds a URI of SQLite's own."""
+    """Return the path in a SQLite URL, whether it holds a plain path or a `file:` URI."""
     name = url.database or ""
     return Path(unquote(urlsplit(name).path) if name.startswith("file:") else name)
 
 
 def at(url: sqlalchemy.URL, file: Path) -> sqlalchemy.URL:
-    """Put another path into a URL of SQLite."""
+    """Return a copy of a SQLite URL with another path."""
     is_uri = (url.database or "").startswith("file:")
     return url.set(database=f"file:{quote(str(file))}" if is_uri else str(file))
 
 
 def without_creating(url: sqlalchemy.URL) -> sqlalchemy.URL:
-    """Let connections fail where there is no such file: SQLite would make an empty one."""
+    """Return a copy of a SQLite URL whose connections fail if the file does not exist."""
+    # SQLite's default mode, rwc, would create an empty file.
     mode = str(url.query.get("mode", "rw"))
     uri = url.set(database=f"file:{quote(str(file_of(url).absolute()))}")
     return uri.update_query_dict({"uri": "true", "mode": "rw" if mode == "rwc" else mode})
 
 
 def keep_to(engine: sqlalchemy.Engine, file: Path) -> None:
-    """Let an engine read and commit only while its file is the one that is there now.
-
-    Who has a file open goes on writing to it after it was deleted, and nobody ever sees that.
+    """Make an engine fail as soon as the file at its path is not the file that it opened.
 
     Raises:
-        GoneError: There is no such file; later also out of every transaction.
+        GoneError: The file does not exist. Later, every commit and every error of the engine
+            raises it if the file was deleted, renamed or replaced.
     """
+    # POSIX keeps a deleted file alive for those who have it open: SQLite would go on writing to a
+    # file that nobody can find, without an error.
     opened = _identity(file)
     if opened is None:
         raise GoneError(file)
@@ -66,8 +68,9 @@ def keep_to(engine: sqlalchemy.Engine, file: Path) -> None:
 
 
 def _identity(file: Path) -> tuple[int, int] | None:
+    """Return a file's device and inode; None if it cannot be read."""
     try:
-        found = os.stat(file)  # noqa: PTH116  # the fast way: this is asked for every transaction
+        found = os.stat(file)  # noqa: PTH116  # faster than Path.stat, and called per transaction
     except OSError:
         return None
     return found.st_dev, found.st_ino

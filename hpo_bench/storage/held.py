@@ -1,15 +1,16 @@
 """The study of a run, kept in memory by the one process that may write to it.
 
-Whoever holds a run's lease knows all that its study holds, and need not read it again: Optuna reads
-a trial before it writes to it, some 80 statements for one evaluation. What is written goes to the
-database first, so that no crash finds there less than was promised:
+The process that holds a run's lease is the only writer of its study. It therefore never has to read
+the study again, whereas Optuna reads a trial before each write: about 80 SQL statements for one
+evaluation. The database holds each kind of write at the latest at this time:
 
-- a trial's creation, its reports, its state, and a study's attributes: when the call returns;
-- parameters and attributes of a trial: with the next of those, or at `HeldStudy.write_out`, all in
-  one transaction, in which a crash leaves all of them or none.
+- a new trial, a report, a trial's state, and a study's attributes: when the call returns;
+- parameters and attributes of a trial: with the next write of the first kind, or when
+  `HeldStudy.write_out` is called. All pending rows are written in one transaction, so a crash
+  leaves all of them or none.
 
-That is what Optuna itself promises of a storage with a cache. Every write may be made again: it
-leaves the same rows. Names of Optuna's that are used here are private ones, as in `rdb`.
+Optuna promises the same for its cached storage. Each write can be repeated: a repetition leaves the
+same rows. This module uses private names of Optuna, as `rdb` does.
 """
 
 from __future__ import annotations
@@ -43,13 +44,13 @@ from hpo_bench.storage.rdb import (
 from hpo_bench.storage.rows import local_time
 
 _Row = tuple[Any, dict[str, Any]]
-"""A model of Optuna's, and what one row of its table holds."""
+"""A table model of Optuna, and the columns of one row: name -> value."""
 
 _INSERTS: dict[str, Callable[[Any], Any]] = {
     "sqlite": sqlite.insert,
     "postgresql": postgresql.insert,
 }
-"""Databases that can insert a row or, where it is there, change it."""
+"""SQL dialect -> SQLAlchemy's insert for it, which supports ON CONFLICT DO UPDATE."""
 
 _KEYS = {
     models.TrialParamModel: "param_name",
@@ -58,13 +59,15 @@ _KEYS = {
     models.TrialIntermediateValueModel: "step",
     models.TrialValueModel: "objective",
 }
-"""What tells the rows of a trial apart in each table."""
+"""Table model -> the column that, together with `trial_id`, is unique in the table."""
 
 _TRIALS: Any = models.TrialModel.__table__
+# SQLAlchemy reserves the names of columns for the values to set: hence `of_trial`, not `trial_id`.
 _SETTLE = update(_TRIALS).where(_TRIALS.c.trial_id == bindparam("of_trial"))
 
 
 def _upsert(model: Any, dialect: str) -> Insert:
+    """Build the statement that inserts a row, or updates the row of the same unique key."""
     inserting = _INSERTS[dialect](model.__table__)
     unique = ("trial_id", _KEYS[model])
     own = [c.name for c in model.__table__.columns if not c.primary_key and c.name not in unique]
@@ -74,17 +77,20 @@ def _upsert(model: Any, dialect: str) -> Insert:
 
 
 def can_hold(backend: BulkStorage) -> bool:
-    """Whether a database can do what is needed."""
+    """Return whether the database of a backend can insert or update a row in one statement."""
     return backend.engine.dialect.name in _INSERTS
 
 
 class HeldStudy(_CachedStorage):
-    """Optuna's storage, of which one study is kept in memory: nobody else may write to it.
+    """Optuna's storage with one study kept in memory, to which no other process may write.
+
+    Trials in memory are never changed: a write replaces the trial by a changed copy. A caller can
+    therefore keep a trial without copying it.
 
     Args:
-        backend: Where all is written to.
-        study_id: Of the study that is kept.
-        trials: All that it has by now.
+        backend: The storage that all writes go to.
+        study_id: Optuna's id of the study to keep in memory.
+        trials: All trials of this study, by number.
     """
 
     def __init__(self, backend: BulkStorage, study_id: int, trials: Sequence[FrozenTrial]) -> None:
@@ -97,6 +103,7 @@ class HeldStudy(_CachedStorage):
         self._take(trials)
 
     def _take(self, trials: Sequence[FrozenTrial]) -> None:
+        """Replace all that is in memory by these trials."""
         self._trials = {trial._trial_id: trial for trial in trials}
         self._ids = {trial.number: key for key, trial in self._trials.items()}
         self._open = {key for key, t in self._trials.items() if not t.state.is_finished()}
@@ -105,22 +112,22 @@ class HeldStudy(_CachedStorage):
             self._space |= trial.distributions
 
     def write_out(self) -> None:
-        """Write what is not written yet."""
+        """Write all pending parameters and attributes, in one transaction."""
         if self._pending:
             self._write([])
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        """As Optuna's, after what is not written yet."""
+        """Write all pending rows, then set a user attribute of a study."""
         self.write_out()
         super().set_study_user_attr(study_id, key, value)
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        """As Optuna's, after what is not written yet."""
+        """Write all pending rows, then set a system attribute of a study."""
         self.write_out()
         super().set_study_system_attr(study_id, key, value)
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        """As Optuna's."""
+        """Create a trial in the database and in memory, and return its id."""
         if study_id != self._held_id:
             return super().create_new_trial(study_id, template_trial)
         self.write_out()
@@ -128,14 +135,14 @@ class HeldStudy(_CachedStorage):
         if made.number == len(self._trials):
             self._keep(made)
             self._space |= made.distributions
-        else:  # somebody without a lease has added some, by hand
+        else:  # somebody without a lease has added trials by hand
             self._take(self._backend.get_all_trials(study_id, deepcopy=False))
         return made._trial_id
 
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: Any
     ) -> None:
-        """As Optuna's; written with what is written next."""
+        """Set a parameter of a trial; the row stays pending until the next write."""
         if trial_id not in self._trials:
             super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
             return
@@ -158,14 +165,14 @@ class HeldStudy(_CachedStorage):
         self._keep(trial)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """As Optuna's; written with what is written next."""
+        """Set a user attribute of a trial; the row stays pending until the next write."""
         if trial_id not in self._trials:
             super().set_trial_user_attr(trial_id, key, value)
             return
         self._note_user_attrs(trial_id, {key: value})
 
     def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
-        """Write several attributes of a trial of this study, in one transaction."""
+        """Write several user attributes of a trial of the held study, in one transaction."""
         self._note_user_attrs(trial_id, attributes)
         self.write_out()
 
@@ -177,7 +184,7 @@ class HeldStudy(_CachedStorage):
         self._keep(trial)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """As Optuna's; written with what is written next."""
+        """Set a system attribute of a trial; the row stays pending until the next write."""
         if trial_id not in self._trials:
             super().set_trial_system_attr(trial_id, key, value)
             return
@@ -187,7 +194,8 @@ class HeldStudy(_CachedStorage):
         self._keep(trial)
 
     def _note(self, model: Any, trial_id: int, key: str, value: Any) -> Any:
-        """Take an attribute in, to be written; give it as it is read from the database."""
+        """Add an attribute to the pending rows; return the value that a reader would get."""
+        # JSON makes lists of tuples and strings of integer keys: memory and database must agree.
         text = to_json(value)
         self._pending.append((model, {"trial_id": trial_id, "key": key, "value_json": text}))
         return value if isinstance(value, int | float | str | None) else json.loads(text)
@@ -195,7 +203,7 @@ class HeldStudy(_CachedStorage):
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
     ) -> None:
-        """As Optuna's."""
+        """Write a reported value of a trial, with all pending rows."""
         if trial_id not in self._trials:
             super().set_trial_intermediate_value(trial_id, step, intermediate_value)
             return
@@ -208,7 +216,11 @@ class HeldStudy(_CachedStorage):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """As Optuna's."""
+        """Write a trial's state and values, with all pending rows.
+
+        Returns:
+            False if the trial should become RUNNING but is not WAITING; else True.
+        """
         if trial_id not in self._trials:
             return super().set_trial_state_values(trial_id, state, values)
         trial = self._updatable(trial_id)
@@ -232,13 +244,13 @@ class HeldStudy(_CachedStorage):
         return True
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
-        """As Optuna's."""
+        """Return the id of the trial with a number, from memory for the held study."""
         if study_id == self._held_id and trial_number in self._ids:
             return self._ids[trial_number]
         return super().get_trial_id_from_study_id_trial_number(study_id, trial_number)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """As Optuna's; never changed afterwards, as trials are replaced by others."""
+        """Return a trial, from memory for the held study; do not change it."""
         found = self._trials.get(trial_id)
         return super().get_trial(trial_id) if found is None else found
 
@@ -248,32 +260,43 @@ class HeldStudy(_CachedStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """As Optuna's."""
+        """Return the trials of a study by number, from memory for the held study."""
         if study_id != self._held_id:
             return super().get_all_trials(study_id, deepcopy, states)
         if states is None:
             found = list(self._trials.values())
         elif any(state in states for state in TrialState if state.is_finished()):
             found = [trial for trial in self._trials.values() if trial.state in states]
-        else:  # few of many; asked for with every new trial
+        else:  # few of many: samplers ask for the running trials with every new trial
             found = [self._trials[key] for key in sorted(self._open)]
             found = [trial for trial in found if trial.state in states]
         return copy.deepcopy(found) if deepcopy else found
 
     def _updatable(self, trial_id: int) -> FrozenTrial:
-        """Give a copy of a trial to be changed, in place of the one that others may look at."""
+        """Return a copy of a trial that may be changed; raise if the trial is finished."""
+        # Callers hold trials from this storage without copies: change a copy.
         trial = self._trials[trial_id]
         self.check_trial_is_updatable(trial_id, trial.state)
         return copy.copy(trial)
 
     def _keep(self, trial: FrozenTrial) -> None:
+        """Put a trial into memory, in place of its former version."""
         self._trials[trial._trial_id] = trial
         self._ids[trial.number] = trial._trial_id
         keeping = self._open.discard if trial.state.is_finished() else self._open.add
         keeping(trial._trial_id)
 
     def _write(self, rows: Sequence[_Row], settled: dict[str, Any] | None = None) -> None:
-        """Write what is pending, further rows, and how a trial is settled, in one transaction."""
+        """Write the pending rows, further rows and a trial's new state, in one transaction.
+
+        Args:
+            rows: Rows to write after the pending ones.
+            settled: The changed columns of the trials table, with the trial's id as `of_trial`.
+
+        Raises:
+            StorageInternalError: The database refused; no row was written, all stay pending.
+        """
+        # One statement per table takes all its rows, whatever their number.
         of_tables = defaultdict(list)
         for model, row in [*self._pending, *rows]:
             of_tables[model].append(row)

@@ -1,11 +1,12 @@
-"""Leases: which process works on a run, so that any number of them may share a suite.
+"""Leases: a lease lets one process at a time work on a run, so that many can share a suite.
 
-A table beside Optuna's has a row for each run: who works on it, and when that process last gave a
-sign of life, by the clock of the database. The clocks of the machines do not matter. A lease that
-has run out may be taken over. Who has lost one, frozen or cut off for too long, cannot write to
-the run any more: every transaction that writes looks, before it is committed, whether the lease is
-still its own (a fencing token: Kleppmann 2017, "Designing Data-Intensive Applications", chapter 8).
-A lease belongs to one process: a copy of it, made by a fork, knows the token and may not write.
+A table beside Optuna's has a row for each run. It holds the process that works on the run, and the
+time of its last sign of life (heartbeat) by the clock of the database; the clocks of the machines
+do not matter. Another process may take over an expired lease. The former owner, which was frozen or
+cut off, cannot write to the run any more: each transaction that writes checks, before its commit,
+that the lease still has its token (a fencing token: Kleppmann 2017, "Designing Data-Intensive
+Applications", chapter 8). A lease belongs to one process: a fork of its owner also knows the token,
+but may not write.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ from hpo_bench.storage.rows import reading
 logger = logging.getLogger(__name__)
 
 _BEATS = 6
-"""Signs of life in the time that a lease lasts: so many may be late before it is lost."""
+"""Signs of life per duration of a lease: the owner loses the lease after this many failures."""
 
 _STUCK_SECONDS = 5.0
-"""How long the end of a run waits for a sign of life that is under way."""
+"""Seconds for which the end of a run waits for a sign of life in progress."""
 
 _LEASES = Table(
     "hpo_bench_leases",
@@ -48,34 +49,42 @@ _LEASES = Table(
     Column("study_name", String(512), primary_key=True),
     Column("token", Integer, nullable=False),
     Column("owner", String(1024)),
+    # Doubles: a 32-bit float of the seconds since 1970 has steps of 128 s.
     Column("beat", Float(53), nullable=False),
     Column("seconds", Float(53), nullable=False),
 )
 _COLUMNS = _LEASES.c
+# One clock for all machines: the database's, in seconds since 1970.
 _NOW = sqlalchemy.extract("epoch", sqlalchemy.func.current_timestamp())
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, told from all others on any machine, before and after it."""
+    """A process, identified among all processes of all machines at any time."""
 
     host: str
+    """Name of the machine."""
     pid: int
+    """Number of the process in its process namespace."""
     kernel: str
-    """Which start of which machine, and which of its process namespaces; empty if not known."""
+    """Id of the machine's boot and of the process namespace; empty if unknown."""
     started: str
-    """When the process was started, in seconds by that machine; empty if not known."""
+    """Start time of the process in seconds, by its machine's clock; empty if unknown."""
     taking: str
-    """Tells what this process takes at the same time apart."""
+    """A random id of this attempt to take a lease: one process may make several at once."""
 
     @classmethod
     def here(cls) -> Owner:
-        """This process, about to take a lease."""
+        """Describe this process, for a new attempt to take a lease."""
         pid = os.getpid()
         return cls(socket.gethostname(), pid, _kernel(), _started(pid) or "", uuid4().hex)
 
     def is_dead(self) -> bool:
-        """Whether it is known to be dead: only a process of the same machine can know that."""
+        """Return whether the process is surely dead; False if it ran on another machine.
+
+        Process numbers are used again, so a process of the same number with another start time
+        counts as dead, too.
+        """
         is_here = self.kernel != "" and self.kernel == _kernel()
         return is_here and self.started != "" and _started(self.pid) != self.started
 
@@ -87,11 +96,12 @@ _OWNER = TypeAdapter(Owner)
 
 
 def _kernel() -> str:
+    """Return the id of this machine's boot and process namespace; empty if unknown."""
     if psutil.MACOS:
-        # No boot needs to be told: there, the times at which processes start are absolute.
+        # macOS needs no id of the boot, because the start times of its processes are absolute.
         return f"{socket.gethostname()} {getnode():x}"
     try:
-        # Of psutil's numbers of processes, each container has its own.
+        # The namespace is a part of it, because each container numbers its processes anew.
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
@@ -99,14 +109,15 @@ def _kernel() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process was started; None if there is none, or only what its parent has to bury."""
+    """Return the start time of a process in seconds; None if it is dead or a zombie."""
     try:
         process = psutil.Process(pid)
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return None
-        # On Linux it is counted from the boot, whose time psutil adds: a clock that is put forward
-        # moves both.
+        # Linux counts a start time from the boot, and psutil adds the time of the boot. The
+        # difference does not change if somebody sets the clock.
         since = psutil.boot_time() if psutil.LINUX else 0.0
+        # Linux counts in ticks of 0.01 s: more decimals would only show errors of rounding.
         return f"{process.create_time() - since:.2f}"
     except (psutil.Error, OSError):
         return None
@@ -114,28 +125,29 @@ def _started(pid: int) -> str | None:
 
 @dataclass(frozen=True)
 class Lease:
-    """What the table holds of a run."""
+    """One row of the lease table: the state of one run's lease."""
 
     token: int
-    """Grows by one with each taking."""
+    """Fencing token, from 1; it grows by one whenever a process takes the lease."""
     owner: Owner | None
-    """Who works on it; None since it was given back."""
+    """The process that works on the run; None after it gave the lease back."""
     beat: float
-    """When the owner gave the last sign of life, in seconds of the database's clock."""
+    """Time of the owner's last sign of life: seconds since 1970, by the database's clock."""
     age: float
-    """Seconds since then."""
+    """Seconds since the last sign of life; negative if the database's clock was set back."""
     seconds: float
-    """How long it lasts after a sign of life."""
+    """Duration of the lease after a sign of life, in seconds."""
 
     @property
     def is_free(self) -> bool:
-        """Whether somebody may take it."""
-        # A sign of life from the future is as old as one of the past: the clock was put back.
+        """Whether a process may take the lease now."""
+        # A sign of life in the future counts as old, too: else a lease would stay taken for hours
+        # after the database's clock was set back by hours.
         return self.owner is None or abs(self.age) > self.seconds or self.owner.is_dead()
 
 
 class TakenError(HpoBenchError):
-    """Another process works on the run."""
+    """Another process holds the lease of the run."""
 
     def __init__(self, study_name: str, lease: Lease) -> None:
         super().__init__(
@@ -145,7 +157,7 @@ class TakenError(HpoBenchError):
 
 
 class LeaseLostError(HpoBenchError):
-    """Another process has taken the run over; what was about to be written is not."""
+    """Another process has taken over the lease; the transaction in progress is not committed."""
 
     def __init__(self, study_name: str, why: str | None = None) -> None:
         taken_over = (
@@ -157,16 +169,19 @@ class LeaseLostError(HpoBenchError):
 
 @contextmanager
 def holding(storage: MeteredStorage, study_name: str, seconds: float) -> Iterator[None]:
-    """Be the only one to work on a run, and to write to it through this storage.
+    """Hold the lease of a run: no other process works on it or writes to it meanwhile.
+
+    A thread renews the lease `_BEATS` times per duration.
 
     Args:
-        storage: One that `open_storage` gave, which serves this run alone from now on.
-        study_name: Of the run.
-        seconds: How long the lease lasts after a sign of life; a thread gives those.
+        storage: A storage from `open_storage`; from now on it serves this run alone.
+        study_name: Name of the run's study.
+        seconds: Duration of the lease after a sign of life, in seconds.
 
     Raises:
-        TakenError: Another process works on it.
-        LeaseLostError: Out of the storage, at any write, once another process has taken it over.
+        TakenError: Another process holds the lease.
+        LeaseLostError: Another process has taken over the lease. Each later write to the storage
+            raises it.
     """
     backend = backend_of(storage)
     assert backend is not None
@@ -188,7 +203,8 @@ def holding(storage: MeteredStorage, study_name: str, seconds: float) -> Iterato
     except LeaseLostError:
         raise
     except Exception as error:
-        # Where the other one has been, nothing is as this one left it: a trial is finished, say.
+        # The new owner changes the study, so any error may follow: it may have finished a trial
+        # that this process goes on with.
         if _is_lost(engine, study_name, token):
             raise LeaseLostError(study_name) from error
         raise
@@ -200,7 +216,7 @@ def holding(storage: MeteredStorage, study_name: str, seconds: float) -> Iterato
 
 
 def leases(storage: BaseStorage) -> dict[str, Lease]:
-    """All that there are, by study name; none before anybody has worked there."""
+    """Read all leases of a storage: study name -> lease; empty if it has no lease table yet."""
     backend = backend_of(storage)
     if backend is None or not sqlalchemy.inspect(backend.engine).has_table(_LEASES.name):
         return {}
@@ -221,13 +237,13 @@ def _query() -> sqlalchemy.Select[Any]:
 
 def _lease(row: list[Any]) -> Lease:
     token, owner, beat, age, seconds = row
-    # What is no number has no sign of life in it: such a lease is free.
+    # Anything but a number counts as 0: a damaged row must not end the reading of all leases.
     told = [float(n) if isinstance(n, int | float) else 0.0 for n in (beat, age, seconds)]
     return Lease(token, None if owner is None else _owner(owner), *told)
 
 
 def _owner(text: str) -> Owner:
-    """Read who works on a run; somebody who is not known if it was written by none of ours."""
+    """Parse the owner of a lease; return an unknown owner if the text is not in our format."""
     try:
         return _OWNER.validate_json(text)
     except ValidationError:
@@ -238,13 +254,17 @@ def _create_table(engine: Engine) -> None:
     try:
         _LEASES.create(engine, checkfirst=True)
     except SQLAlchemyError:
-        # Another process may have been quicker.
+        # Another process may have created the table after `checkfirst` looked for it.
         if not sqlalchemy.inspect(engine).has_table(_LEASES.name):
             raise
 
 
 def _take(engine: Engine, study_name: str, owner: Owner, seconds: float) -> int:
-    """Take a lease that is free, or was taken by a try whose answer was lost; give its token."""
+    """Take a free lease and return its token.
+
+    The call can be repeated: if an earlier try of this owner took the lease and its confirmation
+    was lost, the token of that try is returned.
+    """
     _create_table(engine)
     mine = {"owner": json.dumps(asdict(owner)), "beat": _NOW, "seconds": seconds}
     while True:
@@ -263,7 +283,8 @@ def _take(engine: Engine, study_name: str, owner: Owner, seconds: float) -> int:
             .where(_is(study_name, lease.token), _COLUMNS.beat == lease.beat)
             .values(token=token, **mine)
         )
-        # Who is late finds no such row, or that there is one: and sees then who was quicker.
+        # Compare and swap: of two processes that saw the same row, the later one changes no row
+        # (or cannot insert it), and reads again.
         with suppress(IntegrityError), engine.begin() as connection:
             if connection.execute(taking).rowcount != 0:  # -1 where an insertion counts nothing
                 return token
@@ -274,7 +295,7 @@ def _is(study_name: str, token: int) -> sqlalchemy.ColumnElement[bool]:
 
 
 def _is_lost(engine: Engine, study_name: str, token: int) -> bool:
-    """Whether another process is known to have taken the lease."""
+    """Return whether another process has surely taken the lease; False if nothing answers."""
     try:
         with engine.connect() as connection:
             found = connection.execute(select(_COLUMNS.token).where(_is(study_name, token)))
@@ -284,10 +305,10 @@ def _is_lost(engine: Engine, study_name: str, token: int) -> bool:
 
 
 def _fence(engine: Engine, study_name: str, token: int) -> None:
-    """Let no transaction of this engine write any more once the lease is another's."""
+    """Make each transaction of an engine that writes fail once the lease has another token."""
     holder = os.getpid()
-    # Shared with whoever else reads it, the row cannot be taken over before the commit is done.
-    # (SQLite has one writer at a time, and needs no such lock.)
+    # FOR SHARE: nobody can take the lease between this check and the commit that follows it.
+    # SQLAlchemy leaves it out on SQLite, where a writing transaction excludes all other writers.
     still_mine = select(_COLUMNS.token).where(_is(study_name, token)).with_for_update(read=True)
 
     @event.listens_for(engine, "after_cursor_execute")
@@ -309,15 +330,19 @@ def _fence(engine: Engine, study_name: str, token: int) -> None:
 
     @event.listens_for(engine, "rollback")
     def _on_rollback(connection: Connection) -> None:
-        if not connection.invalidated:  # what was known of one that is cut is gone with it
+        if not connection.invalidated:  # a lost connection has no info any more
             connection.info.pop("has_written", None)
 
 
 def _let_go_when_frozen(engine: Engine, seconds: float) -> None:
-    """Have PostgreSQL end a transaction whose process does not go on with it.
+    """Make PostgreSQL end a transaction that its process leaves idle for longer than a lease.
 
-    Its locks would keep everybody else from taking the lease. (SQLite's are held by the process.)
+    Args:
+        engine: The engine; on SQLite nothing changes.
+        seconds: Duration of the lease.
     """
+    # A frozen process keeps its row locks, and nobody else could take the lease. On SQLite the
+    # locks of a frozen process stay: the other processes wait until it thaws or dies.
     if engine.dialect.name != "postgresql":
         return
 
@@ -327,12 +352,14 @@ def _let_go_when_frozen(engine: Engine, seconds: float) -> None:
             cursor.execute(f"SET idle_in_transaction_session_timeout = {seconds * 1000:.0f}")
         connection.commit()
 
+    # The pool may hold a connection without this setting: only new connections get it.
     engine.dispose()
 
 
 def _give_signs_of_life(
     engine: Engine, study_name: str, token: int, seconds: float, ended: threading.Event
 ) -> None:
+    """Renew a lease every so many seconds until the event is set or the lease is lost."""
     renewing = _LEASES.update().where(_is(study_name, token)).values(beat=_NOW)
     while not ended.wait(seconds):
         try:
@@ -340,13 +367,14 @@ def _give_signs_of_life(
                 connection.execute(renewing)
             move_log_into_file(engine)
         except (LeaseLostError, GoneError):
-            return  # the next write of the run says so
+            return  # the next write of the run raises the error
         except SQLAlchemyError as error:
-            # The run itself deals with a storage that is gone; it may be back at the next beat.
+            # The run itself waits for the storage, which may answer again at the next beat.
             logger.debug("no sign of life for %s: %s", study_name, error)
 
 
 def _give_back(engine: Engine, study_name: str, token: int) -> None:
+    """Set a lease free; on an error only warn, because the lease expires by itself."""
     try:
         with engine.begin() as connection:
             connection.execute(_LEASES.update().where(_is(study_name, token)).values(owner=None))

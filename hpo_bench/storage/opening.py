@@ -1,7 +1,7 @@
-"""The storage at a URL: opened, timed, and waited for.
+"""Open the storage at a URL, measure the time spent in it, and wait during its outages.
 
-Optuna's private names (a trial's id, the table of a storage's methods) are used in this package
-and in `running.instant`, nowhere else in hpo_bench.
+Within hpo_bench, only this package and `running.instant` use private names of Optuna (a trial's id,
+the methods of a storage).
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ from hpo_bench.storage.rdb import BulkStorage
 from hpo_bench.text import without_passwords
 
 BUSY_TIMEOUT = 60
-"""Seconds that a writer waits for SQLite's lock: far beyond the longest queue that was seen."""
+"""Seconds for which a writer waits for SQLite's lock, far longer than any measured queue."""
 
 _LOG_PAGES = 100
-"""Pages of 4 kB that SQLite's write-ahead log may grow by before they are moved into the file: an
-evaluation writes some 30. With SQLite's own 1,000 the file itself held nothing of a short run."""
+"""Pages (4 kB each) after which SQLite moves its write-ahead log into the file. One evaluation
+writes about 30 pages. With SQLite's default of 1,000 pages, a copy of the file alone held nothing
+of a killed run of 20 trials. 100 pages cost no measurable time."""
 
 _LIBPQ = {
     "application_name": "hpo-bench",
@@ -43,27 +44,32 @@ _LIBPQ = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-"""What a PostgreSQL connection is opened with: one that is cut without a word is noticed in less
-than a minute (the last in ms, the others in s)."""
+"""libpq's settings of a PostgreSQL connection. A silent loss of the connection is noticed within
+30 s. Times are in seconds, except `tcp_user_timeout`, which is in milliseconds."""
 
 _MAKERS = 20
-"""Tries to open a new database while others make its tables, of which there are a dozen."""
+"""Most tries to open a new database while other processes create its dozen tables: each of these
+tables can make one try fail."""
 
 _COMPATIBLE: set[str] = set()
-"""URLs whose tables this process has seen to be of Optuna's version: looking takes longer than a
-short run."""
+"""URLs whose tables this process has already found compatible with this version of Optuna: the
+check loads alembic's migrations, which takes longer than a short run."""
 
 
 class MeteredStorage(BaseStorage):
-    """An Optuna storage that adds up the time spent in it, and waits where it does not answer."""
+    """An Optuna storage that measures the time spent in it, and waits during its outages."""
 
     seconds: float
-    """Time spent inside the storage since it was opened, in seconds, outages apart."""
+    """Time spent in the storage since it was opened, in seconds, without outages."""
     patience: Patience
-    """How outages are waited for, and how long they have lasted."""
+    """The rule for waiting during outages, and the total time waited."""
 
     def timed(self, call: Callable[[], Any]) -> Any:
-        """Make a call to what is behind, wait where it does not answer, and add up its time."""
+        """Call the storage, repeat the call during an outage, and add its time to `seconds`.
+
+        Raises:
+            OutageError: The outage lasts longer than `patience` allows.
+        """
         started, waited = time.perf_counter(), self.patience.waited
         try:
             return self.patience.call(call)
@@ -91,19 +97,19 @@ _Metered = type("_Metered", (MeteredStorage,), _METHODS)
 def open_storage(
     url: str, *, patience: float = PATIENCE, wait: bool = False, create: bool = True
 ) -> MeteredStorage:
-    """Open (and on first use create) the storage at a SQLAlchemy URL.
+    """Open the storage at a SQLAlchemy URL, and create it on first use.
 
     Args:
-        url: Where it is.
-        patience: Seconds that a later call waits while it does not answer.
-        wait: Wait for it now, too: it has answered before, and is only away.
-        create: Make the file and the tables on first use. Without it they must be there, and must
-            stay there: a transaction after they are gone is refused.
+        url: A SQLAlchemy URL, such as `sqlite:///hpo-bench.db`.
+        patience: Seconds for which a later call waits during an outage.
+        wait: Wait during an outage now, too: for a storage that has answered before.
+        create: Create the file and the tables if they do not exist. If False, they must exist and
+            remain: later transactions fail if the file is deleted or replaced.
 
     Raises:
-        InputError: The URL is malformed, nothing that can be used answers there, or it is a
-            SQLite file on a network file system.
-        OutageError: It was waited for in vain, or the SQLite file is gone.
+        InputError: The URL is malformed, the storage cannot be opened, or it is a SQLite file on a
+            network file system.
+        OutageError: The outage was longer than `patience`, or the SQLite file does not exist.
     """
     file = sqlite_file(url)
     if file is not None and (kind := network_type(file)) is not None:
@@ -157,7 +163,8 @@ def _open(url: str, *, create: bool) -> BulkStorage:
             _engines.add(backend.engine)
             return backend
         except sqlalchemy.exc.DBAPIError as error:
-            # Others that open a new database may make a table between our look and our try.
+            # Another process may create a table after Optuna looked for it and before Optuna
+            # creates it: try again.
             is_race = isinstance(error, sqlalchemy.exc.IntegrityError) or "exists" in str(error)
             tries += 1
             if not is_race or tries > _MAKERS:
@@ -172,8 +179,8 @@ def _leave_connections_to_the_parent() -> None:
         engine.dispose(close=False)
 
 
-# A connection that two processes use comes to harm, and with it a database: whoever forks, an
-# objective or a library, gives its child connections of its own.
+# Two processes that use one connection damage the database. An objective or a library may fork: the
+# child opens new connections, and leaves the parent's open.
 os.register_at_fork(after_in_child=_leave_connections_to_the_parent)
 
 
@@ -182,13 +189,14 @@ def _engine_options(url: sqlalchemy.URL) -> dict[str, Any]:
         return {"connect_args": {"timeout": BUSY_TIMEOUT}}
     if url.get_driver_name() not in ("psycopg", "psycopg2"):
         return {"pool_pre_ping": True}
+    # Settings in the URL take precedence over ours.
     given = {name: value for name, value in _LIBPQ.items() if name not in url.query}
-    # One connection is kept, others are closed after use: a server has a hundred, for all workers.
+    # A server has about 100 connections for all workers: keep one, and close others after use.
     return {"pool_pre_ping": True, "pool_size": 1, "connect_args": given}
 
 
 def metered(inner: BaseStorage, patience: Patience) -> MeteredStorage:
-    """Add up the time spent in a storage from now on, and wait for it as is said."""
+    """Wrap a storage so that its calls are timed, and repeated during outages."""
     storage = cast(Any, _Metered())
     storage.inner = inner
     storage.seconds = 0.0
@@ -197,25 +205,28 @@ def metered(inner: BaseStorage, patience: Patience) -> MeteredStorage:
 
 
 def backend_of(storage: BaseStorage) -> BulkStorage | None:
-    """What is behind a storage that `open_storage` opened; None behind any other."""
+    """Return the database backend of a storage from `open_storage`; None for any other storage."""
     backend = getattr(getattr(storage, "inner", None), "_backend", None)
     return backend if isinstance(backend, BulkStorage) else None
 
 
 def hold(storage: BaseStorage, study_id: int) -> None:
-    """Keep a study in memory from now on, as only this process writes to it.
+    """Keep a study in memory from now on, because only this process writes to it.
 
-    Only `open_storage`'s, on a database that can insert or change a row in one statement.
+    Args:
+        storage: The storage. Nothing changes unless it comes from `open_storage` and its database
+            can insert or update a row in one statement (SQLite, PostgreSQL).
+        study_id: Optuna's id of the study.
     """
     backend = backend_of(storage)
     if isinstance(storage, MeteredStorage) and backend is not None and can_hold(backend):
-        # Of the finished ones, the storage so far has a cache: they are not read again.
+        # The storage so far caches finished trials, so this does not read them again.
         trials = storage.get_all_trials(study_id, deepcopy=False)
         cast(Any, storage).inner = HeldStudy(backend, study_id, trials)
 
 
 class _InMemory(InMemoryStorage, MeteredStorage):
-    """Optuna's storage in memory: what it takes is too little to be told apart."""
+    """Optuna's storage in memory, which counts as taking no time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -223,7 +234,7 @@ class _InMemory(InMemoryStorage, MeteredStorage):
         self.patience = Patience("in memory", 0.0)
 
     def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
-        """Set several attributes of a trial, with one copy of it."""
+        """Set several user attributes of a trial, and copy the trial only once."""
         trial = copy.copy(self.get_trial(trial_id))
         self.check_trial_is_updatable(trial_id, trial.state)
         trial.user_attrs = {**trial.user_attrs, **attributes}
@@ -231,12 +242,16 @@ class _InMemory(InMemoryStorage, MeteredStorage):
 
 
 def in_memory() -> MeteredStorage:
-    """Make a storage that lasts as long as this process needs it."""
+    """Return a new storage in the memory of this process, with the interface of the others."""
     return _InMemory()
 
 
 def set_user_attrs(storage: BaseStorage, trial_id: int, attributes: Mapping[str, Any]) -> None:
-    """Write attributes of a trial: all or none of them, where its study is held."""
+    """Write user attributes of a trial.
+
+    The write is one transaction if the trial's study is held in memory (see `hold`); a crash then
+    leaves all of the attributes or none.
+    """
     held = getattr(storage, "inner", None)
     if isinstance(storage, _InMemory):
         storage.set_trial_user_attrs(trial_id, attributes)
@@ -248,34 +263,34 @@ def set_user_attrs(storage: BaseStorage, trial_id: int, attributes: Mapping[str,
 
 
 def write_out(storage: BaseStorage) -> None:
-    """Write what a study that is held has not written yet: no crash takes it back then."""
+    """Write all pending rows of a held study to the database; else do nothing."""
     held = getattr(storage, "inner", None)
     if isinstance(storage, MeteredStorage) and isinstance(held, HeldStudy):
         storage.timed(held.write_out)
 
 
 def close(storage: BaseStorage) -> None:
-    """Close the connections of a storage that nobody needs for now; a later call opens others."""
+    """Close the connections of a storage; a later call opens new ones."""
     backend = backend_of(storage)
     if backend is not None:
         backend.engine.dispose()
 
 
 def shown(url: str) -> str:
-    """A storage's URL as it may be printed: without its passwords."""
+    """Return a storage's URL for printing, without its passwords."""
     return without_passwords(_parse(url).render_as_string(hide_password=True))
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of a SQLite storage; None for a server."""
+    """Return the file of a SQLite storage; None for a server."""
     parsed = _parse(url)
     return file_of(parsed) if parsed.get_backend_name() == "sqlite" else None
 
 
 def anchored(url: str) -> str:
-    """Give a URL that means the same from any working directory.
+    """Return an equivalent URL that does not depend on the working directory.
 
-    What is no URL, or one that cannot be used, is given back: whoever opens it says why.
+    An unusable URL is returned unchanged: opening it later raises the error.
     """
     try:
         file = sqlite_file(url)
@@ -300,9 +315,10 @@ def _parse(url: str) -> sqlalchemy.URL:
 
 
 def move_log_into_file(engine: sqlalchemy.Engine) -> None:
-    """Have a SQLite file hold what only its write-ahead log holds so far; nobody is kept waiting.
+    """Move SQLite's write-ahead log into the database file, without blocking anybody.
 
-    What others still read or write stays in the log until the next time.
+    Pages that other connections still read or write stay in the log. Other databases are left
+    alone.
     """
     if engine.dialect.name == "sqlite":
         with engine.connect() as connection:
@@ -310,20 +326,20 @@ def move_log_into_file(engine: sqlalchemy.Engine) -> None:
 
 
 def _tune_sqlite(engine: sqlalchemy.Engine) -> None:
-    # Write-ahead logging triples the throughput of several writers, and readers never wait;
-    # with it, NORMAL loses nothing when a process dies (only, at worst, the last commits when
-    # the machine loses power).
+    # Write-ahead logging triples the throughput of several writers, and readers never wait. With
+    # it, synchronous=NORMAL loses nothing if a process dies; a power cut can lose the last commits.
     @sqlalchemy.event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: object) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
 
+    # The pool may hold a connection without these settings: only new connections get them.
     engine.dispose()
 
 
 def _why(error: BaseException) -> str:
-    """What is behind an error of Optuna's or SQLAlchemy's, in one line."""
+    """Return the root cause of an error of Optuna or SQLAlchemy, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -335,17 +351,27 @@ def _why(error: BaseException) -> str:
 
 
 def open_existing(url: str, *, patience: float = PATIENCE, wait: bool = False) -> MeteredStorage:
-    """Open a storage to read from, wherever it lies; as `open_storage`, but never creates one.
+    """Open an existing storage for reading, also on a network file system.
 
-    A SQLite file keeps the journal that it has.
+    Unlike `open_storage`, it never creates a file, and leaves the journal mode of a SQLite file
+    unchanged.
+
+    Args:
+        url: A SQLAlchemy URL.
+        patience: Seconds for which a later call waits during an outage.
+        wait: Wait during an outage now, too.
 
     Raises:
-        InputError: As `open_storage`, or a SQLite file that is not there or holds no studies.
+        InputError: The URL is malformed, the storage cannot be opened, or the SQLite file does not
+            exist or holds no studies.
+        OutageError: The outage was longer than `patience`.
     """
     file = sqlite_file(url)
     if file is not None:
         if not file.exists():
             raise InputError("storage", url, "there is no such file; has a suite been run here?")
+        # By sqlite3 and read-only, because Optuna would create its tables in a database that has
+        # none.
         try:
             with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as read:
                 has_studies = read.execute(

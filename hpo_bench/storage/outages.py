@@ -1,8 +1,8 @@
-"""Waiting for a storage that does not answer, and for room on a disk.
+"""Wait for a storage that does not answer, and for room on a disk.
 
-A call that fails so is made again, the same call, until it succeeds or patience ends. Its first
-try may have been carried out all the same, and its answer lost on the way: that a repeated call
-changes nothing twice is seen to in `rdb`.
+A call that fails because of an outage is repeated until it succeeds or patience ends. The first try
+may have succeeded, with only its answer lost; `rdb` makes sure that a repeated call changes nothing
+twice.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from hpo_bench.errors import HpoBenchError
 logger = logging.getLogger(__name__)
 
 PATIENCE = 300.0
-"""Seconds: a database server is restarted, or its machine, in less."""
+"""Default limit of one wait, in seconds: a database server or its machine restarts in less."""
 
 SILENCE = 30.0
-"""Seconds after which it is told that a call has no answer, neither a result nor an error: as from
-a server that hangs with its connections open."""
+"""Seconds without a result or an error after which a call is reported as waiting: for example, the
+server hangs and keeps its connections open."""
 
+# Seconds between two tries: each pause is twice the last one, up to the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 _OF_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")
@@ -40,36 +41,35 @@ _OF_POSTGRESQL = (
     "08",  # the connection
     "25P03",  # a transaction that was idle for too long
     "25P04",  # a transaction that took too long
-    "40",  # a transaction that others were in the way of
+    "40",  # a transaction that conflicted with another one, such as a deadlock
     "53",  # resources: disk, memory, connections
-    "55P03",  # a lock that was not to be had
+    "55P03",  # a lock that was not available
     "57014",  # a statement that took too long, behind a lock for example
     "57P",  # a server that stops or starts
     "58030",  # a disk that cannot be read or written
 )
-"""Beginnings of the SQLSTATEs that pass (PostgreSQL's manual, appendix A)."""
+"""Prefixes of the SQLSTATEs of temporary faults (PostgreSQL's manual, appendix A)."""
 
 _READ_ONLY = "25006"
-"""SQLSTATE of a server that does not write: a standby before it is promoted, or a primary after
-it has been replaced."""
+"""SQLSTATE of a read-only server: a standby before its promotion, or a replaced primary."""
 
-# No connection was to be had; Optuna went on after one was lost.
+# No connection was free; or Optuna went on in a session whose connection was lost.
 _WITHOUT_ANSWER = exc.TimeoutError | exc.PendingRollbackError
 
 _Result = TypeVar("_Result")
 
 
 class OutageError(HpoBenchError):
-    """Patience has ended: whoever tries now would have to wait as long."""
+    """The outage lasted longer than the patience with the storage."""
 
 
 class Patience:
-    """How long calls wait for one place.
+    """Repeats calls to one place during its outages, up to a limit.
 
     Args:
-        place: As it may be shown.
-        seconds: How long an outage may last; 0 to wait for nothing.
-        complaint: What is the matter with it then.
+        place: Name of the place in messages, without passwords.
+        seconds: Longest outage to wait for, in seconds; 0 means not to wait.
+        complaint: What messages say about an outage.
     """
 
     def __init__(
@@ -79,15 +79,15 @@ class Patience:
         self._seconds = seconds
         self._complaint = complaint
         self.waited = 0.0
-        """Seconds that were waited so far, from the beginning of each call that failed."""
+        """Total seconds waited, each wait counted from the beginning of the failed call."""
         self._under_way: float | None = None
-        """Since when a call has no answer, by the monotonic clock."""
+        """Start of the call in progress, in seconds of the monotonic clock; None without one."""
         _watch(self)
 
     def complain(self, silence: float) -> None:
-        """Say, once, that the call under way has had no answer for so many seconds.
+        """Warn once if the call in progress has had no answer for more than `silence` seconds.
 
-        There is no error to go on from, so all that can be done is to wait for it.
+        The call goes on: without an error there is nothing to repeat.
         """
         since = self._under_way
         if since is not None and time.monotonic() - since > silence:
@@ -98,10 +98,14 @@ class Patience:
             )
 
     def call(self, call: Callable[[], _Result]) -> _Result:
-        """Make a call, again and again while the storage does not answer.
+        """Make a call, and repeat it during an outage.
+
+        Returns:
+            The result of the first call that succeeds.
 
         Raises:
-            OutageError: It does not for too long.
+            OutageError: The outage lasted longer than the limit.
+            Exception: Any error of the call that is no outage.
         """
         began = time.monotonic()
         try:
@@ -128,7 +132,7 @@ class Patience:
     def _repeat(self, call: Callable[[], _Result], until: float) -> _Result:
         pause = _FIRST_PAUSE
         while True:
-            # Not all at once, when a server comes back that has kept many waiting.
+            # Random pauses, so that waiting workers do not all call a restarted server at once.
             time.sleep(pause * random.uniform(0.5, 1))
             pause = min(2 * pause, _LONGEST_PAUSE)
             try:
@@ -150,7 +154,7 @@ _watching = threading.Lock()
 
 
 def _watch(patience: Patience) -> None:
-    """Let the one watching thread of this process look after its calls, too."""
+    """Let this process's one watching thread report long silences of these calls, too."""
     with _watching:
         _watched.add(patience)
         _start_watching()
@@ -171,7 +175,7 @@ def _look_after_all() -> None:
 
 
 def outage(error: BaseException | None) -> str | None:
-    """Why there was no answer or no room, in one line; None if the fault is another."""
+    """Return the reason of an outage in one line; None if an error is no outage."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return error.strerror
     while error is not None and not isinstance(error, exc.DBAPIError | _WITHOUT_ANSWER):
@@ -189,9 +193,10 @@ def outage(error: BaseException | None) -> str | None:
 def _is_passing(error: exc.DBAPIError) -> bool:
     if error.connection_invalidated:
         return True
-    if isinstance(error.orig, sqlite3.Error):  # one without a name is of what the file holds
+    if isinstance(error.orig, sqlite3.Error):  # without an error name, the file's content is bad
         return str(getattr(error.orig, "sqlite_errorname", "")).startswith(_OF_SQLITE)
-    # The code alone decides: the same one comes as different classes out of different drivers.
+    # The code alone decides, because drivers raise different classes for the same code: psycopg
+    # raises a read-only server (25006) as InternalError.
     if (code := _sqlstate(error.orig)) is not None:
         return code.startswith((*_OF_POSTGRESQL, _READ_ONLY))
     # A client that has no connection at all gives no code.
@@ -199,15 +204,15 @@ def _is_passing(error: exc.DBAPIError) -> bool:
 
 
 def _sqlstate(error: BaseException | None) -> str | None:
-    """The code that PostgreSQL gave, by psycopg or by psycopg2."""
+    """Return PostgreSQL's error code, from psycopg or psycopg2; None if there is none."""
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
 
 
 def leave_read_only_servers(engine: sqlalchemy.Engine) -> None:
-    """Have an engine give up its connections where the server does not write.
+    """Make an engine drop its connections to a server that is read-only.
 
-    A connection stays with the server, and with the settings, that it was opened with: the
-    address may lead to another server by now, or the settings may have changed.
+    A connection keeps the server and the settings that it was opened with. A new connection to the
+    same address may reach another server, or the same one with other settings.
     """
 
     @sqlalchemy.event.listens_for(engine, "handle_error")

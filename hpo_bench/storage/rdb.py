@@ -1,12 +1,12 @@
-"""Optuna's relational storage, read and written in bulk, and written once whatever happens.
+"""Optuna's relational storage, read and written in bulk, with calls that can be repeated.
 
-Optuna makes an object of every row, and a trial has some thirty: reading a study so takes several
-times as long as its rows do, and writing it, a transaction for every call, some twenty times. The
-tables are Optuna's; the names that are used here are private ones.
+Optuna makes an object of each row, and a trial has about 30 rows: this makes reading a study
+several times slower than reading its rows. Optuna also writes each call in a transaction of its
+own, about 20 for a trial. The tables are Optuna's; this module uses private names of Optuna.
 
-A call that fails may have been carried out, if only its answer was lost. Most of Optuna's writes
-give the same when they are made again; those that do not are remembered here until they have
-succeeded, so that the same call, made again, first looks what the one before it has done.
+A failed call may have changed the database, with only its answer lost. Most of Optuna's writes can
+be repeated without harm. The storage remembers the others until they succeed, so that a repeated
+call first looks for the result of the call before.
 """
 
 from __future__ import annotations
@@ -39,17 +39,21 @@ from hpo_bench.storage.rows import (
 
 
 class BulkStorage(RDBStorage):
-    """Optuna's storage, which reads a whole study at once, and whose calls can be repeated."""
+    """Optuna's storage, with bulk reads of whole studies, and with calls that can be repeated."""
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
         self._in_doubt: dict[object, Any] = {}
-        """Calls that have not succeeded yet -> what tells their traces."""
+        """Call that has not succeeded yet -> what identifies its result in the database."""
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None
     ) -> int:
-        """Create a study; made again, find the one that was created."""
+        """Create a study and return its id; a repeated call returns the study of the first one.
+
+        Raises:
+            DuplicatedStudyError: A study of that name exists that no earlier try created.
+        """
         call = ("study", study_name)
         is_repeated = call in self._in_doubt
         self._in_doubt[call] = True
@@ -66,17 +70,20 @@ class BulkStorage(RDBStorage):
     def _create_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None = None
     ) -> FrozenTrial:
-        """Create a trial; made again, find the one that was created, by its start.
+        """Create a trial; a repeated call finds the trial of the first one by its start time.
 
-        Optuna repeats this by itself, and would not see that it had succeeded before.
+        This replaces Optuna's own repetition, which would create a second trial.
         """
+        # A repeated call passes the same template object. Without one, the first try's template is
+        # used again, because its start time identifies the trial.
         call = ("trial", study_id, None if template_trial is None else id(template_trial))
         is_repeated = call in self._in_doubt
         template = template_trial or self._in_doubt.get(call)
         template = template or create_trial(state=TrialState.RUNNING)
         self._in_doubt[call] = template
         with self.engine.begin() as connection:
-            # Whoever holds this row is done then, be it a lost try of our own.
+            # Waits until any other transaction on this study ends, also an earlier try of ours
+            # that the server still carries out.
             _lock(connection, study_id)
             there = _started_at(connection, study_id, template) if is_repeated else None
             trial_id, number = there or _create_trial(connection, study_id, template)
@@ -88,7 +95,11 @@ class BulkStorage(RDBStorage):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """Settle a trial; made again, see that it is settled so."""
+        """Set a trial's state and values; a repeated call accepts the same state and values.
+
+        Raises:
+            UpdateFinishedTrialError: The trial was already finished, in another way.
+        """
         call = ("state", trial_id, state)
         is_repeated = call in self._in_doubt
         self._in_doubt[call] = True
@@ -113,6 +124,8 @@ class BulkStorage(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
+        # Optuna's cache asks for all trials once. Later it asks for unfinished and new ones, which
+        # are few: those go through Optuna.
         if states is None and not included_trial_ids and trial_id_greater_than == -1:
             faults: list[Fault] = []
             found = reading(self.engine, lambda link: read_trials(link, study_id, faults))
@@ -123,9 +136,9 @@ class BulkStorage(RDBStorage):
         return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
 
     def set_study_user_attrs(self, study_id: int, attributes: Mapping[str, Any]) -> None:
-        """Write attributes that a study does not have yet, in one transaction.
+        """Write the attributes that a study does not have yet, in one transaction.
 
-        Made again, it leaves what is there.
+        Existing attributes keep their values, so the call can be repeated.
         """
         attribute: Any = models.StudyUserAttributeModel.__table__
         with self.engine.begin() as connection:
@@ -137,23 +150,23 @@ class BulkStorage(RDBStorage):
                 connection.execute(insert(attribute), _attributes(new, {"study_id": study_id}))
 
     def study_names(self) -> list[str]:
-        """The names of all studies, without what else is known of them."""
+        """Read the names of all studies."""
         return reading(self.engine, read_names)
 
     def read(self, name: str) -> Rows:
-        """Read a study with its trials, and what is the matter with those that cannot be read.
+        """Read a study with its trials, and the faults of trials that cannot be read.
 
         Raises:
-            KeyError: There is none of that name.
+            KeyError: There is no study of that name.
         """
         return reading(self.engine, lambda link: read_study(link, name))
 
     def user_attributes(self) -> dict[str, dict[str, Any]]:
-        """The user attributes of every study, by its name; of one that has none, an empty one."""
+        """Read the user attributes of all studies: study name -> attributes, possibly empty."""
         return reading(self.engine, _read_user_attributes)
 
     def trial_counts(self) -> dict[str, tuple[int, int]]:
-        """How many trials every study has, and how many of them are finished, by its name."""
+        """Count the trials of each study that has some: name -> (trials, finished trials)."""
         return reading(self.engine, _read_trial_counts)
 
 
@@ -170,7 +183,7 @@ def _read_user_attributes(connection: Connection) -> dict[str, dict[str, Any]]:
 
 def _read_trial_counts(connection: Connection) -> dict[str, tuple[int, int]]:
     study, trial = models.StudyModel, models.TrialModel
-    # As text: a state that Optuna does not know is no reason to see no other study.
+    # As text: a state that Optuna does not know would otherwise fail the query for all studies.
     state_name = type_coerce(trial.state, String)
     query = select(study.study_name, state_name, func.count(trial.trial_id)).join(trial)
     found: dict[str, tuple[int, int]] = {}
@@ -188,7 +201,7 @@ _FINISHED = {state.name for state in TrialState if state.is_finished()}
 
 
 def _parsed(text: Any) -> Any:
-    """Read an attribute; where somebody else has written what is no JSON, that is its value."""
+    """Parse an attribute's JSON; return the text itself if it is not JSON."""
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError):
@@ -198,10 +211,12 @@ def _parsed(text: Any) -> Any:
 def _started_at(
     connection: Connection, study_id: int, template: FrozenTrial
 ) -> tuple[int, int] | None:
-    """Find the trial that was made from a template, whose start nothing else shares.
+    """Find the trial that was created from a template, by its start time (in microseconds).
+
+    Only one process at a time creates trials in a study, so no other trial has this start time.
 
     Returns:
-        Its id and its number.
+        The trial's id and number; None if there is no such trial.
     """
     is_it = (
         _TRIALS.c.study_id == study_id,
@@ -212,10 +227,10 @@ def _started_at(
 
 
 def _create_trial(connection: Connection, study_id: int, template: FrozenTrial) -> tuple[int, int]:
-    """Write a trial with all that belongs to it; give its id and its number."""
+    """Insert a trial with its parameters, values and attributes; return its id and number."""
     created = connection.execute(insert(_TRIALS), _head(template, study_id))
     (trial_id,) = cast("tuple[int]", created.inserted_primary_key)
-    # Counted once it is there, when SQLite has locked out whoever creates another.
+    # Count after the insert: from then on SQLite keeps other processes from creating a trial.
     before = _TRIALS.c.study_id == study_id, _TRIALS.c.trial_id < trial_id
     number = connection.execute(select(func.count()).where(*before)).scalar_one()
     numbered = update(_TRIALS).where(_TRIALS.c.trial_id == trial_id)
@@ -225,13 +240,19 @@ def _create_trial(connection: Connection, study_id: int, template: FrozenTrial) 
 
 
 def _utc(local: datetime.datetime | None) -> datetime.datetime | None:
+    """Convert a local time, as trials have it, to UTC, as the tables have it."""
     return local and local.astimezone(datetime.UTC).replace(tzinfo=None)
 
 
 def write_study(study: optuna.Study, backend: BulkStorage, study_id: int) -> None:
-    """Write what a study of another storage holds into an empty one: all of it or nothing.
+    """Copy a study of another storage into an empty study, in one transaction.
 
-    Made again, it leaves what is there.
+    A repeated call changes nothing.
+
+    Args:
+        study: The study to copy: attributes and trials.
+        backend: The storage to write to.
+        study_id: Optuna's id of the empty study there.
     """
     attributes: dict[Any, dict[str, Any]] = {
         models.StudyUserAttributeModel: study.user_attrs,
@@ -255,10 +276,10 @@ def write_study(study: optuna.Study, backend: BulkStorage, study_id: int) -> Non
 
 
 def _lock(connection: Connection, study_id: int) -> None:
-    """Be the only one to change a study until the end of the transaction.
+    """Lock a study's row until the end of the transaction.
 
     Raises:
-        KeyError: There is none.
+        KeyError: There is no such study.
     """
     study = select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == study_id)
     if connection.execute(study.with_for_update()).first() is None:
@@ -272,6 +293,7 @@ def _insert(connection: Connection, entries: Mapping[Any, list[dict[str, Any]]])
 
 
 def _head(trial: FrozenTrial, study_id: int) -> dict[str, Any]:
+    """Return a trial's row in the table of trials: column -> value."""
     return {
         "study_id": study_id,
         "number": trial.number,
@@ -282,7 +304,7 @@ def _head(trial: FrozenTrial, study_id: int) -> dict[str, Any]:
 
 
 def _entries(trials: list[FrozenTrial], ids: list[int]) -> dict[Any, list[dict[str, Any]]]:
-    """What the tables hold of the trials, an entry a row."""
+    """Return the rows of trials in all other tables: table model -> rows (column -> value)."""
     found: dict[Any, list[dict[str, Any]]] = {
         models.TrialParamModel: [],
         models.TrialUserAttributeModel: [],
@@ -290,7 +312,8 @@ def _entries(trials: list[FrozenTrial], ids: list[int]) -> dict[Any, list[dict[s
         models.TrialIntermediateValueModel: [],
         models.TrialValueModel: [],
     }
-    texts: dict[int, str] = {}  # of distributions, which the trials share
+    # By identity: trials share their distributions, so each is converted to JSON once.
+    texts: dict[int, str] = {}
     for trial, trial_id in zip(trials, ids, strict=True):
         owner = {"trial_id": trial_id}
         for name, value in trial.params.items():
@@ -319,14 +342,14 @@ def _entries(trials: list[FrozenTrial], ids: list[int]) -> dict[Any, list[dict[s
 
 
 def intermediate_row(value: float) -> dict[str, Any]:
-    """What a row holds of a value that was reported."""
+    """Return the columns that store a reported value, which may be infinite or NaN."""
     model = models.TrialIntermediateValueModel
     number, kind = model.intermediate_value_to_stored_repr(value)
     return {"intermediate_value": number, "intermediate_value_type": kind}
 
 
 def value_row(value: float) -> dict[str, Any]:
-    """What a row holds of a trial's value."""
+    """Return the columns that store a trial's value, which may be infinite."""
     number, kind = models.TrialValueModel.value_to_stored_repr(value)
     return {"value": number, "value_type": kind}
 
@@ -336,7 +359,7 @@ def _attributes(attributes: Mapping[str, Any], owner: dict[str, int]) -> list[di
 
 
 def to_json(value: Any) -> str:
-    """As `json.dumps`, which takes some 20 times as long for a number."""
+    """Return the same text as `json.dumps`, for a number about 20 times as fast."""
     kind = type(value)
     if kind is int or (kind is float and isfinite(value)):
         return repr(value)

@@ -1,9 +1,8 @@
-"""What is written of an evaluation, and how it is read back: the one place for both.
+"""The record of an evaluation: the only module that writes it and reads it back.
 
-Every job that is done adds one entry to the trial's user attribute `jobs`, in a single write that
-comes last: what a crash leaves is a job that is recorded or one that is not. Everything that is
-counted is counted from these entries. The other attributes say the same for people, in the
-dashboard and in tables.
+Each finished job adds one entry to the trial's user attribute `jobs`. This write comes last, so
+after a crash a job is either recorded or not. All counts come from these entries. The other
+attributes repeat them for people, in the dashboard and in tables.
 """
 
 from __future__ import annotations
@@ -26,15 +25,16 @@ from hpo_bench.storage.rows import Fault, UnsoundError
 from hpo_bench.storage.studies import set_user_attrs
 
 JOBS = "jobs"
+"""Trial attribute that holds one entry per finished job, as a list of `JobRecord` fields."""
 
 CREATED = "created"
-"""Study attribute that ends a study's creation: without it, its attributes may be incomplete."""
+"""Study attribute that is written last at a study's creation: without it, others may be missing."""
 
 FINISHED = "finished"
-"""Study attribute that ends a run: why it ended."""
+"""Study attribute that is written when a run ends: the reason why it ended."""
 
 ENDPOINT = "endpoint"
-"""Study attribute that says which value of a run's winner verdicts use; one of `ENDPOINTS`."""
+"""Study attribute: which value of a run's incumbent verdicts use, as a key of `ENDPOINTS`."""
 
 ENDPOINTS = {
     "held-out-test": "held_out_test",
@@ -44,84 +44,98 @@ ENDPOINTS = {
     "test": "test",
     "validation": "validation",
 }
-"""Name of an endpoint -> the measure that it is. What flatters a search least stands first."""
+"""Name of an endpoint -> its measure. The endpoint with the least selection bias is the first."""
 
 OPTIMUM = "optimum"
-"""Study attribute with the best that there can be, as far as it is known: measure -> value. A lone
-number is that of validation."""
+"""Study attribute that holds the best possible values, as far as they are known: measure -> value.
+A single number is the value of validation."""
 
 RUN_ID = "run_id"
-"""Study attribute that tells this run from any other of the same name, in any storage."""
+"""Study attribute that identifies this run among all runs of the same name, in any storage."""
 
 IS_SIMULATED = "is_simulated"
-"""Study attribute: whether the seconds of its evaluations are recorded ones, not waited for."""
+"""Study attribute: whether its seconds come from a recording, and nobody waited for them."""
 
 SUITE = "resolved_suite"
-"""Study attribute that repeats the run: what its suite's file says, without seeds."""
+"""Study attribute from which the run can be repeated: the suite's file as data, without seeds."""
 
 DIRECTORY = "DIRECTORY"
-"""What stands there for a directory of one machine."""
+"""Placeholder in `SUITE` for a directory, which exists only on one machine."""
 
 TRAINING_SEED = "training_seed"
-"""Trial attribute of what is trained outside of a search: by which seed."""
+"""Trial attribute: the seed of a training outside of a search (a retrained or default one)."""
 
 FIRST_FRESH_SEED = 2**31
-"""Those of what is trained outside of a search begin here; a suite's own are below. Many generators
-take 32 bits and no more."""
+"""First seed of trainings outside of a search; the seeds of suites are smaller. Seeds stay below
+2**32, because many generators take 32 bits."""
 
 
 def confirmation_name(study_name: str) -> str:
-    """Name the study in which a run's incumbent is trained again; no run has such a name."""
+    """Return the name of the study that retrains a run's incumbent; no run has such a name."""
     return f"{study_name}+confirm"
 
 
 def default_name(suite: str, seed: int) -> str:
-    """Name the study in which the objective's default is trained; no run has such a name."""
+    """Return the name of the study that trains the objective's default configuration.
+
+    No run has such a name.
+    """
     return f"{suite}/seed-{seed:02d}+default"
 
 
 def baseline_name(suite: str, seed: int, baseline: str) -> str:
-    """Name the study in which a suite's fixed configuration is trained; no run has such a name."""
+    """Return the name of the study that trains a fixed configuration of a suite.
+
+    No run has such a name.
+    """
     return f"{suite}/seed-{seed:02d}+baseline-{baseline}"
 
 
 def summary_name(suite: str) -> str:
-    """Name the study that shows a whole suite in a dashboard; it has no trials."""
+    """Return the name of the study, without trials, that shows a whole suite in a dashboard."""
     return f"{suite}+summary"
 
 
 Count = Annotated[int, Field(strict=True, ge=0, le=2**53)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(strict=True, ge=-1, le=1e12)]
-"""A duration: with a sum of them, of however many, can be reckoned. Clocks round, also below 0."""
+"""A duration in seconds. The bounds keep any sum of durations finite; a rounded difference of two
+clock readings may be slightly negative."""
 
 
 @dataclass(frozen=True)
 class JobRecord:
-    """One job that is done: its outcome and what it cost, in seconds where time is meant."""
+    """One finished job: its outcome and its cost."""
 
     fidelity: Count
+    """Fidelity that the job reached, in units of the objective (often epochs)."""
     value: Number | None
+    """Validation value at this fidelity; None if the evaluation failed."""
     pruned: Annotated[bool, Field(strict=True)]
+    """Whether a pruner ended the evaluation."""
     epochs: Count
     """Units of fidelity that this job trained; fewer than `fidelity` if it continued another."""
     train_seconds: Seconds
+    """Seconds of training, validation and test."""
     sampler_seconds: Seconds
+    """Seconds spent in the method."""
     storage_seconds: Seconds
+    """Seconds spent in the storage, without outages."""
     wall_seconds: Seconds
+    """All seconds from the worker's previous record to this one, without outages."""
     ended: Number | None = None
-    """When it was recorded, in seconds since 1970: what tells the order of a run's jobs."""
+    """Time of the record, in seconds since 1970; it defines the order of a run's jobs."""
     repeats: Count | None = None
-    """The trial from whose record it was answered, at no cost; None if it was done."""
+    """Number of the trial whose record answered this job at no cost; None if it was evaluated."""
 
     @property
     def is_repeat(self) -> bool:
-        """Whether the run knew the value, and nothing was done."""
+        """Whether the value came from an earlier trial, without an evaluation."""
         return self.repeats is not None
 
     @property
     def outcome(self) -> Outcome:
-        """As the search was told."""
+        """The outcome that the search was told."""
         return Outcome(self.fidelity, self.value, self.pruned)
 
 
@@ -134,12 +148,12 @@ _JOBS_OF_A_TRIAL = TypeAdapter(list[JobRecord])
 
 
 def jobs_of(trial: FrozenTrial) -> list[JobRecord]:
-    """The jobs that were done for a trial, in their order.
+    """Read the finished jobs of a trial, in their order.
 
-    What a newer version has written beside what is known here is left aside.
+    Unknown fields, which a newer version may have written, are ignored.
 
     Raises:
-        UnsoundError: Its attribute holds something else.
+        UnsoundError: The attribute `jobs` does not hold a list of job records.
     """
     try:
         return _JOBS_OF_A_TRIAL.validate_python(trial.user_attrs.get(JOBS, []))
@@ -149,7 +163,7 @@ def jobs_of(trial: FrozenTrial) -> list[JobRecord]:
 
 
 def told_of(error: ValidationError) -> Iterator[tuple[tuple[int | str, ...], str, str]]:
-    """Say what was found not to be sound: each place, its field in words, and the reason."""
+    """Yield each fault of a validation: its location, its dotted field, and the reason."""
     for details in error.errors(include_url=False, include_context=False):
         place = details["loc"]
         told = f"{reprlib.repr(details['input'])}: {details['msg']}"
@@ -157,7 +171,10 @@ def told_of(error: ValidationError) -> Iterator[tuple[tuple[int | str, ...], str
 
 
 def outcome_at(trial: FrozenTrial, fidelity: int) -> Outcome | None:
-    """The recorded outcome of taking a trial to a fidelity; None if that is still to be done."""
+    """Return the recorded outcome of training a trial to a fidelity; None if still to be done.
+
+    A job that failed or was pruned below this fidelity is an outcome, too.
+    """
     for job in jobs_of(trial):
         if job.fidelity >= fidelity or job.pruned or job.value is None:
             return job.outcome
@@ -165,10 +182,10 @@ def outcome_at(trial: FrozenTrial, fidelity: int) -> Outcome | None:
 
 
 def recorded_values(trial: FrozenTrial) -> dict[str, float]:
-    """Give what the levels of a trial stand for, where it replays a table: name -> number.
+    """Return the numbers for which the level indices of a replayed trial stand: name -> number.
 
-    Empty where nothing was replayed, and where the configuration is its own: then the nearest
-    recorded one was replayed, whose numbers are others.
+    The result is empty if the trial replays no table. It is also empty for a snapped trial: its
+    parameters are numbers already, and the replayed configuration is only the nearest one.
     """
     told = trial.user_attrs
     if "snap_distance" in told:
@@ -178,9 +195,9 @@ def recorded_values(trial: FrozenTrial) -> dict[str, float]:
 
 
 def incumbent(trials: Sequence[FrozenTrial], direction: StudyDirection) -> FrozenTrial | None:
-    """The best trial at full fidelity; None while there is none.
+    """Return the best trial at full fidelity; None if there is none yet.
 
-    Values at a lower fidelity are of another scale, and never compared with full ones.
+    Values at different fidelities are not comparable, so pruned trials do not count.
     """
     complete = [t for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
     if not complete:
@@ -190,23 +207,23 @@ def incumbent(trials: Sequence[FrozenTrial], direction: StudyDirection) -> Froze
 
 
 def test_accuracy(trial: FrozenTrial) -> float | None:
-    """What was measured on the test images; None if nothing was, or nothing that is a number."""
+    """Return the measurement `test_accuracy` of a trial; None if it is absent or not finite."""
     return measured(trial, "test_accuracy")
 
 
 def measured(trial: FrozenTrial, name: str) -> float | None:
-    """Give a measurement of a trial; None if it has none of that name, or none that is finite."""
+    """Return a measurement of a trial by its name; None if it is absent or not finite."""
     value = trial.user_attrs.get(name)
     return value if value is not None and isfinite(value) else None
 
 
 def write(trial: optuna.Trial, jobs: Sequence[JobRecord], told: Mapping[str, Any]) -> None:
-    """Record all jobs of a trial so far.
+    """Record all jobs of a trial so far, in one write.
 
     Args:
-        trial: Still RUNNING.
-        jobs: Those before, and the new one.
-        told: Further attributes, for people.
+        trial: A RUNNING trial.
+        jobs: The recorded jobs, and the new one at the end.
+        told: Further attributes to write for people.
     """
     *before, new = jobs
     jobs = [*before, new if new.ended is not None else replace(new, ended=time.time())]
@@ -215,7 +232,7 @@ def write(trial: optuna.Trial, jobs: Sequence[JobRecord], told: Mapping[str, Any
 
 
 def measurements_of(trial: FrozenTrial) -> dict[str, float]:
-    """What the objective measured of a trial."""
+    """Return all measurements that the objective took of a trial: name -> number."""
     return {
         name: value
         for name, value in trial.user_attrs.items()
@@ -224,11 +241,16 @@ def measurements_of(trial: FrozenTrial) -> dict[str, float]:
 
 
 def as_number(value: Any) -> float:
-    """Give what an objective means as a number; also a NumPy scalar, and an array or tensor of one.
+    """Convert a value of an objective to a float.
+
+    Args:
+        value: A number, a NumPy scalar, or an array or tensor of one element.
 
     Raises:
-        TypeError: It is none: text, a truth value, several numbers, a complex one.
-        OverflowError: It is beyond what a float holds.
+        TypeError: The value is a text, a truth value, a complex number, or an object without a
+            conversion to float.
+        ValueError: The value is an array of several elements.
+        OverflowError: The value is too large for a float.
     """
     held = _held(value)
     if isinstance(held, bool) or not hasattr(type(held), "__float__"):
@@ -237,15 +259,17 @@ def as_number(value: Any) -> float:
 
 
 def _held(value: Any) -> Any:
-    """Take a number out of what NumPy or a library of tensors holds it in."""
+    """Return the Python value inside a NumPy or tensor scalar; any other value as it is."""
     return value.item() if callable(getattr(value, "item", None)) else value
 
 
 def checked(measurements: Mapping[str, Any]) -> dict[str, float]:
-    """Make measurements of an objective fit to be recorded; whole numbers stay so.
+    """Convert the measurements of an objective to numbers that can be recorded.
+
+    Integers below 2**63 stay integers; all other numbers become floats.
 
     Raises:
-        HpoBenchError: One is not a number, or has a name that is taken or that no database takes.
+        HpoBenchError: A measurement is not a number, or its name is reserved or not storable.
     """
     made: dict[str, float] = {}
     for name, value in dict(measurements).items():
@@ -256,7 +280,8 @@ def checked(measurements: Mapping[str, Any]) -> dict[str, float]:
             )
         try:
             number = as_number(value)
-        except (TypeError, ValueError, OverflowError) as error:
+        # A tensor of two elements raises RuntimeError; other classes may raise anything.
+        except Exception as error:
             raise HpoBenchError(
                 f"the objective's measurement {name!r} cannot be recorded: {reprlib.repr(value)} "
                 f"is no number that a float holds"
@@ -267,26 +292,27 @@ def checked(measurements: Mapping[str, Any]) -> dict[str, float]:
 
 
 def own_name(name: str, value: Any) -> str:
-    """Give the name under which a function's attribute is recorded: its own, unless it is taken.
+    """Return the name for recording an attribute that a user's function has set.
 
-    `test_accuracy` is what reports take for the test, where it is a number.
+    It is the attribute's own name, or `own_<name>` if that is reserved. `test_accuracy` is reserved
+    for floats, because reports use it as the test value.
     """
     is_taken = name in _RESERVED or (name == "test_accuracy" and not isinstance(value, float))
     return f"own_{name}" if is_taken else name
 
 
 MAX_NAME = 512
-"""Characters of a name in Optuna's tables: PostgreSQL refuses more, SQLite does not count."""
+"""Most characters of a name in Optuna's tables: PostgreSQL refuses more, SQLite accepts any."""
 
 STORABLE = f"name of 1 to {MAX_NAME} characters, without NUL and halves of characters"
-"""What `is_storable` expects, in words."""
+"""The condition of `is_storable`, in words for an error."""
 
 _MAX_WHOLE = 2**63
-"""Whole numbers are kept as such below, as far as other programs read them."""
+"""Integers below are recorded as integers; many programs read no larger ones."""
 
 
 def is_storable(name: object) -> bool:
-    """Whether every database takes a name as it is."""
+    """Return whether every supported database stores a name unchanged."""
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or "\0" in name:
         return False
     try:

@@ -1,7 +1,7 @@
-"""Optuna's tables, read in bulk and row by row looked at: whoever wrote them, they are data.
+"""Read Optuna's tables in bulk, and validate each row: whoever wrote them, rows are only data.
 
-What cannot be read is named by study, trial and field, and takes nothing else with it: a trial
-none of the others, a study none of the others. Names of Optuna's tables are private ones.
+A fault is reported by study, trial and field, and affects nothing else: other trials and other
+studies are still read. This module uses private names of Optuna's tables.
 """
 
 from __future__ import annotations
@@ -25,28 +25,30 @@ from sqlalchemy.exc import OperationalError
 from hpo_bench.errors import HpoBenchError
 
 _METRICS = "study:metric_names"
-"""Optuna's system attribute of a study for the names of its values."""
+"""Optuna's system attribute of a study that holds the names of its metrics."""
 
 _STATES = {state.name: state for state in TrialState}
 _DIRECTIONS = {direction.name: direction for direction in StudyDirection}
 _NUMBERS = {"INF_POS": inf, "INF_NEG": -inf, "NAN": nan}
 
 _WHY = 200
-"""Characters of a reason that are kept."""
+"""Most characters of a reason; the rest is cut off."""
 
 _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What a storage holds that is not sound, and so is left out."""
+    """One invalid entry of a storage, which readers leave out."""
 
     study: str
-    """Its name; empty where only the trial is at hand."""
+    """Name of the study; empty if the reader knows only the trial."""
     trial: int | None
-    """Its number; None where the whole study is left out, or its number is what is wrong."""
+    """Number of the trial; None if the study is at fault, or the number itself is invalid."""
     field: str
+    """Name of the invalid field, in words."""
     why: str
+    """The reason, in at most 200 characters."""
 
     def __str__(self) -> str:
         trial = "" if self.trial is None else f"trial {self.trial}"
@@ -55,53 +57,59 @@ class Fault:
 
 
 UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
-"""What optuna-dashboard's own reading raises where a study's attributes are not sound.
+"""Errors that optuna-dashboard raises when it reads a study with invalid attributes.
 
-It reads every attribute of a study to find its own: one without a key is an AttributeError.
+It reads every attribute of a study to find its own ones: an attribute without a key makes it raise
+an AttributeError.
 """
 
 
 class UnsoundError(HpoBenchError):
-    """A study cannot be worked with, for what its storage holds of it."""
+    """The storage holds invalid data of a study, so nothing can work with this study."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(f"the storage holds what cannot be used: {fault}")
         self.fault = fault
 
     def __reduce__(self) -> tuple[type[UnsoundError], tuple[Fault]]:
+        # An exception is pickled by its message alone, and could not leave a worker process.
         return UnsoundError, (self.fault,)
 
 
 @dataclass
 class Rows:
-    """What the tables hold of a study."""
+    """The content of all tables about one study."""
 
     name: str
+    """Name of the study."""
     directions: list[StudyDirection]
+    """Direction of each objective value."""
     metrics: Any
-    """The names of its values, unless somebody has written something else there."""
+    """Names of the objective values, not validated; None if the study has none."""
     attributes: dict[str, Any]
+    """User attributes of the study."""
     trials: list[FrozenTrial] = field(default_factory=list)
-    """Those that can be read."""
+    """Readable trials, in the order of their creation."""
     left_out: list[Fault] = field(default_factory=list)
-    """What is the matter with those that cannot."""
+    """Faults of the trials that cannot be read, one for each."""
     unsound: list[Fault] = field(default_factory=list)
-    """What is the matter with the study as a whole."""
+    """Faults of the study itself."""
 
 
 def why(error: Exception) -> str:
-    """Say in a line what an error says."""
+    """Return an error's class and text, cut to the length of a fault's reason."""
     return f"{type(error).__name__}: {error}"[:_WHY]
 
 
 @contextmanager
 def _bytes_for_no_text(connection: Connection) -> Iterator[Connection]:
-    """Read text of SQLite that is no UTF-8 as bytes, which nothing takes for text."""
+    """Make a SQLite connection return text that is not UTF-8 as bytes, which readers refuse."""
     raw: Any = connection.connection.dbapi_connection
     raw.text_factory = _text_or_bytes
     try:
         yield connection
     finally:
+        # The connection goes back to the pool.
         raw.text_factory = str
 
 
@@ -113,12 +121,20 @@ def _text_or_bytes(stored: bytes) -> str | bytes:
 
 
 def reading(engine: Engine, read: Callable[[Connection], _Result]) -> _Result:
-    """Call what reads, with a connection; once more if there is text that is no UTF-8."""
+    """Call a function that reads, with a connection; repeat it if SQLite has invalid UTF-8.
+
+    Args:
+        engine: The engine that gives the connection.
+        read: The function; it must change nothing.
+
+    Returns:
+        The result of `read`.
+    """
     with engine.connect() as connection:
         try:
             return read(connection)
         except OperationalError as error:
-            # Only then: a function of ours for every text makes reading some percent slower.
+            # Only in this case, because a Python function for each text slows down all reads.
             if "Could not decode to UTF-8" not in str(error):
                 raise
         with _bytes_for_no_text(connection):
@@ -126,16 +142,16 @@ def reading(engine: Engine, read: Callable[[Connection], _Result]) -> _Result:
 
 
 def read_names(connection: Connection) -> list[str]:
-    """Read the names of all studies that have one."""
+    """Read the names of all studies whose name is text."""
     names = connection.execute(select(models.StudyModel.study_name))
     return [name for (name,) in names if isinstance(name, str)]
 
 
 def read_study(connection: Connection, name: str) -> Rows:
-    """Read a study with its trials.
+    """Read a study with its trials and faults.
 
     Raises:
-        KeyError: There is none of that name.
+        KeyError: There is no study of that name.
     """
     study = models.StudyModel
     found = connection.execute(select(study.study_id).where(study.study_name == name)).first()
@@ -181,13 +197,14 @@ def read_trials(
     """Read the trials of a study in the order of their creation.
 
     Args:
-        connection: To the database.
-        study_id: Of the study.
-        faults: Takes what is the matter with those that cannot be read.
-        study_name: Of the study, for these; None looks it up if need be.
+        connection: A connection to the database.
+        study_id: Optuna's id of the study.
+        faults: A list to which the faults of unreadable trials are added.
+        study_name: Name of the study for the faults; None looks it up if needed.
     """
-    # Before what belongs to them: each query sees what is there by then, and a trial that is
-    # finished is not read again. What is told in between so counts as under way, and is read anew.
+    # Read the states first: each query sees the database at its own time, and callers never read a
+    # finished trial again. A trial that finishes between the queries so counts as running, and is
+    # read again; in the other order it would be kept as finished without its values.
     heads = _read_heads(connection, study_id)
     read = _Trials(connection, study_id)
     found = []
@@ -208,9 +225,9 @@ def _name_of(connection: Connection, study_id: int) -> str:
 
 
 def _read_heads(connection: Connection, study_id: int) -> list[Any]:
-    """Read what the trials' own table holds, in the order of their creation."""
+    """Read the rows of the table of trials: id, number, state, start, end, by creation."""
     trial = models.TrialModel
-    # As text: one state that Optuna does not know would end the reading of all.
+    # As text: one state or time that Optuna cannot parse would fail the query for all trials.
     told = (
         type_coerce(trial.state, String),
         *(
@@ -224,14 +241,14 @@ def _read_heads(connection: Connection, study_id: int) -> list[Any]:
 
 
 class _Trials:
-    """What belongs to the trials of a study, each table read at once."""
+    """The parameters, values and attributes of a study's trials, one query for each table."""
 
     def __init__(self, connection: Connection, study_id: int) -> None:
         self._connection = connection
         self._study_id = study_id
         self._known: dict[str, BaseDistribution] = {}  # by its text, which the trials share
         self.wrong: dict[int, tuple[str, str]] = {}
-        """Trial -> field and reason, of those that cannot be read."""
+        """Id of an unreadable trial -> its invalid field, and the reason."""
         param, value = models.TrialParamModel, models.TrialValueModel
         step = models.TrialIntermediateValueModel
         user, system = models.TrialUserAttributeModel, models.TrialSystemAttributeModel
@@ -263,7 +280,18 @@ class _Trials:
         )
 
     def trial(self, key: int, number: int, state: str, start: object, end: object) -> FrozenTrial:
-        """Put a trial together; raise anything if it cannot be."""
+        """Build a trial from its rows.
+
+        Args:
+            key: Optuna's id of the trial.
+            number: The trial's number in its study.
+            state: Name of its state.
+            start: Its start time in UTC, or None.
+            end: Its end time in UTC, or None.
+
+        Raises:
+            Exception: A row is invalid; `wrong` then has the field and the reason, if known.
+        """
         if key in self.wrong:
             raise ValueError(self.wrong[key])
         if not isinstance(number, int):
@@ -289,7 +317,14 @@ class _Trials:
     def _read(
         self, order: Any, field: str, decode: Callable[..., Any], columns: tuple[Any, ...]
     ) -> dict[int, dict[Any, Any]]:
-        """Read a table's rows in the order in which they were written: trial -> name -> value."""
+        """Read the rows of a table, in the order of their writing: trial id -> name -> value.
+
+        Args:
+            order: The column to order by, which also tells the table.
+            field: The kind of the field, for faults.
+            decode: Makes a value of the columns after the first.
+            columns: The name's column (or step, or index), then those of the value.
+        """
         model = order.class_
         query = select(model.trial_id, *columns).join(models.TrialModel)
         of_study = query.where(models.TrialModel.study_id == self._study_id).order_by(order)
@@ -330,7 +365,7 @@ def _number(value: object, kind: str) -> float:
 
 
 def local_time(utc: Any) -> datetime.datetime | None:
-    """Give a time that is UTC in the tables, on SQLite as text, as Optuna gives it: as local."""
+    """Convert a UTC time of the tables (on SQLite a text) to local time, as Optuna returns it."""
     if utc is None:
         return None
     time = datetime.datetime.fromisoformat(utc) if isinstance(utc, str) else utc

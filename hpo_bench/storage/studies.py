@@ -1,4 +1,4 @@
-"""The studies that a storage holds, and their trials: found, opened, taken up."""
+"""Find, open and continue the studies of a storage and their trials."""
 
 from __future__ import annotations
 
@@ -22,16 +22,22 @@ from hpo_bench.storage.rows import Fault, UnsoundError, why
 
 @dataclass(frozen=True)
 class Glance:
-    """What tells how far a study has come."""
+    """The progress of a study, read without its trials."""
 
     user_attrs: Mapping[str, Any]
+    """User attributes of the study."""
     n_trials: int
+    """Number of trials, in any state."""
     n_finished: int
-    """How many trials are finished, in whatever state."""
+    """Number of trials that are COMPLETE, PRUNED or FAIL."""
 
 
 def glance(storage: MeteredStorage) -> dict[str, Glance]:
-    """Look at all studies of a storage that `open_storage` opened: two queries, however many."""
+    """Read the progress of all studies by two queries: study name -> progress.
+
+    Args:
+        storage: A storage from `open_storage` or `open_existing`.
+    """
     backend = backend_of(storage)
     assert backend is not None
     attributes = storage.patience.call(backend.user_attributes)
@@ -40,21 +46,22 @@ def glance(storage: MeteredStorage) -> dict[str, Glance]:
 
 
 def glance_at(study: optuna.Study) -> Glance:
-    """Look at one study."""
+    """Return the progress of one study."""
     trials = study.get_trials(deepcopy=False)
     return Glance(study.user_attrs, len(trials), sum(t.state.is_finished() for t in trials))
 
 
 def load_study(storage: BaseStorage, name: str) -> optuna.Study:
-    """Open an existing study for work; its pruner is off until a method sets one.
+    """Open an existing study, without a pruner until a method sets one.
 
     Raises:
-        KeyError: There is none of that name.
-        UnsoundError: The storage holds something else there than a study of one direction.
+        KeyError: There is no study of that name.
+        UnsoundError: The study's data are invalid, or it does not have exactly one direction.
     """
     try:
         pruner = optuna.pruners.NopPruner()
         study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+        # Optuna reads these only on access: access them here, where faults are caught.
         directions, _ = study.directions, study.user_attrs
     except Exception as error:
         if isinstance(error, KeyError | HpoBenchError) or outage(error) is not None:
@@ -66,14 +73,14 @@ def load_study(storage: BaseStorage, name: str) -> optuna.Study:
 
 
 def _fault_of(storage: BaseStorage, name: str, error: Exception) -> Fault:
-    """Say what is the matter with a study that Optuna cannot load."""
+    """Return the fault because of which Optuna cannot load a study."""
     backend = backend_of(storage)
     found = [] if backend is None else backend.read(name).unsound
     return found[0] if found else Fault(name, None, "study", why(error))
 
 
 def all_study_names(storage: BaseStorage) -> list[str]:
-    """Names of all studies, whoever made them."""
+    """Return the names of all studies, including those that hpo-bench did not create."""
     backend = backend_of(storage)
     if backend is None or not isinstance(storage, MeteredStorage):
         return [study.study_name for study in storage.get_all_studies()]
@@ -81,15 +88,21 @@ def all_study_names(storage: BaseStorage) -> list[str]:
 
 
 def study_names(storage: BaseStorage, suite: str | None = None) -> list[str]:
-    """Names of the studies of one suite, or of every suite, sorted; not those of others."""
+    """Return the sorted names of the runs' studies.
+
+    Args:
+        storage: The storage.
+        suite: Name of the suite; None means all suites.
+    """
     pattern = re.compile(rf"{'[^/]+' if suite is None else re.escape(suite)}/[^/]+/seed-\d+")
     return sorted(name for name in all_study_names(storage) if pattern.fullmatch(name))
 
 
 def members(storage: BaseStorage, suite: str) -> list[str]:
-    """Names of the suites that a suite of several objectives stands for, of those that are there.
+    """Return the names of the suites, one per objective, that a suite's name stands for.
 
-    A suite of one objective stands for itself, whether it is there or not.
+    A suite `NAME` of several objectives is stored as suites `NAME.OBJECTIVE`; only stored ones are
+    returned. Any other name stands for itself, stored or not.
     """
     held = sorted({name.split("/")[0] for name in study_names(storage)})
     parts = [name for name in held if name.startswith(f"{suite}.")]
@@ -97,10 +110,10 @@ def members(storage: BaseStorage, suite: str) -> list[str]:
 
 
 def names_of(storage: BaseStorage, suite: str) -> list[str]:
-    """Name the studies of a suite.
+    """Return the sorted names of a suite's studies, at least one.
 
     Raises:
-        HpoBenchError: There is none; the text lists the suites that the storage does hold.
+        HpoBenchError: There is none; the error lists the suites in the storage.
     """
     names = study_names(storage, suite)
     if not names:
@@ -111,35 +124,39 @@ def names_of(storage: BaseStorage, suite: str) -> list[str]:
 
 
 def iterate_studies(storage: BaseStorage, suite: str) -> Iterator[optuna.Study]:
-    """Open every study of a suite.
+    """Open each study of a suite, by name.
 
     Raises:
-        HpoBenchError: There is none; the text lists the suites that the storage does hold.
+        HpoBenchError: There is none; the error lists the suites in the storage.
+        UnsoundError: The data of a study are invalid.
     """
     for name in names_of(storage, suite):
         yield load_study(storage, name)
 
 
 def reopen(study: optuna.Study, frozen: optuna.trial.FrozenTrial) -> optuna.Trial:
-    """Take up a trial that another process left RUNNING."""
+    """Return a trial that another process left RUNNING, to continue it."""
     return optuna.Trial(study, frozen._trial_id)
 
 
 def create_running(
     study: optuna.Study, template: optuna.trial.FrozenTrial
 ) -> optuna.trial.FrozenTrial:
-    """Like `study.add_trial`, in a single write, and say which trial it has become."""
+    """Create a trial from a template, in one transaction, and return it.
+
+    `study.add_trial` does not return the new trial; to find it, a caller would list all trials.
+    """
     storage = study._storage
     return storage.get_trial(storage.create_new_trial(study._study_id, template))
 
 
 def set_user_attrs(trial: optuna.Trial, attributes: Mapping[str, Any]) -> None:
-    """Write attributes of a trial, in one transaction where this process alone writes to it."""
+    """Write user attributes of a trial, in one transaction if its study is held in memory."""
     opening.set_user_attrs(trial.storage, trial._trial_id, attributes)
 
 
 def describe(study: optuna.Study, attributes: Mapping[str, Any]) -> None:
-    """Write attributes of a study, which has none of them yet, in one transaction."""
+    """Write user attributes that a study does not have yet, in one transaction."""
     storage = study._storage
     backend = backend_of(storage)
     if backend is None or not isinstance(storage, MeteredStorage):
@@ -155,15 +172,24 @@ def tell(
     value: float | None = None,
     state: TrialState | None = None,
 ) -> None:
-    """Finish a trial; as `study.tell`, whose copy of the trial takes longer than all else there."""
+    """Finish a trial, as `study.tell` does, but without its deep copy of the trial.
+
+    The copy takes longer than the rest of `study.tell`.
+
+    Args:
+        study: The study.
+        trial: The trial, or its number.
+        value: The trial's value; None if it has none.
+        state: The trial's state; None means COMPLETE with a valid value, else FAIL.
+    """
     _tell_with_warning(study, trial, value, state)
 
 
 def recorded(trial: optuna.Trial) -> optuna.trial.FrozenTrial:
-    """What the storage holds of a trial under way."""
+    """Return the stored state of a running trial; do not change it."""
     return trial.storage.get_trial(trial._trial_id)
 
 
 def unfinished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Trials that a process which is gone left RUNNING, oldest first."""
+    """Return the RUNNING trials of a study, oldest first."""
     return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))

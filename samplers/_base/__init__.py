@@ -1,4 +1,4 @@
-"""What all samplers share; nothing here imports a sampler.
+"""Code that all samplers share; it imports no sampler.
 
-A package of OptunaHub must hold all that it needs, so each exported sampler has a copy of this one.
+A package of OptunaHub must contain all its code, so each exported sampler gets a copy of this one.
 """

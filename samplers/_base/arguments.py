@@ -1,4 +1,4 @@
-"""The arguments of samplers: checked, and with NumPy's scalars and arrays as Python values."""
+"""Check the arguments of samplers, and convert NumPy's scalars and arrays to Python values."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 
 def as_python(value: Any) -> Any:
-    """Give a NumPy scalar or array as Python values; leave anything else as it is.
-
-    A storage cannot write NumPy's values, which are not JSON.
-    """
+    """Convert a NumPy scalar or array to Python values; return anything else unchanged."""
+    # Storages write JSON, which has no NumPy values.
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def with_python_choices(distribution: BaseDistribution) -> BaseDistribution:
-    """Give an equal distribution whose choices are Python values."""
+    """Return an equal distribution whose choices are Python values."""
     if isinstance(distribution, CategoricalDistribution) and any(
         isinstance(choice, np.generic) for choice in distribution.choices
     ):
@@ -29,25 +27,28 @@ def with_python_choices(distribution: BaseDistribution) -> BaseDistribution:
 def checked_integer(
     field: str, value: object, right: str = "", test: Callable[[int], bool] = lambda _: True
 ) -> int:
-    """Give an integer argument.
+    """Check an integer argument, and return it as a Python integer.
 
     Args:
-        field: The argument's name.
-        value: What the user gave.
-        right: Which integers are allowed, for the message.
-        test: Whether an integer is allowed.
+        field: Name of the argument, for the error.
+        value: The value that the user gave.
+        right: The allowed integers in words, for the error.
+        test: Returns whether an integer is allowed.
 
     Raises:
         ValueError: The value is not an integer, or not allowed.
     """
     plain = as_python(value)
+    # In Python, True and False are integers.
     if isinstance(plain, bool) or not isinstance(plain, int) or not test(plain):
         raise ValueError(f"{field}: {value!r} cannot be used; give an integer {right}".rstrip())
     return plain
 
 
 def checked_number(field: str, value: object, right: str, test: Callable[[float], bool]) -> float:
-    """Give an argument that is a number; see `checked_integer`.
+    """Check an argument that is a number, and return it as a Python number.
+
+    The arguments are those of `checked_integer`.
 
     Raises:
         ValueError: The value is not a number, or not allowed.
@@ -59,10 +60,13 @@ def checked_number(field: str, value: object, right: str, test: Callable[[float]
 
 
 def checked_space(search_space: object) -> dict[str, BaseDistribution] | None:
-    """Give the argument `search_space`: name to distribution, or None.
+    """Check an argument `search_space`, which is None or maps names to distributions.
+
+    Returns:
+        A copy of it, with Python values as choices.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The argument is neither.
     """
     if search_space is None:
         return None

@@ -8,12 +8,13 @@ import optuna
 
 
 def logger_of(name: str) -> logging.Logger:
-    """Give the logger of a sampler.
+    """Return the logger of a sampler.
 
-    Its name begins with "optuna", wherever the sampler was loaded from, so that `optuna.logging`
+    Its name begins with "optuna", wherever the sampler was loaded from. `optuna.logging` therefore
     controls it.
     """
     logger = optuna.logging.get_logger(f"optuna.hpo_bench_samplers.{name}")
-    # Without a handler, Python prints warnings where Optuna's own handler is disabled.
+    # If a user disables Optuna's handler, Python itself prints the warnings of a logger that has no
+    # handler.
     logger.addHandler(logging.NullHandler())
     return logger

@@ -1,4 +1,4 @@
-"""A shuffle of any number of points that is computed point by point, without Optuna."""
+"""A shuffle of any number of points that is computed point by point; it does not use Optuna."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from hashlib import blake2b
 
 
 class Permutation:
-    """A shuffle of range(size) by a key, computed element by element and invertible.
+    """An invertible shuffle of range(size) by a key, computed element by element.
 
-    A balanced Feistel network over the next power of four, with cycle walking for what lies
-    outside the range (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002,
-    sections 4 and 5). The walk takes at most four steps on average. So the points of a space
-    are shuffled, or sampled without replacement, and never listed.
+    It is a balanced Feistel network over the next power of four, with cycle walking for results
+    outside of the range (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002,
+    sections 4 and 5). The walk takes at most four steps on average. A sampler can therefore shuffle
+    the points of a space, or sample them without replacement, without a list of them.
 
     Args:
-        size: At least 1.
-        key: Another key gives another order.
+        size: Number of elements, at least 1.
+        key: Any integer; another key gives another order.
 
     Example:
         >>> shuffle = Permutation(5, key=1)
@@ -33,14 +33,14 @@ class Permutation:
         self._key = str(key).encode()
 
     def __call__(self, place: int) -> int:
-        """Give the element at a place of the shuffled order."""
+        """Return the element at a place in [0, size) of the shuffled order."""
         place = self._forward(place)
         while place >= self._size:
             place = self._forward(place)
         return place
 
     def inverse(self, element: int) -> int:
-        """Give the place at which an element stands."""
+        """Return the place of an element in [0, size) in the shuffled order."""
         element = self._backward(element)
         while element >= self._size:
             element = self._backward(element)
@@ -59,7 +59,8 @@ class Permutation:
         return left << self._half | right
 
     def _noise(self, turn: int, half: int) -> int:
+        """Return the pseudo-random bits that a round adds, a function of the key and one half."""
         message = b"%d:%d:" % (turn, half) + self._key
-        # 64 bytes is what blake2b gives: enough for spaces of up to 2**1024 points.
+        # blake2b gives at most 64 bytes: enough for spaces of up to 2**1024 points.
         digest = blake2b(message, digest_size=min(self._bytes, 64)).digest()
         return int.from_bytes(digest, "big") & self._mask

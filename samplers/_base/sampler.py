@@ -1,4 +1,4 @@
-"""The base of all samplers: their memory is the study."""
+"""The base of all samplers, which keep their state in the study."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ K = TypeVar("K", bound=Known)
 
 
 class StudySampler(BaseSampler, Generic[K]):
-    """A sampler whose memory is the study.
+    """A sampler that keeps its state in the study.
 
-    It is pickled as its arguments. What it knows of a study is read again from the storage.
+    Only its arguments are pickled. A copy reads the study again from the storage.
     """
 
     state_in_storage = True
-    """A new sampler object for the same study continues as the old one would have."""
+    """True: a new sampler object for the same study continues as the old one would have."""
 
     @abstractmethod
     def _know_nothing(self) -> K:
-        """Give what the sampler knows of a study that it has not read yet."""
+        """Return the sampler's empty knowledge about a study that it has not read yet."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("_studies", "_lock")}
@@ -39,19 +39,22 @@ class StudySampler(BaseSampler, Generic[K]):
         self._forget()
 
     def _forget(self) -> None:
+        """Drop all knowledge about studies, and make a new lock, which cannot be pickled."""
         self._studies = Studies(self._know_nothing)
         self._lock = threading.RLock()
 
 
 class SeededSampler(StudySampler[K]):
-    """A sampler whose seed, where it is given none, is drawn and kept with the study."""
+    """A sampler that draws a seed and stores it with the study, unless a seed is given."""
 
-    _NAME: ClassVar[str]  # the key of the seed begins with it
+    _NAME: ClassVar[str]
+    """Prefix of the study's system attribute that holds the seed."""
 
     _seed: int | None
+    """The given seed; None if the study holds it."""
 
     def _seed_of(self, study: Study) -> int:
-        """Give the seed that was given, or the one that the study keeps."""
+        """Return the given seed, or the one that the study holds."""
         if self._seed is not None:
             return self._seed
         known = self._studies.of(study)

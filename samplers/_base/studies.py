@@ -1,4 +1,4 @@
-"""What a sampler knows of the studies that it serves."""
+"""What a sampler knows about the studies that it serves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Known:
-    """What a sampler knows of one study; all of it can be read from the storage again."""
+    """What a sampler knows about one study; it can read all of it from the storage again."""
 
     def __init__(self) -> None:
         self.trials = Trials()
@@ -24,7 +24,7 @@ class Known:
         self._warned_of: set[str] = set()
 
     def is_news(self, subject: str) -> bool:
-        """Say whether a subject comes up for the first time in this study, and note that it did."""
+        """Return whether this is the first call for a subject in this study."""
         is_new = subject not in self._warned_of
         self._warned_of.add(subject)
         return is_new
@@ -34,22 +34,22 @@ _K = TypeVar("_K", bound=Known)
 
 
 class Studies(Generic[_K]):
-    """What a sampler knows of each study.
+    """What a sampler knows about each study.
 
     A study that is deleted and created again has the same name and, in SQLite, the same id. The
     sampler forgets the deleted study as soon as a trial shows that the study is another one.
 
     Args:
-        make: Gives what is known of a study before it is read.
+        make: Returns the empty knowledge about a study that has not been read.
     """
 
     def __init__(self, make: Callable[[], _K]) -> None:
         self._make = make
         self._known: dict[StudyIdentity, _K] = {}
-        self._last: tuple[weakref.ref[Study], _K] | None = None  # needed ten times a trial
+        self._last: tuple[weakref.ref[Study], _K] | None = None  # asked for ten times per trial
 
     def of(self, study: Study) -> _K:
-        """Give what is known of a study."""
+        """Return the knowledge about a study, without reading it."""
         last = self._last
         if last is not None and last[0]() is study:
             return last[1]
@@ -59,15 +59,15 @@ class Studies(Generic[_K]):
         return known
 
     def born(self, study: Study, trial: FrozenTrial) -> _K:
-        """Take the trial that was just created, see `Trials.announce`."""
+        """Enter a trial that was just created, see `Trials.announce`; return the knowledge."""
         return self._knowing(study, lambda trials: trials.announce(trial))
 
     def up_to(self, study: Study, number: int) -> _K:
-        """Know at least the trials up to a number, see `Trials.up_to`."""
+        """Read at least the trials up to a number, see `Trials.up_to`; return the knowledge."""
         return self._knowing(study, lambda trials: trials.up_to(study, number))
 
     def all(self, study: Study) -> _K:
-        """Know all trials as they are now."""
+        """Read all trials as they are now; return the knowledge."""
         return self._knowing(study, lambda trials: trials.all(study))
 
     def _knowing(self, study: Study, look: Callable[[Trials], object]) -> _K:
@@ -82,7 +82,7 @@ class Studies(Generic[_K]):
 
 
 def stop(study: Study) -> bool:
-    """End the loop of `Study.optimize`; say whether there is one."""
+    """End the loop of `Study.optimize`; return False if there is no such loop."""
     try:
         study.stop()
     except RuntimeError:

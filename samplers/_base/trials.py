@@ -1,4 +1,4 @@
-"""The trials of a study, read no more often than needed, and the turns that they take."""
+"""The trials of a study, read as rarely as possible, and their turns."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from .private import is_same, read_trial, read_trials
 if TYPE_CHECKING:
     from optuna.study import Study
 
-_FEW = 2  # trials that are read one by one: that many cost as much as a query for all
+_FEW = 2  # most trials that are read one by one: so many cost as much as one query for all
 
 
 class AnotherStudy(Exception):  # noqa: N818 - a finding, not a fault
-    """The study that was known has been deleted, and another one has taken its place."""
+    """The known study was deleted, and another study with its name exists now."""
 
 
 class Trials:
-    """A study's trials by number. Only those that can have changed are read again.
+    """The trials of a study, by number; only trials that can have changed are read again.
 
-    To read all trials whenever one asks would cost more and more as the study grows.
+    If every request read all trials, its cost would grow with the study.
 
     Raises:
-        AnotherStudy: By every method that finds another trial under a number than before.
+        AnotherStudy: A method finds another trial under a number than before.
     """
 
     def __init__(self) -> None:
@@ -37,11 +37,11 @@ class Trials:
 
     @property
     def known(self) -> Sequence[FrozenTrial]:
-        """The trials as they were when they were read last."""
+        """The trials as of the last read."""
         return self._trials
 
     def announce(self, trial: FrozenTrial) -> None:
-        """Take a trial that was just created from its caller, so that it need not be read."""
+        """Enter a trial that was just created, so that it need not be read."""
         if trial.number < len(self._trials):
             known = self._trials[trial.number]
             if known.state.is_finished() or not is_same(known, trial):
@@ -49,21 +49,21 @@ class Trials:
         self._announced = trial
 
     def up_to(self, study: Study, number: int) -> Sequence[FrozenTrial]:
-        """Give at least the trials up to a number, as they were when it was first asked for."""
+        """Return at least the trials up to a number, as of the first call with this number."""
         if number != self._read_for:
             stale = [*sorted(self._unfinished), *range(len(self._trials), number + 1)]
             if len([n for n in stale if n != number]) > _FEW:
                 self.all(study)
             else:
                 if self._trials and not self._unfinished:
-                    stale.insert(0, len(self._trials) - 1)  # to see whether it is still there
+                    stale.insert(0, len(self._trials) - 1)  # this read would notice another study
                 for n in stale:
                     self._put(self._read(study, n, is_asking=n == number))
             self._read_for = number
         return self._trials
 
     def all(self, study: Study) -> Sequence[FrozenTrial]:
-        """Give all trials as they are now."""
+        """Read and return all trials as they are now."""
         trials = read_trials(study)
         if len(trials) < len(self._trials) or not all(map(is_same, self._trials[:1], trials)):
             raise AnotherStudy
@@ -95,43 +95,44 @@ class Trials:
 
 
 def is_enqueued(trial: FrozenTrial) -> bool:
-    """Say whether somebody has enqueued the trial, also one with no parameter fixed."""
+    """Return whether a user enqueued the trial, also if it has no fixed parameter."""
     return "fixed_params" in trial.system_attrs
 
 
 def fixed_params(trial: FrozenTrial) -> Mapping[str, Any]:
-    """Give the parameters that were fixed when the trial was enqueued."""
+    """Return the parameters that were fixed when the trial was enqueued: name -> value."""
     fixed: Mapping[str, Any] = trial.system_attrs.get("fixed_params", {})
     return fixed
 
 
 def has_no_turn(trial: FrozenTrial) -> bool:
-    """Say whether others put the trial into the study: it was enqueued, or retries a stale one.
-
-    Both attributes are set at the trial's birth.
-    """
+    """Return whether the trial was enqueued, by a user or as the retry of a stale trial."""
+    # Optuna sets both attributes when it creates the trial, so the answer never changes.
     return not {"fixed_params", "failed_trial"}.isdisjoint(trial.system_attrs)
 
 
 class Turns:
-    """The turns of a study's trials: their numbers, less the trials before that have no turn."""
+    """The turns of a study's trials.
+
+    The turn of a trial is its number minus the number of earlier trials without a turn.
+    """
 
     def __init__(self) -> None:
         self._without: list[int] = []
 
     @property
     def n_without(self) -> int:
-        """How many trials have no turn."""
+        """Number of trials without a turn."""
         return len(self._without)
 
     def leave_out(self, number: int) -> None:
-        """Give the trial of a number no turn."""
+        """Enter the trial with a number as one without a turn."""
         bisect.insort(self._without, number)
 
     def at(self, number: int) -> int:
-        """Give the turn of the trial of a number."""
+        """Return the turn of the trial with a number, from 0."""
         return number - bisect.bisect_left(self._without, number)
 
     def of(self, trial: FrozenTrial) -> int:
-        """Give the turn of a trial; a retry makes up for the turn of the trial that it retries."""
+        """Return the turn of a trial, from 0; a retry has the turn of the trial that it retries."""
         return self.at(trial.system_attrs.get("failed_trial", trial.number))

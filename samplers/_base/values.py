@@ -1,10 +1,10 @@
 """The values of a distribution that Optuna accepts.
 
-Optuna keeps every number as a double. It accepts a value of a range with steps only if the value is
-within 1e-8 steps of a multiple of the step. Far from zero, or after many steps, doubles are too
+Optuna stores every number as a double. It accepts a value of a range with steps only if the value
+is within 1e-8 steps of a multiple of the step. Far from zero, or after many steps, doubles are too
 coarse for that, and Optuna refuses some levels of its own range: from 1.7e9 to 1.7e9 + 10 by 0.1 it
-accepts every fifth. Here such a range has the levels that Optuna accepts, and no others. A range
-with more levels than can be tried one by one is a continuum: its values are moved to the nearest
+accepts every fifth level. In this module, such a range has only the levels that Optuna accepts. A
+range with too many levels to try one by one counts as a continuum: a value is moved to the nearest
 value that Optuna accepts.
 """
 
@@ -29,20 +29,20 @@ from .private import contains
 Array = NDArray[np.float64]
 Range = IntDistribution | FloatDistribution
 
-MOST_LEVELS = 2**20  # to try so many one by one takes 20 ms
+MOST_LEVELS = 2**20  # levels that are tried one by one in 20 ms
 
-_EXACT = 2**53  # up to here every integer is a double
-_TOLERANCE = 1e-8  # Optuna's, in steps
+_EXACT = 2**53  # all integers up to this one are doubles
+_TOLERANCE = 1e-8  # Optuna's tolerance, in steps
 _CHUNK = 2**18  # levels that are tried at once
-_WIDTHS = (1, 2**6, 2**12, 2**17)  # how many levels to either side are tried, one after the other
+_WIDTHS = (1, 2**6, 2**12, 2**17)  # levels to either side that `nearest` tries, one after the other
 
 
 def n_levels(distribution: BaseDistribution, most: int = MOST_LEVELS) -> int:
-    """Count the values of a distribution; 0 stands for a continuum.
+    """Return the number of values of a distribution; 0 for a continuum.
 
     Args:
-        distribution: Of any kind.
-        most: A range whose levels must be tried one by one is a continuum if it has more than this.
+        distribution: Any distribution.
+        most: Most levels that are tried one by one; a range with more of them is a continuum.
     """
     if isinstance(distribution, Range):
         if distribution.step is None:
@@ -56,7 +56,7 @@ def n_levels(distribution: BaseDistribution, most: int = MOST_LEVELS) -> int:
 
 
 def value_at(distribution: BaseDistribution, level: int, most: int = MOST_LEVELS) -> Any:
-    """Give the value with a number in [0, n_levels)."""
+    """Return the value of a level in [0, n_levels)."""
     if isinstance(distribution, Range):
         if distribution.step is None:
             return distribution.low
@@ -71,7 +71,7 @@ def value_at(distribution: BaseDistribution, level: int, most: int = MOST_LEVELS
 
 
 def level_of(distribution: BaseDistribution, value: Any, most: int = MOST_LEVELS) -> int | None:
-    """Give the number of a value of the distribution, or None for a value between two levels."""
+    """Return the level of a value of the distribution; None for a value between two levels."""
     if isinstance(distribution, Range):
         low, step = distribution.low, distribution.step
         if step is None:
@@ -87,23 +87,23 @@ def level_of(distribution: BaseDistribution, value: Any, most: int = MOST_LEVELS
 
 
 def at_share(distribution: Range, share: float) -> int | float:
-    """Give the value at a share in [0, 1] of a range; of its logarithm where the range is log."""
+    """Return the value at a share in [0, 1] of a range, or of its logarithm if the range is log."""
     low, high = ends(distribution)
     if is_bent(distribution):
         bottom, top = _log_ends(distribution)
         try:
             value = math.exp(bottom + share * (top - bottom))
-        except OverflowError:  # near the largest double, the sum may be rounded up
+        except OverflowError:  # near the largest double, rounding up the sum can overflow
             value = high
     else:
-        # Not low + share * (high - low), whose width overflows for the widest ranges.
+        # Not low + share * (high - low): the width of the widest ranges overflows.
         value = low * (1 - share) + high * share
     value = min(max(value, low), high)
     return value if distribution.step is None else nearest(distribution, value)
 
 
 def share_of(distribution: Range, value: float) -> float:
-    """Give the share in [0, 1] at which a value of a range lies: the inverse of `at_share`."""
+    """Return the share in [0, 1] at which a value of a range lies: the inverse of `at_share`."""
     low, high = ends(distribution)
     if is_bent(distribution):
         bottom, top = _log_ends(distribution)
@@ -116,20 +116,21 @@ def share_of(distribution: Range, value: float) -> float:
 
 
 def nearest(distribution: Range, value: float) -> int | float:
-    """Give the nearest value that Optuna accepts, of the levels around a value.
+    """Return the nearest value that Optuna accepts.
 
     Args:
-        distribution: With a step.
-        value: Between the ends of the distribution.
+        distribution: A range with a step.
+        value: A number between the ends of the range.
 
     Returns:
-        The nearest value, or `low` where Optuna accepts none of those levels.
+        The nearest accepted value among up to 2**17 levels to either side; `low` if Optuna accepts
+        none of them.
     """
     rounded = round(value) if isinstance(distribution, IntDistribution) else value
     if contains(distribution, rounded):
         return _external(distribution, float(rounded))
     low, step = float(distribution.low), float(distribution.step or 1)
-    with np.errstate(all="ignore"):  # the distance to low may overflow: then there is no centre
+    with np.errstate(all="ignore"):  # the distance to low may overflow: then no level is found
         centre = np.rint((np.float64(value) - low) / step)
     for width in _WIDTHS:
         found = _values(distribution, centre + np.arange(-width, width + 1))
@@ -140,10 +141,10 @@ def nearest(distribution: Range, value: float) -> int | float:
 
 
 class _Levels:
-    """A set of levels in ascending order, kept as one bit for each level.
+    """A sorted set of levels, with one bit of memory for each level.
 
     Args:
-        flags: For each level 0, 1, 2, ... whether it is in the set.
+        flags: Whether each of the levels 0, 1, 2, ... is in the set.
     """
 
     _BLOCK = 2**12
@@ -162,7 +163,7 @@ class _Levels:
         return block * self._BLOCK + int(inside[place - self._before[block]])
 
     def place(self, level: int) -> int | None:
-        """Count the levels of the set below a level; None for a level that is not in the set."""
+        """Return the place of a level in the set, from 0; None if the set does not have it."""
         block, offset = divmod(level, self._BLOCK)
         if not 0 <= block < len(self._bits):
             return None
@@ -172,7 +173,7 @@ class _Levels:
 
 @functools.lru_cache(maxsize=64)
 def _accepted_levels(distribution: Range, most: int) -> _Levels | None:
-    """Give the levels that Optuna accepts; None where there are too many to try."""
+    """Return the levels that Optuna accepts; None if the range has more than `most` levels."""
     n = _n_steps(distribution) + 1
     if n > most:
         return None
@@ -187,16 +188,18 @@ def _accepted_levels(distribution: Range, most: int) -> _Levels | None:
 
 
 def _accepts_every_level(distribution: Range) -> bool:
+    """Return whether Optuna surely accepts every level of a range, by a bound on the rounding."""
     low, high = distribution.low, distribution.high
     if isinstance(distribution, IntDistribution):
         return low >= -_EXACT and high <= _EXACT and high - low <= _EXACT
-    # In steps: the roundings of level * step, of low + level * step, and of what Optuna computes,
-    # value - low and its quotient by step; each is at most 2**-53 of its result.
+    # Four roundings, each of at most 2**-53 of its result: level * step, low + level * step, and in
+    # Optuna value - low, and its quotient by the step.
     error = (3 * (high - low) + max(-low, high)) * 2.0**-53
     return error < _TOLERANCE * (distribution.step or 1)
 
 
 def _n_steps(distribution: Range) -> int:
+    """Return the number of steps from the low to the high end of a range."""
     if isinstance(distribution, IntDistribution):
         return (distribution.high - distribution.low) // distribution.step
     low, high, step = distribution.low, distribution.high, distribution.step or 1
@@ -206,7 +209,10 @@ def _n_steps(distribution: Range) -> int:
 
 
 def _values(distribution: Range, levels: Array) -> Array:
-    """Give the values of levels; nan where Optuna accepts neither a value nor its neighbours."""
+    """Return the values of levels; nan if Optuna accepts neither a value nor its neighbours.
+
+    The neighbours are the next doubles to either side.
+    """
     with np.errstate(all="ignore"):
         exact = float(distribution.low) + levels * float(distribution.step or 1)
         values: Array = np.where(_are_accepted(distribution, exact), exact, np.nan)
@@ -218,7 +224,7 @@ def _values(distribution: Range, levels: Array) -> Array:
 
 
 def _are_accepted(distribution: Range, values: Array) -> NDArray[np.bool_]:
-    """Say which of many doubles Optuna accepts, by the rules of its distributions."""
+    """Return for each double whether Optuna accepts it, by the rules of its distributions."""
     bottom, top = ends(distribution)
     low, step = float(distribution.low), float(distribution.step or 1)
     if isinstance(distribution, IntDistribution):
@@ -231,22 +237,20 @@ def _are_accepted(distribution: Range, values: Array) -> NDArray[np.bool_]:
 
 
 def is_bent(distribution: Range) -> bool:
-    """Say whether a range is log, and so wide that this matters.
-
-    The ends of a narrow range may have the same logarithm as doubles, with nothing in between.
-    """
+    """Return whether a range is log, and so wide that this matters."""
+    # The ends of a narrower range may have equal logarithms in doubles.
     return distribution.log and distribution.high > distribution.low * (1 + 1e-9)
 
 
 def ends(distribution: Range) -> tuple[float, float]:
-    """Give the smallest and the largest double of a range."""
+    """Return the smallest and the largest double in a range."""
     if isinstance(distribution, FloatDistribution):
         return distribution.low, distribution.high
     return _double(distribution.low, math.inf), _double(distribution.high, -math.inf)
 
 
 def _double(value: int, towards: float) -> float:
-    """Give an integer as a double, rounded towards an infinity."""
+    """Convert an integer to a double, rounded towards `towards`, which is infinite."""
     try:
         near = float(value)
     except OverflowError:
@@ -256,22 +260,27 @@ def _double(value: int, towards: float) -> float:
 
 
 def _log_ends(distribution: Range) -> tuple[float, float]:
-    """Give the logarithms of a range's ends, of integers with half a unit to either side."""
+    """Return the logarithms of a range's ends, for integers with half a unit to either side."""
     low, high = ends(distribution)
     margin = 0.5 if isinstance(distribution, IntDistribution) else 0.0
     return math.log(low - margin), math.log(high + margin)
 
 
 def _external(distribution: Range, value: float) -> int | float:
-    """Give a double in the type in which Optuna passes it to the objective."""
+    """Convert a double to the type that Optuna passes to an objective: int or float."""
     return int(value) if isinstance(distribution, IntDistribution) else float(value)
 
 
 def legal(name: str, value: Any, distribution: BaseDistribution) -> Any:
-    """Give a value as Optuna keeps it for a distribution.
+    """Return a value as Optuna stores it for a distribution.
+
+    Args:
+        name: Name of the parameter, for the error.
+        value: The value.
+        distribution: The distribution that the objective allows.
 
     Raises:
-        ValueError: The distribution does not contain it, or a storage would change it.
+        ValueError: The distribution does not contain the value, or a storage would change it.
     """
     if not contains(distribution, value):
         raise ValueError(

@@ -1,11 +1,11 @@
-"""BOHB's model: where, of all that was evaluated at one budget, good configurations lie.
+"""BOHB's model: it estimates where good configurations lie, from all results at one budget.
 
 Falkner, Klein and Hutter 2018, "BOHB: Robust and Efficient Hyperparameter Optimization at Scale",
-section 3.2, with what HpBandSter 0.7.4, its reference, does where the paper says nothing or
-otherwise; the tests hold both side by side. Knows NumPy only.
+section 3.2. Where the paper is silent or differs from its reference implementation, HpBandSter
+0.7.4, the model follows the latter; tests compare the two. The module needs only NumPy.
 
-A configuration is a vector with a coordinate in [0, 1] for each number, and with the index of the
-choice for each categorical parameter.
+A configuration is a vector: a number is a coordinate in [0, 1], and a categorical parameter is the
+index of its choice.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _IN_CACHE = 2**15
-"""Kernels worked out at a time: 256 kB, so that every pass over them finds them in the cache.
+"""Kernels that are computed at a time: 256 kB, so that all passes find them in the cache.
 
-All at once, 64 candidates and 8,500 points in 4 dimensions take 1.6 times as long.
+In a single pass, 64 candidates and 8,500 points in 4 dimensions take 1.6 times as long.
 """
-_FLOOR = 1e-32  # HpBandSter's: below it one density is as good as another
+_FLOOR = 1e-32  # HpBandSter's smallest density: lower ones count as this one
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,13 @@ class Settings:
     """HpBandSter's options: N_min, q (in percent), N_s, rho and b_w of the paper's algorithm 2.
 
     Attributes:
-        min_points_in_model: At least 1; None, or less than d + 1, stands for d + 1.
-        top_n_percent: From 1 to 99.
-        num_samples: At least 1.
-        random_fraction: In [0, 1].
-        bandwidth_factor: Above 0.
-        min_bandwidth: In (0, 1], the least bandwidth of a coordinate.
+        min_points_in_model: Fewest points of each density (N_min), at least 1; None, or less than
+            d + 1, means d + 1 for d parameters.
+        top_n_percent: Percentage of results that count as good (q), from 1 to 99.
+        num_samples: Candidates per pick (N_s), at least 1.
+        random_fraction: Share of random picks (rho), in [0, 1].
+        bandwidth_factor: Factor that widens the kernels for candidates (b_w), above 0.
+        min_bandwidth: Smallest bandwidth of a coordinate, in (0, 1].
     """
 
     min_points_in_model: int | None = None
@@ -51,10 +52,10 @@ class Settings:
     min_bandwidth: float = 1e-3
 
     def split(self, n_points: int, n_dims: int) -> tuple[int, int]:
-        """Give the sizes of the good and the bad set (equation 3), as far as the points reach.
+        """Return the sizes of the good and the bad set (equation 3), limited by the points.
 
         The bad set begins where the good one ends, as in HpBandSter; the paper counts it from the
-        worst point. Both shares are rounded down, so that the very worst may be in neither.
+        worst point. Both shares are rounded down, so the worst points may be in neither set.
         """
         least = max(self.min_points_in_model or 0, n_dims + 1)
         n_good = max(least, self.top_n_percent * n_points // 100)
@@ -62,29 +63,31 @@ class Settings:
         return min(n_good, n_points), min(n_bad, max(n_points - n_good, 0))
 
     def points_needed(self, n_dims: int) -> int:
-        """Give the least number of points that make a model: by default 2 (d + 1).
+        """Return the fewest points from which a model is made: by default 2 (d + 1).
 
-        The paper asks for N_min + 2, but a density in d dimensions takes d + 1 points, and there
-        are two of them; HpBandSter has no model before. More points always make one, too.
+        The paper asks for N_min + 2. But each of the two densities needs d + 1 points in d
+        dimensions, and HpBandSter has no model before. Any larger number makes a model, too.
         """
         return next(n for n in itertools.count() if min(self.split(n, n_dims)) > n_dims)
 
 
 class Density:
-    """A kernel density estimate: for each point, the product of one kernel per coordinate.
+    """A kernel density estimate: the mean over points of a product of one kernel per coordinate.
 
-    Gaussian for numbers, Aitchison and Aitken (1976) for choices, with the bandwidths of the normal
-    reference rule: statsmodels' `KDEMultivariate`, which the paper chose.
+    The kernels are Gaussian for numbers, and those of Aitchison and Aitken (1976) for choices. The
+    bandwidths follow the normal reference rule. This is the `KDEMultivariate` of statsmodels, which
+    the paper uses.
 
     Args:
-        points: Shape (n, d).
-        levels: Shape (d,): the number of choices of each coordinate, 0 for a number.
-        min_bandwidth: Above 0.
+        points: The points, shape (n, d).
+        levels: Number of choices of each coordinate, 0 for a number; shape (d,).
+        min_bandwidth: Smallest bandwidth of a coordinate, above 0.
     """
 
     def __init__(self, points: Array, levels: Array, min_bandwidth: float) -> None:
         n, d = points.shape
-        # The rule is meant for numbers; statsmodels applies it to the indices of choices as well.
+        # The normal reference rule, h = 1.06 sigma n^(-1 / (4 + d)). It is made for numbers, but
+        # statsmodels applies it to the indices of choices, too.
         rule = 1.06 * np.std(points, axis=0) * n ** (-1 / (4 + d))
         self.points = points
         self.bandwidths = np.maximum(rule, min_bandwidth)
@@ -92,10 +95,10 @@ class Density:
         self._n_seen = {j: len(np.unique(points[:, j])) for j in np.flatnonzero(levels)}
 
     def __call__(self, x: Array) -> Array:
-        """Give the density at points of shape (m, d).
+        """Return the density at points of shape (m, d), as an array of shape (m,).
 
-        The kernel of a choice spreads over the choices that were seen, not over all there are.
-        Where a single one was seen, every other has infinite density (or none that is a number).
+        The kernel of a choice spreads over the choices in the data, and not over all choices. If
+        the data have a single choice, each other choice has an infinite density or nan.
         """
         kernels = np.empty((len(x), len(self.points)))
         step = max(1, _IN_CACHE // len(x))
@@ -109,7 +112,12 @@ class Density:
         return density
 
     def _kernels(self, x: Array, columns: Array) -> Array:
-        """Give the kernels of n points, shape (d, n), at m others, shape (m, d): (m, n)."""
+        """Return the kernels of n points at m other points, shape (m, n).
+
+        Args:
+            x: The m other points, shape (m, d).
+            columns: The n points, transposed to shape (d, n).
+        """
         square = np.zeros((len(x), columns.shape[1]))
         distance = np.empty_like(square)
         for j in self._numbers:
@@ -130,11 +138,11 @@ class Model:
     """The densities l(x) of good and g(x) of bad configurations at one budget (equation 2).
 
     Args:
-        points: Shape (n, d); nan where a parameter was inactive.
-        losses: Shape (n,); inf for what failed. Of equals, the first is the better.
-        levels: Shape (d,): the number of choices of each coordinate, 0 for a number.
-        settings: n is at least what they ask for, see `Settings.points_needed`.
-        rng: For what takes the place of nan.
+        points: The configurations, shape (n, d); nan for an inactive parameter.
+        losses: Their losses, shape (n,); inf for a failure. Of equal losses, the first is better.
+        levels: Number of choices of each coordinate, 0 for a number; shape (d,).
+        settings: The options; n must be at least `Settings.points_needed`.
+        rng: The random generator of the values that replace nan.
     """
 
     def __init__(
@@ -148,39 +156,40 @@ class Model:
         self._levels = levels
         self._set = settings
         n_good, n_bad = settings.split(*points.shape)
-        # Stable, unlike HpBandSter's: which of two failures is the worse one is not left to chance.
+        # A stable sort, unlike HpBandSter's: equal losses keep the order of their trials.
         ranking = np.argsort(losses, kind="stable")
         good, bad = ranking[:n_good], ranking[n_good : n_good + n_bad]
         self.good = Density(self._completed(points[good], rng), levels, settings.min_bandwidth)
         self.bad = Density(self._completed(points[bad], rng), levels, settings.min_bandwidth)
 
     def propose(self, rng: np.random.Generator) -> Array | None:
-        """Give the best of `num_samples` candidates (lines 5 and 6 of algorithm 2).
+        """Return the best of `num_samples` candidates (lines 5 and 6 of algorithm 2).
 
         Returns:
-            Shape (d,), or None where no candidate can be compared: HpBandSter then draws at random.
+            A point of shape (d,); None if no candidate has a value, in which case HpBandSter draws
+            at random.
         """
         x = self.candidates(rng.random((self._set.num_samples, 1 + 2 * len(self._levels))))
         best = self.best(x)
         return None if best is None else x[best]
 
     def candidates(self, u: Array) -> Array:
-        """Draw from l'(x): from the kernels of good points, those of numbers widened by b_w.
+        """Draw candidates from l'(x): l(x) with the kernels of numbers widened by b_w.
 
         Args:
-            u: Uniform in [0, 1), shape (m, 1 + 2 d): for each candidate what picks the good point;
-                then, for each coordinate, where a number falls, or whether a choice is kept; then
-                which choice is taken instead.
+            u: Uniform numbers in [0, 1), shape (m, 1 + 2 d), for each candidate. The first one
+                picks a good point. The next d draw a number from its kernel, or decide whether a
+                choice is kept. The last d pick the choice that replaces it.
 
         Returns:
-            Shape (m, d).
+            The candidates, shape (m, d).
         """
         d = len(self._levels)
         which, shares, choices = u[:, 0], u[:, 1 : 1 + d], u[:, 1 + d :]
         centres = self.good.points[(which * len(self.good.points)).astype(int)]
         widths = self.good.bandwidths
-        # A choice is redrawn from all there are, also from those that no good point has: about one
-        # pick in 25 of HpBandSter's is such a choice, by which it gets to know the others.
+        # A choice is redrawn from all choices, also from those that no good point has: about one
+        # pick in 25 of HpBandSter's is such a choice. Only so does the model explore them.
         kept = shares < 1 - widths
         x: Array = np.where(kept, centres, np.floor(choices * self._levels))
         numbers = self._levels == 0
@@ -189,20 +198,18 @@ class Model:
         return x
 
     def acquisition(self, x: Array) -> Array:
-        """Give g(x) / l(x), of which the least is the best, at points of shape (m, d)."""
+        """Return g(x) / l(x), to be minimised, at points of shape (m, d); shape (m,)."""
         good, bad = self.good(x), self.bad(x)
         with np.errstate(invalid="ignore"):
-            # Written so that nan in g counts as nothing, and in l makes the value nan.
+            # As in HpBandSter: nan in g counts as the floor, and nan in l makes the ratio nan.
             bad, good = np.where(bad > _FLOOR, bad, _FLOOR), np.where(good < _FLOOR, _FLOOR, good)
             ratio: Array = bad / good
         return ratio
 
     def best(self, x: Array) -> int | None:
-        """Say which of the candidates to evaluate, None if none has a value.
-
-        An infinite value is a choice that no bad point has, with the bad points all alike. It looks
-        like the worst and is none: HpBandSter takes the first such candidate.
-        """
+        """Return the index of the candidate to evaluate; None if all values are nan."""
+        # If all bad points have the same choice, the value is infinite for each other choice. Such
+        # a candidate is not bad at all, and HpBandSter takes the first one.
         values = self.acquisition(x)
         if np.isposinf(values).any():
             return int(np.argmax(np.isposinf(values)))
@@ -214,16 +221,20 @@ class Model:
 
 
 def complete(points: Array, levels: Array, u: Array) -> Array:
-    """Fill in what inactive parameters could have been.
+    """Fill in values for inactive parameters.
 
-    A point takes over all that it lacks, as far as it is there, from a random point that has its
-    first missing coordinate; where none has it, that coordinate is drawn at random. HpBandSter
-    forgets to where only the first coordinate is missing, and its model then yields nothing.
+    A point takes its missing coordinates from a donor: a random point that has the first of them.
+    It takes all that the donor has. If no point has this coordinate, the coordinate is drawn at
+    random. HpBandSter fills nothing if only the first coordinate is missing, and then its model
+    proposes nothing.
 
     Args:
-        points: Shape (n, d), with nan for what is missing.
-        levels: Shape (d,): the number of choices of each coordinate, 0 for a number.
-        u: Uniform in [0, 1), shape (n, d): picks the donor, or the value.
+        points: The points, shape (n, d), with nan for missing coordinates.
+        levels: Number of choices of each coordinate, 0 for a number; shape (d,).
+        u: Uniform numbers in [0, 1), shape (n, d), which pick the donor or the value.
+
+    Returns:
+        The points without nan, shape (n, d).
     """
     filled = points.copy()
     for j, n_levels in enumerate(levels):
@@ -237,14 +248,23 @@ def complete(points: Array, levels: Array, u: Array) -> Array:
     return filled
 
 
+# By the standard library, because the samplers need no SciPy. erfc keeps its precision in the lower
+# tail, where 1 + erf would cancel.
 _cumulative = np.vectorize(lambda z: math.erfc(-z / math.sqrt(2)) / 2, otypes=[float])
 _quantile = np.vectorize(NormalDist().inv_cdf, otypes=[float])  # Wichura's AS 241
 
 
 def _truncated_normal(u: Array, centres: Array, scale: Array) -> Array:
-    """Draw from normal distributions cut off at 0 and 1, by inverting their distributions."""
+    """Draw from normal distributions truncated to [0, 1], by inversion of their distributions.
+
+    Args:
+        u: Uniform numbers in [0, 1).
+        centres: Means of the distributions, in [0, 1].
+        scale: Their standard deviations before the truncation, above 0.
+    """
     low, high = -centres / scale, (1 - centres) / scale
     below, above = _cumulative(low), _cumulative(high)
+    # `inv_cdf` is defined between 0 and 1 only, without the ends.
     share = np.clip(below + u * (above - below), sys.float_info.min, 1 - sys.float_info.epsilon)
     x: Array = np.clip(centres + scale * _quantile(share), 0, 1)
     return x

@@ -1,4 +1,4 @@
-"""Between an Optuna search space and the vectors that the model knows."""
+"""Translate between an Optuna search space and the vectors of the model."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ from ._model import Array
 
 
 class Space:
-    """A search space as vectors: one coordinate for each parameter, in the order of their names.
+    """A search space as vectors: one coordinate for each parameter, sorted by name.
 
-    A number lies in [0, 1], logarithmic ranges even on the logarithm; a choice is its index. Every
-    whole or stepped number owns a bin, the ends' as wide as the others', so that all are drawn
-    alike; what was evaluated is told to the model as the middle of its bin. A range of more values
-    than a double can tell apart has no bins.
+    A number is a coordinate in [0, 1], on a log scale if its range is log. A choice is its index.
+    Each integer or stepped number owns a bin. All bins, also those of the ends, are equally wide,
+    so that all values are drawn equally often. An evaluated value is the middle of its bin. Log
+    ranges, and ranges with too many values to tell apart, have no bins.
 
     Args:
         distributions: Name to distribution, at least one.
+
+    Attributes:
+        distributions: Name to distribution, sorted by name, with Python values as choices.
+        levels: Number of choices of each coordinate, 0 for a number; shape (d,).
     """
 
     def __init__(self, distributions: Mapping[str, BaseDistribution]) -> None:
@@ -38,21 +42,22 @@ class Space:
         )
 
     def random(self, u: Array) -> Array:
-        """Give the vector of uniform draws in [0, 1), shape (d,)."""
+        """Return the vector of uniform draws in [0, 1); both have shape (d,)."""
         return np.where(self.levels > 0, np.floor(u * self.levels), u)
 
     def decode(self, x: Array) -> dict[str, Any]:
-        """Give the configuration that a vector stands for."""
+        """Return the configuration of a vector of shape (d,)."""
         pairs = zip(self.distributions.items(), x.tolist(), strict=True)
         return {
             name: _value(distribution, coordinate) for (name, distribution), coordinate in pairs
         }
 
     def encode(self, params: Mapping[str, Any]) -> Array | None:
-        """Give the vector of a configuration, with nan for parameters that it does not have.
+        """Return the vector of a configuration.
 
         Returns:
-            None where it has none of them, or a value that is not in the space.
+            A vector of shape (d,), with nan for parameters that the configuration does not have;
+            None if it has none of them, or a value outside of the space.
         """
         x = []
         for name, distribution in self.distributions.items():
@@ -84,7 +89,7 @@ def _coordinate(distribution: BaseDistribution, value: Any) -> float:
 
 
 def _n_bins(distribution: Range) -> int:
-    """Count the bins of equal width; 0 for a continuum, or for bins that a logarithm bends."""
+    """Return the number of bins; 0 for a continuum, and for log ranges: their widths differ."""
     if distribution.single():
         return 1
     return 0 if distribution.log else n_levels(distribution)

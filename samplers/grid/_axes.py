@@ -1,4 +1,4 @@
-"""The axes of a grid, made of what users give: values, or Optuna's distributions."""
+"""Make the axes of a grid from a user's values or Optuna distributions."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ from samplers._base.values import Range, ends, level_of, n_levels, nearest, valu
 
 from ._lattice import Axis, Listed, Run, Value
 
-_LONG = 2**12  # values that are listed: to look one up is faster than to compute its place
-_MOST_LEVELS = 2**27  # levels that Optuna may refuse are tried one by one: so many take 3 s
+_LONG = 2**12  # most values of an axis to list: a look-up is faster than computing a place
+_MOST_LEVELS = 2**27  # most levels of an axis to try one by one whether Optuna accepts them: 3 s
 
 
 class Levels:
-    """All values of a range with steps that Optuna accepts, however many they are."""
+    """The axis of all values that Optuna accepts of a range with steps, without a list of them.
+
+    Args:
+        distribution: A range with a step.
+    """
 
     def __init__(self, distribution: Range) -> None:
         self._distribution = distribution
@@ -42,7 +46,7 @@ class Levels:
         return (self[place] for place in range(len(self)))
 
     def place(self, value: object) -> int | None:
-        """Say at which place a value stands, or None for one that Optuna does not accept."""
+        """Return the place of a value, from 0; None if Optuna does not accept the value."""
         plain = as_python(value)
         if isinstance(plain, bool | str) or not contains(self._distribution, plain):
             return None
@@ -50,14 +54,15 @@ class Levels:
 
 
 def axes_of(search_space: object, levels: object) -> dict[str, Axis]:
-    """Give the axes of a grid.
+    """Make the axes of a grid: name to axis.
 
     Args:
-        search_space: Name to values or distribution, as `GridSampler` takes it.
-        levels: How many values a range is given: for all of them, by name, or None.
+        search_space: Name to values or distribution, as for `GridSampler`.
+        levels: Number of values of each range, for all ranges or by name, at least 1; None: all
+            values.
 
     Raises:
-        ValueError: One of them cannot be used; the text names it and says what is right.
+        ValueError: An argument cannot be used; the text names it and a correct value.
     """
     if not isinstance(search_space, Mapping):
         raise ValueError(
@@ -69,7 +74,7 @@ def axes_of(search_space: object, levels: object) -> dict[str, Axis]:
 
 
 def _counts(levels: object, search_space: Mapping[str, object]) -> dict[str, int]:
-    """Give the number of levels by the name of the parameter."""
+    """Check the argument `levels`; return it as name to number of levels."""
     if levels is None:
         return {}
     if not isinstance(levels, Mapping):
@@ -91,7 +96,7 @@ def _counts(levels: object, search_space: Mapping[str, object]) -> dict[str, int
 
 
 def _axis(name: str, axis: Any, levels: int | None) -> Axis:
-    """Give the axis of one parameter."""
+    """Make the axis of one parameter."""
     if isinstance(axis, CategoricalDistribution):
         return Listed(name, [as_python(choice) for choice in axis.choices])
     if isinstance(axis, Range):
@@ -99,6 +104,7 @@ def _axis(name: str, axis: Any, levels: int | None) -> Axis:
     values = as_python(axis)
     if isinstance(values, range):
         return Run(name, values)
+    # A text is a sequence, too, but its characters are hardly meant as values.
     if isinstance(values, str | bytes | BaseDistribution) or not isinstance(values, Sequence):
         raise ValueError(
             f"search_space[{name!r}]: {axis!r} cannot be used; "
@@ -108,6 +114,7 @@ def _axis(name: str, axis: Any, levels: int | None) -> Axis:
 
 
 def _axis_of_range(name: str, axis: Range, levels: int | None) -> Axis:
+    """Make the axis of a range: all its values, or so many levels, evenly spread."""
     size = n_levels(axis, _MOST_LEVELS)
     if size and (levels is None or levels >= size or axis.low == axis.high):
         if isinstance(axis, IntDistribution):
@@ -130,6 +137,7 @@ def _axis_of_range(name: str, axis: Range, levels: int | None) -> Axis:
 
 
 def _spread(axis: Range, levels: int) -> list[float]:
+    """Spread values over a range from end to end, geometrically if the range is log."""
     low, high = ends(axis)
     if not axis.log:
         return _even(low, high, levels)
@@ -138,10 +146,13 @@ def _spread(axis: Range, levels: int) -> list[float]:
 
 
 def _even(low: float, high: float, levels: int) -> list[float]:
+    """Spread values evenly from `low` to `high`; a single value is the middle."""
     if levels == 1:
         return [low / 2 + high / 2]
     if not math.isfinite(high - low):
         # The width of the widest ranges overflows.
         return [float(low * (1 - share) + high * share) for share in np.linspace(0, 1, levels)]
-    with np.errstate(over="ignore"):  # only the last value can overflow; linspace sets it to high
+    # linspace computes the last value before it sets it to high: for a range up to the largest
+    # double, this overflows with a warning.
+    with np.errstate(over="ignore"):
         return [float(v) for v in np.linspace(low, high, levels)]

@@ -1,8 +1,8 @@
-"""A grid as arithmetic: which point stands at which place, without ever listing the points.
+"""Number the points of a grid by arithmetic, without a list of the points.
 
-Nothing here knows Optuna. A `Lattice` numbers the points of a product of axes by mixed-radix
-digits. Its memory is proportional to the axes, so a grid of 8**70 points costs no more than one
-of 8 points with 70 axes.
+The module does not use Optuna. A `Lattice` numbers the points of a product of axes by mixed-radix
+digits. Its memory is proportional to the total length of the axes, so a grid of 70 axes with 8
+values each, 8**70 points, needs only 560 values.
 """
 
 from __future__ import annotations
@@ -17,25 +17,33 @@ import numpy as np
 
 Value = None | bool | int | float | str
 
-_TOLERANCE = 1e-8  # Optuna's, in steps: values that are nearer to each other are one
+_TOLERANCE = 1e-8  # Optuna's tolerance, in steps: two values that are nearer count as equal
 
 
 @runtime_checkable
 class Axis(Protocol):
-    """The values of one parameter, and where each of them stands."""
+    """The values of one parameter in a fixed order."""
 
     def __len__(self) -> int:
-        """Say how many values there are."""
+        """Return the number of values."""
 
     def __getitem__(self, place: int) -> Value:
-        """Give the value at a place."""
+        """Return the value at a place, from 0."""
 
     def place(self, value: object) -> int | None:
-        """Say at which place a value stands, or None for a value that is not on the axis."""
+        """Return the place of a value, from 0; None if the axis does not have the value."""
 
 
 class Run:
-    """An axis of evenly spaced integers, however many: a `range` that has at least one."""
+    """An axis of evenly spaced integers, which may be very many.
+
+    Args:
+        name: Name of the parameter, for errors.
+        values: A range of at least one integer.
+
+    Raises:
+        ValueError: The range is empty.
+    """
 
     def __init__(self, name: str, values: range) -> None:
         if not values:
@@ -49,7 +57,7 @@ class Run:
         return self._values[place]
 
     def place(self, value: object) -> int | None:
-        """Say at which place a value stands, or None for a value that is not on the axis."""
+        """Return the place of a value, from 0; None if the axis does not have the value."""
         if isinstance(value, bool | np.bool_) or not isinstance(
             value, int | float | np.integer | np.floating
         ):
@@ -58,14 +66,14 @@ class Run:
 
 
 class Listed:
-    """An axis of values that are given one by one.
+    """An axis of listed values.
 
     Args:
-        name: The parameter's name, for the messages of errors.
+        name: Name of the parameter, for errors.
         values: At least one value.
 
     Raises:
-        ValueError: No value, a value twice, or one that a storage cannot keep.
+        ValueError: There is no value, a value appears twice, or a storage cannot store a value.
     """
 
     def __init__(self, name: str, values: Sequence[Value]) -> None:
@@ -95,9 +103,9 @@ class Listed:
         return self._values[place]
 
     def place(self, value: object) -> int | None:
-        """Say at which place a value stands, or None for a value that is not on the axis.
+        """Return the place of a value, from 0; None if the axis does not have the value.
 
-        Of two numbers, one may be the other but for the last digits, as 0.3 and 3 * 0.1 are.
+        Numbers that differ only in their last digits are equal: 0.3 and 3 * 0.1, for example.
         """
         plain: Any = value.item() if isinstance(value, np.generic) else value
         if not (plain is None or isinstance(plain, bool | int | float | str)):
@@ -106,7 +114,7 @@ class Listed:
         return self._near(_double(plain)) if found is None else found
 
     def _near(self, value: float) -> int | None:
-        """Give the place of the nearest number, if it is a 1e-8 of the gap beside it away."""
+        """Return the place of the nearest number if it is nearer than 1e-8 of the gap beside it."""
         if not self._doubles or not math.isfinite(value):
             return None
         i = bisect.bisect(self._doubles, (value, 0))
@@ -119,7 +127,7 @@ class Listed:
 
 
 def _double(value: Value) -> float:
-    """Give a number as a double, nan for what is none."""
+    """Convert a number to a double; return nan for any other value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
     try:
@@ -129,15 +137,19 @@ def _double(value: Value) -> float:
 
 
 def _identity(value: Value) -> tuple[bool, Value]:
-    """Tell True from 1, which are equal in Python, while 1 and 1.0 stay the same value."""
+    """Return a key that differs for True and 1, which Python holds equal, but not for 1 and 1.0."""
     return isinstance(value, bool), value
 
 
 class Lattice:
-    """The points of a product of axes, numbered lexicographically: the last axis runs fastest.
+    """The points of a product of axes, in lexicographic order: the last axis varies fastest.
 
     Args:
         axes: Name to values or axis, at least one.
+
+    Attributes:
+        axes: Name to axis.
+        size: Number of points.
 
     Example:
         >>> grid = Lattice({"x": [1, 2], "y": ["a", "b", "c"]})
@@ -155,7 +167,7 @@ class Lattice:
         return self.size
 
     def point(self, index: int) -> dict[str, Value]:
-        """Give the point with a number in [0, size)."""
+        """Return the point with an index in [0, size)."""
         digits: dict[str, Value] = {}
         for name, axis in reversed(self.axes.items()):
             index, digit = divmod(index, len(axis))
@@ -163,9 +175,9 @@ class Lattice:
         return {name: digits[name] for name in self.axes}
 
     def index(self, point: Mapping[str, object]) -> int | None:
-        """Give the number of a point, or None where the point is not on this grid.
+        """Return the index of a point; None if the point is not on this grid or lacks a parameter.
 
-        Other parameters in `point` are left out of account; a missing one means None.
+        Parameters that are no axis are ignored.
         """
         index = 0
         for name, axis in self.axes.items():

@@ -1,13 +1,14 @@
-"""The grid sampler: every point once, however many workers, however often they die.
+"""The grid sampler: it evaluates each point once, with any number of workers, also if they die.
 
-Who evaluates which point is decided without locks, from what the storage makes unique:
+Workers share out the points without locks, by what the storage makes unique:
 
-1. Trial numbers are unique, so a place in the order belongs to the trial of that rank (its number
-   less the trials that others have put there: enqueued ones and retries). No message is needed.
-2. Places whose trial came to nothing (it failed, or its point was already done) are open. A trial
-   that has no place of its own writes a claim to one of them and then reads again: whoever sees a
-   rival's claim beside its own withdraws, unless it has the lower number and sees the rival
-   withdraw. Write-then-read means that at least one of two rivals sees the other.
+1. Trial numbers are unique. Each place in the order belongs to the trial of this rank: its number
+   minus the number of earlier trials that the sampler does not serve (enqueued ones and retries).
+   This needs no communication.
+2. A place is open if its trial failed, or if the trial found its point already evaluated. A trial
+   without a place writes a claim to an open place, and then reads all claims. If it sees a rival's
+   claim to the same place, it withdraws, unless it has the lower number and sees the rival
+   withdraw. Because each trial writes before it reads, at least one of two rivals sees the other.
 """
 
 from __future__ import annotations
@@ -40,22 +41,25 @@ _T = TypeVar("_T")
 
 _logger = logger_of("grid")
 
-_ORDER = "grid:order"  # of a study: {"v": 1, "shuffle": bool, "seed": int}; the first one wins
+# System attribute of a study: {"v": 1, "shuffle": bool, "seed": int}, by its first worker.
+_ORDER = "grid:order"
 
-_PATIENCE = 2.0  # seconds that a rival has to withdraw, and a stale trial to be retried
-_FAR_FROM_THE_END = 64  # with more places ahead than this, no worker looks whether it is over
+_PATIENCE = 2.0  # seconds in which a rival must withdraw, and a stale trial must be retried
+# With more places ahead than this, no worker checks after its trial whether the grid is finished,
+# because each check reads the study.
+_FAR_FROM_THE_END = 64
 
 
 class GridExhausted(RuntimeError):  # noqa: N818 - it is an end, not a fault
-    """There is no point to offer: all are evaluated, given up, or with other workers.
+    """No point is left to offer: all are evaluated, given up, or held by other trials.
 
     Attributes:
-        running: How many points other trials still hold; when one of them fails, its point can be
-            asked for again. 0 means that the grid is finished.
+        running: Number of points that other trials still hold. If one of these trials fails, its
+            point is offered again. 0 means that the grid is finished.
     """
 
     def __init__(self, n_points: int, running: int) -> None:
-        super().__init__(n_points, running)  # by which it is pickled
+        super().__init__(n_points, running)  # pickle restores the exception from these arguments
         self.running = running
 
     def __str__(self) -> str:
@@ -65,47 +69,50 @@ class GridExhausted(RuntimeError):  # noqa: N818 - it is an end, not a fault
 
 
 class _Known(Known):
-    """What the sampler knows of one study."""
+    """What the sampler knows about one study."""
 
     def __init__(self) -> None:
         super().__init__()
         self.ledger: Ledger | None = None
-        self.offers: dict[int, dict[str, Value]] = {}  # of running trials, by number
+        self.offers: dict[int, dict[str, Value]] = {}  # number of a running trial -> its point
 
 
 class GridSampler(StudySampler[_Known]):
-    """Evaluates every point of a grid exactly once.
+    """Evaluates each point of a grid exactly once.
 
-    Any number of workers may share one storage: each point becomes COMPLETE (or PRUNED, which
-    counts as evaluated) once. A point whose trial failed or was left behind and failed by a
-    heartbeat is offered again to exactly one worker, up to `max_retries` times. A trial that is
-    still RUNNING holds its point. Nothing is kept in the process that the storage does not have.
+    Any number of workers can share one storage: each point becomes COMPLETE (or PRUNED, which also
+    counts as evaluated) once. If the trial of a point fails, or a heartbeat finds it stale, exactly
+    one worker gets the point again, up to `max_retries` times. A RUNNING trial holds its point. The
+    process has no state that the storage does not have.
 
-    Under `Study.optimize` the study stops when nothing is left; a worker that has already asked
-    then gets a PRUNED trial without evaluation. Under ask-and-tell `is_exhausted` tells, and
-    asking on fails the trial and raises `GridExhausted`.
+    Under `Study.optimize` the study stops when no point is left; a worker that has already asked
+    for a trial then gets a PRUNED trial without an evaluation. Under ask-and-tell, `is_exhausted`
+    tells the end; a further `ask` fails its trial and raises `GridExhausted`.
 
-    A point is known by its values, each to 1e-8 of the gap to the next one on its axis. With values
-    added to an axis, or an axis given in another order, only the points that no trial of the study
-    has evaluated are evaluated. Enqueued trials that lie on the grid count as its points; one with
-    some parameters fixed gets a point with these values that no other trial has, while there is
-    one. A new sampler object for the same study takes the order that the study began with.
+    A point is identified by its values, each with a tolerance of 1e-8 of the gap to the next value
+    on its axis. If values are added to an axis, or its order changes, only points are evaluated
+    that no trial of the study has evaluated. An enqueued trial on the grid counts as its point. An
+    enqueued trial with some fixed parameters gets a point with these values that no other trial
+    has, as long as there is one. A new sampler object for the same study uses the order with which
+    the study began.
 
     Args:
-        search_space: Name to values, or to an Optuna distribution: an integer range, a float range
-            with a step, or a categorical stands for all its values that Optuna accepts; any range
-            for `levels` of them. Values are None, bool, int, float or str, or NumPy's.
-        levels: How many values a range is given, at least 1: for all ranges, or by name. Evenly
-            spaced from end to end, geometrically where the range is log; rounded to the integers
-            or steps of the range, duplicates dropped.
-        shuffle: Walk the grid in an order shuffled by `seed`, so that a part of the grid is a fair
-            sample of it. False: lexicographically, the last parameter fastest.
-        seed: The order's key. All workers of a study share the order of the first of them.
-        max_retries: How often a failing point is offered again, at least 0; then it is given up
-            and reported by `given_up`.
+        search_space: Name to values, or to an Optuna distribution. An integer range, a float range
+            with a step, or a categorical distribution stands for all its values that Optuna
+            accepts, and any range for `levels` values of it. Values are None, bool, int, float or
+            str, also as NumPy's types.
+        levels: Number of values of a range, at least 1, for all ranges or by name. The values are
+            spread evenly from end to end, geometrically if the range is log. They are rounded to
+            the integers or steps of the range, without duplicates.
+        shuffle: Whether the order of the grid is shuffled by `seed`, so that a part of the grid is
+            a fair sample of it. If False, the order is lexicographic, with the last parameter
+            fastest.
+        seed: Key of the shuffled order. All workers of a study use the order of the first one.
+        max_retries: How often a failing point is offered again, at least 0; then it is given up,
+            and `given_up` reports it.
 
     Raises:
-        ValueError: An argument that cannot be used; the text names it and says what is right.
+        ValueError: An argument cannot be used; the text names it and a correct value.
 
     Example:
         >>> import optuna
@@ -136,19 +143,19 @@ class GridSampler(StudySampler[_Known]):
 
     @property
     def n_points(self) -> int:
-        """How many points the grid has."""
+        """Number of points of the grid."""
         return self._lattice.size
 
     def is_exhausted(self, study: Study) -> bool:
-        """Say whether every point is evaluated or given up; a point still running is neither."""
+        """Return whether all points are evaluated or given up; a running point is neither."""
         return self._look(study, lambda ledger: ledger.is_finished)
 
     def is_all_taken(self, study: Study) -> bool:
-        """Say whether asking now would be in vain: what is left is with running trials."""
+        """Return whether an `ask` would get no point now: running trials hold all that are left."""
         return self._look(study, lambda ledger: not ledger.has_offer)
 
     def given_up(self, study: Study) -> list[dict[str, Value]]:
-        """Give the points that failed more than `max_retries` times, in the order of the grid."""
+        """Return the points that failed more than `max_retries` times, in the grid's order."""
         return self._look(study, lambda led: [led.order.point(p) for p in sorted(led.given_up)])
 
     def infer_relative_search_space(
@@ -156,7 +163,11 @@ class GridSampler(StudySampler[_Known]):
         study: Study,
         trial: FrozenTrial,  # noqa: ARG002 - Optuna's signature
     ) -> dict[str, BaseDistribution]:
-        """Give nothing: the values are handed out one by one, so that each can be checked."""
+        """Return an empty space: values are given one by one, so that each can be checked.
+
+        Raises:
+            ValueError: The study has several objectives.
+        """
         self._raise_error_if_multi_objective(study)
         return {}
 
@@ -166,15 +177,15 @@ class GridSampler(StudySampler[_Known]):
         trial: FrozenTrial,  # noqa: ARG002 - Optuna's signature
         search_space: dict[str, BaseDistribution],  # noqa: ARG002
     ) -> dict[str, Any]:
-        """Give nothing, see `infer_relative_search_space`."""
+        """Return no value, see `infer_relative_search_space`."""
         self._raise_error_if_multi_objective(study)
         return {}
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Decide on the trial's point, or take the one that it has.
+        """Choose the trial's point, unless the trial already has one.
 
         Raises:
-            GridExhausted: There is none, and this is not inside `Study.optimize`.
+            GridExhausted: No point is left, and `Study.optimize` is not running.
         """
         known = self._studies.born(study, trial)
         if len(study.directions) > 1:
@@ -194,10 +205,11 @@ class GridSampler(StudySampler[_Known]):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Give the parameter's value at the trial's point.
+        """Return the parameter's value at the trial's point.
 
         Raises:
-            ValueError: The grid does not have the parameter, or a value that its range excludes.
+            ValueError: The grid does not have the parameter, the objective's range does not contain
+                the value, or the study has several objectives.
             optuna.TrialPruned: No point was left for the trial (inside `Study.optimize`).
         """
         self._raise_error_if_multi_objective(study)
@@ -215,7 +227,7 @@ class GridSampler(StudySampler[_Known]):
         state: TrialState,
         values: Sequence[float] | None,  # noqa: ARG002 - Optuna's signature
     ) -> None:
-        """End the study once nothing is left to offer after this trial."""
+        """Stop the study if nothing is left to offer after this trial."""
         known = self._studies.of(study)
         known.offers.pop(trial.number, None)
         if state == TrialState.FAIL and claimed(trial) is not None:
@@ -229,6 +241,7 @@ class GridSampler(StudySampler[_Known]):
         return _Known()
 
     def _offer(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
+        """Return the point of a trial; choose one if nobody called `before_trial`."""
         known = self._studies.of(study).offers.get(trial.number) or claimed(trial)
         if known is not None:
             return known
@@ -237,7 +250,7 @@ class GridSampler(StudySampler[_Known]):
         return self._find(study, trial)
 
     def _find(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
-        """Settle on a point for a trial that has none, and write it down."""
+        """Choose a point for a trial that has none, and store it as the trial's claim."""
         number = trial.number
         choice = self._look(study, lambda ledger: _choose(ledger, trial), number)
         while True:
@@ -247,6 +260,7 @@ class GridSampler(StudySampler[_Known]):
                 if at_home or self._keeps(study, number, point):
                     self._studies.of(study).offers[number] = point
                     return point
+                # Withdraw at once: a rival with a lower number waits for it.
                 write_trial(study, trial, CLAIM, None)
             elif wait > 0:
                 time.sleep(wait)
@@ -255,7 +269,7 @@ class GridSampler(StudySampler[_Known]):
             choice = self._look(study, lambda ledger: _choose(ledger, trial))
 
     def _keeps(self, study: Study, number: int, point: dict[str, Value]) -> bool:
-        """Say, after the claim is written, whether the point is this trial's alone."""
+        """Return, after the claim is stored, whether the trial keeps the point."""
         give_up = time.monotonic() + _PATIENCE
         while time.monotonic() < give_up:
             verdict = self._look(study, lambda ledger: ledger.verdict(number, point))
@@ -265,9 +279,11 @@ class GridSampler(StudySampler[_Known]):
         return False
 
     def _refuse(self, study: Study, trial: FrozenTrial) -> dict[str, Value]:
+        """End a trial for which no point is left: stop the study, or raise GridExhausted."""
         write_trial(study, trial, SURPLUS, True)
         if stop(study):
-            # The loop cannot be left from here; the first suggestion ends the trial as PRUNED.
+            # A sampler cannot leave the loop here: the first suggestion will end the trial as
+            # PRUNED.
             return {}
         fail_trial(study, trial)
         raise GridExhausted(self.n_points, self._look(study, lambda ledger: ledger.n_running))
@@ -275,10 +291,14 @@ class GridSampler(StudySampler[_Known]):
     def _look(
         self, study: Study, question: Callable[[Ledger], _T], number: int | None = None
     ) -> _T:
-        """Ask the study's ledger, while no other thread changes it.
+        """Ask the study's ledger a question, while no other thread changes it.
 
-        It knows all trials, or with a number those up to it as they were when that trial was born:
-        enough to tell whether its home is free, since only trials before it can have claimed that.
+        Args:
+            study: The study.
+            question: A function of the ledger.
+            number: A trial's number: read only the trials up to it, as of its first request. Only
+                earlier trials can have claimed its home, so this suffices to see whether the home
+                is free. None: read all trials.
         """
         with self._lock:
             studies = self._studies
@@ -295,7 +315,7 @@ class GridSampler(StudySampler[_Known]):
 
 
 def _agree_on_order(study: Study, shuffle: bool, seed: int) -> tuple[bool, int]:
-    """Take the order that the study began with, or begin it."""
+    """Return the shuffle and the seed with which the study began; store them in a new study."""
     order = agree_on(study, _ORDER, {"v": VERSION, "shuffle": shuffle, "seed": seed})
     if (order["shuffle"], order["seed"]) != (shuffle, seed):
         _logger.warning(
@@ -306,7 +326,11 @@ def _agree_on_order(study: Study, shuffle: bool, seed: int) -> tuple[bool, int]:
 
 
 def _choose(ledger: Ledger, trial: FrozenTrial) -> tuple[dict[str, Value] | None, bool, float]:
-    """Give a point for a trial or None, whether no rival can have it, and how long to wait."""
+    """Choose a point for a trial.
+
+    Returns:
+        The point or None, whether no rival can have it, and the seconds to wait for a point.
+    """
     number = trial.number
     if is_enqueued(trial):
         point, is_new = ledger.complete(number, fixed_params(trial))

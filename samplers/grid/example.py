@@ -1,4 +1,4 @@
-"""Search a grid made from the ranges themselves; run it twice, and nothing is repeated."""
+"""Search a grid that is made from ranges; a second run repeats no point."""
 
 import optuna
 

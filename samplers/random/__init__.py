@@ -1,4 +1,4 @@
-"""Random search: classical, or a proportion of a finite space without replacement."""
+"""Random search: independent draws, or a share of a finite space without replacement."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Random draws that are functions of what they are for, and the arithmetic of finite spaces.
+"""Random draws that are functions of seed, trial and parameter, and arithmetic of finite spaces.
 
-Nothing here knows Optuna.
+The module does not use Optuna.
 """
 
 from __future__ import annotations
@@ -13,27 +13,33 @@ import numpy as np
 
 
 def uniform(seed: int, number: int, name: str, attempt: int = 0) -> float:
-    """Give the draw in [0, 1) that belongs to a seed, a trial, a parameter and an attempt.
+    """Return a uniform draw in [0, 1) that is a function of all arguments.
 
-    The same four always give the same draw, so nothing is lost with a process.
+    Equal arguments always give the same draw, so no state is lost with a process.
 
     Args:
         seed: Any integer.
-        number: The trial's number.
-        name: The parameter's name.
-        attempt: 0, or how often the trial's draw has been thrown away.
+        number: Number of the trial.
+        name: Name of the parameter.
+        attempt: Number of the trial's draws that were thrown away before this one.
 
     Example:
         >>> uniform(1, 2, "x") == uniform(1, 2, "x") != uniform(1, 2, "y")
         True
     """
+    # Python's own hash of a text changes from process to process.
     label = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
+    # SeedSequence takes no negative numbers.
     source = np.random.SeedSequence([seed % 2**128, number, label, attempt])
     return float(np.random.Generator(np.random.PCG64(source)).random())
 
 
 def digits_of(index: int, sizes: Sequence[int]) -> list[int]:
-    """Write a number in mixed radix, the last digit fastest.
+    """Return the mixed-radix digits of an index; the last digit varies fastest.
+
+    Args:
+        index: A number in [0, product of the sizes).
+        sizes: The radix of each digit.
 
     Example:
         >>> digits_of(4, [2, 3])
@@ -47,7 +53,11 @@ def digits_of(index: int, sizes: Sequence[int]) -> list[int]:
 
 
 def neighbours(digits: Sequence[int], sizes: Sequence[int]) -> Iterator[list[int]]:
-    """Give every point of a finite space once, counting on from one point.
+    """Yield each point of a finite space once, in counting order from a given point.
+
+    Args:
+        digits: The point to begin with.
+        sizes: Number of values of each parameter.
 
     Example:
         >>> list(neighbours([1, 0], [2, 2]))
@@ -68,14 +78,17 @@ def first_unseen(
     n_seen: int,
     attempts: int = 64,
 ) -> list[int]:
-    """Draw again until the point is new; when luck runs out, count on to the next new one.
+    """Draw points until one is new; after too many draws, take the next new one by counting.
 
     Args:
-        draw: Gives the point of an attempt, as digits.
-        sizes: How many values each parameter has.
-        seen: Whether a point has been seen.
-        n_seen: How many points have been seen: with all of them, the first draw is given.
-        attempts: How many draws before counting; at least 1.
+        draw: Returns the point of an attempt (from 0), as digits.
+        sizes: Number of values of each parameter.
+        seen: Returns whether a point has been seen.
+        n_seen: Number of points that have been seen.
+        attempts: Number of draws before counting, at least 1.
+
+    Returns:
+        The digits of a new point; the first draw if all points have been seen.
     """
     first = draw(0)
     if n_seen >= prod(sizes):

@@ -1,4 +1,4 @@
-"""What the random sampler has to know of a study's trials."""
+"""What the random sampler must know about the trials of a study."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from samplers._base.private import contains
 from samplers._base.trials import Turns, fixed_params, has_no_turn
 from samplers._base.values import level_of, n_levels
 
-POINT = "random:point"  # of a trial: {"v": 1, "params": {name: value}}
-SURPLUS = "random:surplus"  # of a trial: True where the sample was already drawn
+# System attributes of a trial:
+POINT = "random:point"  # {"v": 1, "params": {name: value}}
+SURPLUS = "random:surplus"  # True if the whole sample was drawn before the trial
 
 
 class History:
-    """What the sampler must know of a study's trials; finished ones are entered once.
+    """What the sampler must know about the trials of a study; finished ones are entered once.
 
     Attributes:
-        space: What all COMPLETE trials have; None before the first one, empty where they differ.
-        is_finite: Whether every parameter of the space has finitely many values.
-        waiting: Whether an enqueued trial still waits for a worker.
+        space: The space of all COMPLETE trials; None before the first one, empty if they differ.
+        is_finite: Whether each parameter of the space has finitely many values.
+        waiting: Whether an enqueued trial waits for a worker.
         turns: The turns of the trials that this sampler serves.
     """
 
@@ -40,11 +41,11 @@ class History:
 
     @property
     def n_served(self) -> int:
-        """How many trials have had a turn."""
+        """Number of trials that have had a turn."""
         return self._n_read - self.turns.n_without
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
-        """Enter what has changed; `trials` are those of the study, by number."""
+        """Enter the changes since the last call; `trials` are those of the study, by number."""
         for number in range(self._n_read, len(trials)):
             self._pending.add(number)
             if has_no_turn(trials[number]):
@@ -61,7 +62,7 @@ class History:
         died_before_it_drew = trial.state == TrialState.FAIL and not trial.params
         is_served = has_no_turn(trial) or not {POINT, SURPLUS}.isdisjoint(trial.system_attrs)
         if not is_served and not died_before_it_drew:
-            self.turns.leave_out(trial.number)  # of another sampler
+            self.turns.leave_out(trial.number)  # a trial of another sampler
         if trial.state == TrialState.COMPLETE and self.space != trial.distributions:
             self.space = dict(trial.distributions) if self.space is None else {}
             self.is_finite = is_finite(self.space)
@@ -69,7 +70,12 @@ class History:
     def seen(
         self, space: Mapping[str, BaseDistribution], but: int
     ) -> tuple[set[tuple[int, ...]], set[tuple[int, ...]]]:
-        """Give the points that trials have tried, and those that others are trying, as digits."""
+        """Return the points that were tried, and those that unfinished trials try, as digits.
+
+        Args:
+            space: A finite space; the digits are levels of its parameters, in its order.
+            but: Number of a trial whose point does not count.
+        """
         if self._seen_of != space:
             self._seen_of, self._seen = dict(space), set()
             self._unentered = [n for n in range(self._n_read) if n not in self._pending]
@@ -91,18 +97,18 @@ class History:
 
 
 def point_of(trial: FrozenTrial) -> dict[str, Any] | None:
-    """Give the point that a trial keeps, if it does."""
+    """Return the point that is stored with a trial; None if there is none."""
     stored = trial.system_attrs.get(POINT)
     return None if stored is None else stored["params"]
 
 
 def digits_in(space: Mapping[str, BaseDistribution], params: Mapping[str, Any]) -> dict[str, int]:
-    """Give the numbers of the values that lie in the space."""
+    """Return name to level for all values that lie in the space."""
     inside = {n: d for n, d in space.items() if n in params and contains(d, params[n])}
     digits = {n: level_of(d, params[n]) for n, d in inside.items()}
     return {n: digit for n, digit in digits.items() if digit is not None}
 
 
 def is_finite(space: Mapping[str, BaseDistribution]) -> bool:
-    """Say whether a space has finitely many points, and a parameter at all."""
+    """Return whether a space has finitely many points, and at least one parameter."""
     return bool(space) and all(n_levels(d) > 0 for d in space.values())

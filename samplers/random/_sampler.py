@@ -1,4 +1,4 @@
-"""The random sampler: draws that depend on the trial, not on the process that makes them."""
+"""The random sampler: its draws depend on the trial, and not on the process that makes them."""
 
 from __future__ import annotations
 
@@ -28,52 +28,51 @@ _VERSION = 1
 
 
 class SampleExhausted(RuntimeError):  # noqa: N818 - it is an end, not a fault
-    """Every point of the sample (see `proportion`) has been drawn."""
+    """All points of the sample (see `proportion`) have been drawn."""
 
     def __init__(self, n_points: int) -> None:
-        super().__init__(n_points)  # by which it is pickled
+        super().__init__(n_points)  # pickle restores the exception from this argument
 
     def __str__(self) -> str:
         return f"all {self.args[0]} points of the sample have been drawn"
 
 
 class _Known(Known):
-    """What the sampler knows of one study."""
+    """What the sampler knows about one study."""
 
     def __init__(self) -> None:
         super().__init__()
         self.history = History()
-        self.points: dict[int, dict[str, Any]] = {}  # of running trials, by number
+        self.points: dict[int, dict[str, Any]] = {}  # number of a running trial -> its point
 
 
 class RandomSampler(SeededSampler[_Known]):
-    """Draws every parameter uniformly (log-uniformly where the range is log).
+    """Draws each parameter uniformly (log-uniformly if the range is log).
 
-    A draw is a function of the seed, the trial's number and the parameter's name. A study that is
-    continued by another process, or by sixteen of them, therefore goes on as if it had never been
-    interrupted, and workers with the same seed do not repeat each other.
+    A draw is a function of the seed, the trial's number and the parameter's name. A study that
+    other processes continue therefore goes on as if it had not been interrupted, and workers with
+    the same seed do not repeat each other's draws.
 
     With `proportion` this is Algorithm 2 of Goulas and Hocquette, "Deep Learning Project Report"
-    (ICE, P24): a share of all points of a finite space, drawn without replacement. The report
-    includes each point with probability p; here the size of the sample is fixed at
-    round(p * points), at least 1, so that the budget is known. The sample is complete when all its
-    points have been handed out; a trial that fails is not redrawn, and one of another sampler that
-    was finished before takes nothing from the sample. Then the study stops under
-    `Study.optimize`; under ask-and-tell `is_exhausted` tells, and asking on fails the trial and
-    raises `SampleExhausted`.
+    (ICE, P24): it draws a share of all points of a finite space without replacement. The report
+    includes each point with probability p. Here the sample has round(p * points) points, at least
+    1, so that the budget is known. The sample ends when all its points have been handed out. A
+    failed trial is not redrawn. Finished trials of another sampler do not count. At the end, the
+    study stops under `Study.optimize`. Under ask-and-tell, `is_exhausted` tells the end; a further
+    `ask` fails its trial and raises `SampleExhausted`.
 
     Args:
-        seed: Any integer; None draws one and keeps it with the study. Workers that begin a study
-            at the same time with `proportion` must be given one.
-        search_space: Name to distribution. Needed for `proportion`; otherwise it only makes the
-            space known to `avoid_duplicates` before the first trial has finished.
-        proportion: In (0, 1]: draw that share of the finite `search_space`, then end.
-        avoid_duplicates: In a space where every parameter has finitely many values, draw again
-            while there are points that no trial has tried. The space is the one that all finished
-            trials share. Workers that draw at the same instant may still meet.
+        seed: Any integer; None draws a seed and stores it with the study. If several workers begin
+            a study with `proportion` at the same time, give them a seed.
+        search_space: Name to distribution. `proportion` needs it; otherwise it only tells
+            `avoid_duplicates` the space before the first trial is finished.
+        proportion: Share of the points of the finite `search_space` to draw, in (0, 1].
+        avoid_duplicates: In a space whose parameters all have finitely many values, draw again as
+            long as there are points that no trial has tried. The space is the common space of all
+            COMPLETE trials. Workers that draw at the same instant may still draw the same point.
 
     Raises:
-        ValueError: An argument that cannot be used; the text names it and says what is right.
+        ValueError: An argument cannot be used; the text names it and a correct value.
 
     Example:
         >>> import optuna
@@ -110,21 +109,21 @@ class RandomSampler(SeededSampler[_Known]):
 
     @property
     def n_points(self) -> int | None:
-        """How many points the sample has, None without `proportion`."""
+        """Number of points of the sample; None without `proportion`."""
         return self._n_points
 
     def is_exhausted(self, study: Study) -> bool:
-        """Say whether the sample is drawn; never without `proportion`."""
+        """Return whether all points of the sample are drawn; False without `proportion`."""
         if self._n_points is None:
             return False
         with self._lock:
             return self._read(study).history.n_served >= self._n_points
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """With `proportion`: decide on the trial's point, or take the one that it has.
+        """With `proportion`, choose the trial's point, unless the trial already has one.
 
         Raises:
-            SampleExhausted: There is none, and this is not inside `Study.optimize`.
+            SampleExhausted: No point is left, and `Study.optimize` is not running.
         """
         self._studies.born(study, trial)
         if self._n_points is None or len(study.directions) > 1:
@@ -146,7 +145,11 @@ class RandomSampler(SeededSampler[_Known]):
         study: Study,
         trial: FrozenTrial,
     ) -> dict[str, BaseDistribution]:
-        """Give the space when duplicates in it are to be avoided, else nothing."""
+        """Return the space in which duplicates must be avoided; empty if there is none.
+
+        Raises:
+            ValueError: The study has several objectives.
+        """
         self._raise_error_if_multi_objective(study)
         if self._n_points is not None or not self._avoid_duplicates:
             return {}
@@ -154,7 +157,7 @@ class RandomSampler(SeededSampler[_Known]):
             return dict(self._space) if is_finite(self._space) else {}
         history = self._studies.of(study).history
         if history.space is not None and not history.is_finite:
-            return {}  # for good: no later trial can make the shared space finite
+            return {}  # for the whole study: no later trial can make the common space finite
         with self._lock:
             history = self._read(study, trial.number).history
             return dict(history.space or {}) if history.is_finite else {}
@@ -162,7 +165,7 @@ class RandomSampler(SeededSampler[_Known]):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Draw a point that no trial has tried yet, while there is one."""
+        """Draw a point that no trial has tried yet, as long as there is one."""
         self._raise_error_if_multi_objective(study)
         if not search_space:
             return {}
@@ -179,10 +182,11 @@ class RandomSampler(SeededSampler[_Known]):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Draw one parameter; with `proportion`, give its value at the trial's point.
+        """Draw one parameter; with `proportion`, return its value at the trial's point.
 
         Raises:
-            ValueError: The sample does not have the parameter, or a value that its range excludes.
+            ValueError: The sample does not have the parameter, the objective's range does not
+                contain the value, or the study has several objectives.
             optuna.TrialPruned: No point was left for the trial (inside `Study.optimize`).
         """
         self._raise_error_if_multi_objective(study)
@@ -198,7 +202,7 @@ class RandomSampler(SeededSampler[_Known]):
         state: TrialState,  # noqa: ARG002 - Optuna's signature
         values: Sequence[float] | None,  # noqa: ARG002
     ) -> None:
-        """End the study once the sample is drawn."""
+        """Stop the study if the whole sample is drawn and no enqueued trial waits."""
         self._studies.of(study).points.pop(trial.number, None)
         if self.is_exhausted(study) and not self._studies.of(study).history.waiting:
             stop(study)
@@ -207,6 +211,7 @@ class RandomSampler(SeededSampler[_Known]):
         return _Known()
 
     def _drawn(self, study: Study, turn: int) -> dict[str, Any]:
+        """Return the point of the sample for a turn."""
         assert self._space is not None
         index = Permutation(math.prod(self._sizes), self._seed_of(study))(turn)
         return _point(self._space, digits_of(index, self._sizes))
@@ -214,14 +219,14 @@ class RandomSampler(SeededSampler[_Known]):
     def _unseen(
         self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Draw a point that is new, together with what was fixed when the trial was enqueued."""
+        """Draw a new point that has the values that were fixed when the trial was enqueued."""
         seed, number = self._seed_of(study), trial.number
         fixed = digits_in(space, fixed_params(trial))
         free = {name: d for name, d in space.items() if name not in fixed}
         sizes = [n_levels(distribution) for distribution in free.values()]
 
         def draw(attempt: int) -> list[int]:
-            # The first attempt is the draw that the parameter would get by itself.
+            # The first attempt equals the independent draw of the parameter.
             return [
                 _digit(distribution, size, uniform(seed, number, name, attempt))
                 for size, (name, distribution) in zip(sizes, free.items(), strict=True)
@@ -251,7 +256,7 @@ class RandomSampler(SeededSampler[_Known]):
         point = self._studies.of(study).points.get(trial.number) or point_of(trial)
         if point is None:
             if SURPLUS not in trial.system_attrs:
-                self.before_trial(study, trial)  # a trial that nobody announced
+                self.before_trial(study, trial)  # Optuna did not call it for this trial
                 point = self._studies.of(study).points.get(trial.number)
             if point is None:
                 raise optuna.TrialPruned("the sample was drawn before this trial came")
@@ -267,7 +272,7 @@ class RandomSampler(SeededSampler[_Known]):
         self._studies.of(study).points[trial.number] = point
 
     def _read(self, study: Study, number: int | None = None) -> _Known:
-        """Know all trials, or those that a number's trial needs; the lock must be held."""
+        """Read all trials, or those up to a number, and enter them; the lock must be held."""
         known = self._studies.all(study) if number is None else self._studies.up_to(study, number)
         known.history.update(known.trials.known)
         return known
@@ -293,14 +298,15 @@ def _point(space: Mapping[str, BaseDistribution], digits: Sequence[int]) -> dict
 
 
 def _digit(distribution: BaseDistribution, size: int, u: float) -> int:
-    """Give the number of the value at a share u in [0, 1) of a finite distribution."""
+    """Return the level of the value at a share u in [0, 1) of a finite distribution."""
+    # The integers of a log range are not equally probable.
     if isinstance(distribution, IntDistribution) and distribution.log:
         return level_of(distribution, at_share(distribution, u)) or 0
     return int(u * size)
 
 
 def _value(distribution: BaseDistribution, u: float) -> Any:
-    """Give the value at a share u in [0, 1) of the distribution."""
+    """Return the value at a share u in [0, 1) of a distribution."""
     size = n_levels(distribution)
     if size and not (isinstance(distribution, IntDistribution) and distribution.log):
         return value_at(distribution, int(u * size))

@@ -1,4 +1,4 @@
-"""Draw a fifth of a finite space, no point twice."""
+"""Draw a fifth of the points of a finite space, without repetition."""
 
 import optuna
 

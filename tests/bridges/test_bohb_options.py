@@ -1,4 +1,3 @@
-import importlib.util
 import subprocess
 import sys
 
@@ -8,7 +7,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 
 from hpo_bench.bridges.hpbandster import bohb
 from hpo_bench.bridges.options import ladder
-from hpo_bench.errors import InputError, MissingExtraError
+from hpo_bench.errors import InputError
 from hpo_bench.search import Setup
 
 SPACE = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1), "z": IntDistribution(1, 1)}
@@ -87,15 +86,6 @@ def test_a_space_in_which_nothing_varies_is_refused():
     pytest.importorskip("hpbandster")
     with pytest.raises(InputError, match=r"space.*varies"):
         build(space={"z": IntDistribution(1, 1)})
-
-
-def test_a_missing_package_is_named_with_its_extra(monkeypatch):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "ConfigSpace" else found(name)
-    )
-    with pytest.raises(MissingExtraError, match=r"'ConfigSpace'.*hpo-bench\[bohb\]"):
-        build()
 
 
 def test_checking_a_suite_imports_nothing_heavy():

@@ -7,17 +7,8 @@ from collections import Counter
 import numpy as np
 import optuna
 import pytest
-from bohb_driver import (
-    SPACE,
-    evaluate,
-    new_search,
-    new_study,
-    record,
-    run,
-    sequence,
-    valley,
-    work,
-)
+from bohb_driver import new_search, run
+from driver import SPACE, evaluate, new_study, record, sequence, valley, work
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 

@@ -16,7 +16,8 @@ METHODS = {
     "grid": {"options": {"shuffle": False}},
     "random": {},
     "bohb": {},
-    "asha": {
+    "median-pruner": {},
+    "pruned": {
         "sampler": "optuna.samplers:RandomSampler",
         "pruner": "optuna.pruners:MedianPruner",
     },
@@ -115,9 +116,10 @@ def test_a_budget_of_seconds_counts_the_clock(make):
 
 
 def test_what_needs_real_time_is_refused(make):
-    with pytest.raises(InputError, match=r"methods.asha.pruner: .*several simulated workers"):
-        make("asha").suite.check()
-    make("asha", workers=1).suite.check()
+    for name in ("median-pruner", "pruned"):
+        with pytest.raises(InputError, match=rf"methods.{name}: 'MedianPruner'.*simulated workers"):
+            make(name).suite.check()
+        make(name, workers=1).suite.check()
     with pytest.raises(InputError, match=r"evaluation_timeout: 9.0 .*take no time: leave out"):
         make(evaluation_timeout=9.0).suite.check()
 

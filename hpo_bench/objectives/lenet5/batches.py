@@ -1,4 +1,4 @@
-"""An epoch cut into batches, and what augmentation does to them."""
+"""Cut an epoch into batches, and augment the images."""
 
 from __future__ import annotations
 
@@ -11,32 +11,35 @@ from torch import Tensor
 from hpo_bench.objectives.lenet5.data import Images
 
 CROP = 4
-"""Most pixels by which random cropping moves an image; its border is repeated outwards."""
+"""Most pixels by which random cropping moves an image; the border pixels fill the gap."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One epoch: what is in its batches, and what augmentation does to each image."""
+    """The random draws of one epoch: the images of each batch, and their augmentation."""
 
     order: Tensor
-    """Places in the images' source, (batches, size)."""
+    """Indices of the images in their source, shape (batches, size), int64."""
     flipped: Tensor
-    """Which images are flipped left to right, (batches, size)."""
+    """Whether each image is flipped left to right, shape (batches, size), bool."""
     moves: Tensor | None
-    """How far images are moved, down and right, plus `CROP`; (batches, 2, size). None: not."""
+    """Pixels by which the window of each crop is moved down and right, plus `CROP`: 0 to 2 `CROP`,
+    shape (batches, 2, size), int64. None: images are not cropped."""
 
 
 def planned(images: Images, size: int, augmentation: str, generator: torch.Generator) -> Plan:
-    """Draw an epoch of batches of exactly `size` images; those left over sit this epoch out.
+    """Draw the batches of an epoch; each has exactly `size` images, and the rest are left out.
 
     Args:
-        images: To be cut.
-        size: Of a batch.
-        augmentation: "none"; "flip", each image left to right with probability 1/2; or
-            "flip+crop", moved by up to `CROP` pixels as well.
-        generator: Of the order and of the augmentation.
+        images: The training images.
+        size: Images of a batch, 1 to the number of images.
+        augmentation: "none"; "flip", which flips each image left to right with probability 1/2; or
+            "flip+crop", which also moves each image by up to `CROP` pixels.
+        generator: The random generator of the order and of the augmentation.
     """
     n = len(images) // size * size
+    # Every configuration takes the same draws from the generator, whatever its batch size and its
+    # augmentation.
     order = torch.randperm(len(images), generator=generator)[:n].view(-1, size)
     flipped = torch.rand(len(images), generator=generator)[:n].view(-1, size) < 0.5
     moves = torch.randint(2 * CROP + 1, (2, len(images)), generator=generator)
@@ -49,10 +52,14 @@ def planned(images: Images, size: int, augmentation: str, generator: torch.Gener
 
 
 def batches(images: Images, plan: Plan) -> Iterator[tuple[Tensor, Tensor]]:
-    """Cut and augment the images of an epoch.
+    """Yield the augmented batches of an epoch.
+
+    Args:
+        images: The training images.
+        plan: The draws of the epoch.
 
     Yields:
-        Pixels (size, 32, 32, 3) uint8 and labels (size,).
+        Pixels of shape (size, 32, 32, 3), uint8, and labels of shape (size,), int64.
     """
     pixels, labels = torch.from_numpy(images.source), torch.from_numpy(images.source_labels)
     for i, index in enumerate(plan.order):
@@ -63,19 +70,30 @@ def batches(images: Images, plan: Plan) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def normalised(batch: Tensor) -> Tensor:
-    """Turn pixels (n, 32, 32, 3) into images (n, 3, 32, 32) around 0, in channels_last memory."""
-    # The spread of natural images is about a quarter of the range; the permuted axes make it
-    # channels_last memory without a copy.
+    """Convert pixels of shape (n, 32, 32, 3) to (n, 3, 32, 32), with values from -2 to 2."""
+    # The standard deviation of natural images is about a quarter of the range, 64 of 255. The
+    # permutation of axes gives torch's channels_last memory without a copy.
     return batch.permute(0, 3, 1, 2).float().sub_(127.5).div_(64.0)
 
 
 def flipped(batch: Tensor, which: Tensor) -> Tensor:
-    """Flip those images of (n, 32, 32, 3) left to right that `which`, (n,), names."""
+    """Flip images left to right.
+
+    Args:
+        batch: Images, shape (n, 32, 32, 3).
+        which: Whether to flip each image, shape (n,), bool.
+    """
     return torch.where(which[:, None, None, None], batch.flip(2), batch)
 
 
 def cropped(batch: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Move each image of (n, 32, 32, 3), by 0 to 2 `CROP` pixels less `CROP`."""
+    """Crop images by moved windows, and repeat the border pixels outside of an image.
+
+    Args:
+        batch: Images, shape (n, 32, 32, 3).
+        down: Pixels by which each window is moved down, plus `CROP`: 0 to 2 `CROP`, shape (n,).
+        right: Pixels by which each window is moved right, likewise.
+    """
     side = batch.shape[1]
     axis = torch.arange(side, device=batch.device) - CROP
     rows, columns = ((axis + move[:, None]).clamp(0, side - 1) for move in (down, right))

@@ -1,4 +1,4 @@
-"""Decoded images as files that processes share, and one process at a time that makes them."""
+"""A cache of decoded images in files: processes share them, and one at a time writes them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from hpo_bench.terminal import PlainConsole
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Let one process at a time fill `directory`; the others then find what it left.
+    """Hold a lock, so that one process at a time fills a directory, and the others wait.
 
     Raises:
-        HpoBenchError: The directory cannot be written.
+        HpoBenchError: The directory cannot be created or written.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -42,23 +42,24 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 Arrays = dict[str, npt.NDArray[np.generic]]
+"""Name -> array."""
 
 
 def shared(name: str, make: Callable[[Path], Arrays]) -> Arrays:
-    """Give arrays from a folder of files, made on first use; processes share their memory.
+    """Return arrays from a cached folder of files, which is made on first use.
 
-    The files are mapped: whatever reads them, on however many processes, they are in memory once,
-    as long as nobody writes to them (who does gets pages of their own). Those that are there are
-    read without a lock: by many at once, and where nothing can be written. They are used only if
-    nobody but this user or root can have written them; else they are made anew elsewhere.
+    The files are mapped into memory, so all processes together hold them once; a process that
+    writes to an array gets its own copy of the changed pages. Existing files are read without a
+    lock, also by many processes at once and on read-only disks. They are used only if nobody but
+    this user or root can have written them; otherwise the arrays are made again and kept elsewhere.
 
     Args:
-        name: Of the folder below a cache directory: it holds `<name>.npy` of each array, and their
-            checksum.
-        make: Gives the arrays if they are not there or damaged; is told where they will be kept.
+        name: Name of the folder in the cache directory. It holds one file `<array>.npy` for each
+            array, and their checksum.
+        make: Makes the arrays if they do not exist or are damaged; it gets the folder's path.
 
     Raises:
-        HpoBenchError: They can be kept nowhere.
+        HpoBenchError: No directory can hold the arrays.
     """
     reasons = []
     for home in cache_directories():
@@ -75,7 +76,7 @@ def _shared_in(path: Path, make: Callable[[Path], Arrays]) -> Arrays:
     if found is not None:
         return found
     with locked(path.parent):
-        found = _mapped(path)  # who held the lock may have made it
+        found = _mapped(path)  # the process that held the lock may have made it
         if found is None:
             _keep(path, make(path))
             found = _mapped(path)
@@ -84,6 +85,11 @@ def _shared_in(path: Path, make: Callable[[Path], Arrays]) -> Arrays:
 
 
 def _mapped(path: Path) -> Arrays | None:
+    """Map the arrays of a cached folder; return None if it does not exist or is damaged.
+
+    Raises:
+        UntrustedError: The folder belongs to another user and cannot be used.
+    """
     if not path.exists():
         return None
     try:
@@ -107,7 +113,7 @@ def _keep(path: Path, arrays: Arrays) -> None:
             _write(partial, arrays)
             if os.path.lexists(path):
                 path.rename(Path(beside) / "damaged")
-            # Renaming is atomic: a reader finds a whole folder or none.
+            # A rename is atomic: a reader finds the whole folder or none.
             partial.rename(path)
     except OSError as error:
         raise HpoBenchError(f"{path} cannot be written: {error.strerror or error}") from error
@@ -116,10 +122,10 @@ def _keep(path: Path, arrays: Arrays) -> None:
 def _write(folder: Path, arrays: Arrays) -> None:
     folder.mkdir()
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)  # a pickle could run code
     (folder / "sha256").write_text(_digest(arrays))
     for file in folder.iterdir():
-        file.chmod(0o644)  # others may read but not write, whatever the umask
+        file.chmod(0o644)  # whatever the umask: readers distrust files that others can write
     folder.chmod(0o755)
 
 
@@ -132,5 +138,5 @@ def _digest(arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
 
 
 def say(text: str) -> None:
-    """Tell the person at the keyboard what takes time or disk space, on standard error."""
+    """Print a message on standard error, about work that takes time or disk space."""
     PlainConsole(stderr=True).say(text)

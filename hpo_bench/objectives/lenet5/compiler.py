@@ -1,4 +1,4 @@
-"""C made into a library for this machine's processor, kept where nobody else can change it."""
+"""Compile C to a library for this machine's processor, and cache it where only this user writes."""
 
 from __future__ import annotations
 
@@ -28,42 +28,53 @@ logger = logging.getLogger(__name__)
 
 _FOLDER = "kernels"
 _LONGEST_BUILD = 1_200
-"""Seconds; a build takes some with either, and minutes where many others want the processor."""
+"""Seconds after which a build fails. It takes seconds, but minutes on a very busy processor."""
 
 _INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
-"""What a kernel's speed depends on, as `/proc/cpuinfo` names it on x86 and on ARM."""
+"""Instruction sets on which the speed of a kernel depends, as `/proc/cpuinfo` of x86 or ARM names
+them."""
 
 
 @dataclass(frozen=True)
 class Library:
-    """Compiled code that has been loaded."""
+    """A compiled and loaded library."""
 
     handle: ctypes.CDLL
+    """The library, by which its functions are called."""
     identity: str
     """Digest of the source, compiler with version, and instruction set, in one line."""
     why: str
-    """Where the compiler was found, and why no other one was taken."""
+    """Origin of the compiler, and the reasons why compilers before it were not used."""
 
 
 @dataclass(frozen=True)
 class _Compiler:
+    """A C compiler of this machine."""
+
     command: tuple[str, ...]
+    """Its command with first arguments."""
     version: str
+    """Text by which it tells its version."""
     found: str
-    """Where: `$CC`, the machine's `cc`, or the package ziglang."""
+    """Its origin: `$CC`, the machine's `cc`, or the package ziglang."""
 
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What a library is made of; another recipe makes another file."""
+    """All that determines a library; a different recipe makes a file of another name."""
 
     name: str
+    """Name of the library: letters, digits and underscores."""
     source: bytes
+    """The C source, as one file."""
     flags: tuple[str, ...]
+    """Flags of the compiler."""
     compiler: _Compiler
+    """The compiler."""
 
     @property
     def key(self) -> str:
+        """SHA-256 of the recipe and of this processor, in hexadecimal."""
         compiler = self.compiler
         parts = (self.name, compiler.found, compiler.version, *self.flags, _processor())
         told = b"\0".join([self.source, *(part.encode() for part in parts)])
@@ -71,31 +82,32 @@ class _Recipe:
 
     @property
     def stem(self) -> str:
-        """Name of its files, without the ending."""
+        """Name of the library's files without their endings."""
         return f"{self.name}-{self.key[:16]}"
 
     @property
     def identity(self) -> str:
+        """Digest of the source, compiler with version, and instruction set, in one line."""
         digest = hashlib.sha256(self.source).hexdigest()[:12]
         return f"{digest}, {self.compiler.version.partition(chr(10))[0]}, {_instruction_set()}"
 
 
 def load(name: str, source: bytes, flags: tuple[str, ...], symbols: Sequence[str] = ()) -> Library:
-    """Compile C and load it; what was compiled before is loaded as it is.
+    """Compile a C source, unless the cache has its library, and load the library.
 
-    The library is kept below the data directory if nobody but this user or root can write there,
-    else below the user's cache directory, else in a temporary directory. Its digest is checked
-    before it is loaded. Processes that need the same library at once wait for the first of them.
+    The cache is in the data directory if only this user or root can write there, else in the user's
+    cache directory, else in a temporary directory. The digest of a library is checked before it is
+    loaded. If several processes need the same library at once, one compiles it, and the others
+    wait.
 
     Args:
-        name: Of the library's file; letters, digits and underscores.
-        source: One file of C.
-        flags: Of the compiler; what they make must be a shared library.
-        symbols: Functions that the library must have.
+        name: Name of the library: letters, digits and underscores.
+        source: The C source, as one file.
+        flags: Flags of the compiler, which must make a shared library.
+        symbols: Names of functions that the library must have.
 
     Raises:
-        HpoBenchError: There is no compiler, or none makes such a library; the text says of each
-            one why.
+        HpoBenchError: No compiler exists or makes such a library; the text has the reason for each.
     """
     passed_over: list[str] = []
     for compiler in _compilers(passed_over):
@@ -116,7 +128,10 @@ def _pass_over(found: str, reason: object, passed_over: list[str]) -> None:
 
 
 def _compilers(passed_over: list[str]) -> Iterator[_Compiler]:
-    """Every compiler of this machine, in order; adds to `passed_over` what cannot be asked."""
+    """Yield the compilers of this machine in order of preference: `$CC`, `cc`, ziglang.
+
+    Those that are missing or do not tell their version are added to `passed_over`, with the reason.
+    """
     chosen = shlex.split(os.environ.get("CC", ""))
     if chosen:
         yield from _asked(chosen, f"$CC ({shlex.join(chosen)})", passed_over)
@@ -126,7 +141,7 @@ def _compilers(passed_over: list[str]) -> Iterator[_Compiler]:
         passed_over.append("the machine's cc: not found")
     if importlib.util.find_spec("ziglang"):
         found = f"ziglang {version('ziglang')}"
-        # -P: a folder `ziglang` in the working directory is not taken for the package.
+        # -P: Python does not take a folder `ziglang` in the working directory for the package.
         command = (sys.executable, "-P", "-m", "ziglang", "cc")
         yield _Compiler(command, found, f"the package {found}")
     else:
@@ -134,7 +149,10 @@ def _compilers(passed_over: list[str]) -> Iterator[_Compiler]:
 
 
 def _asked(command: list[str], found: str, passed_over: list[str]) -> Iterator[_Compiler]:
-    """Ask a compiler for its version: another version makes another library."""
+    """Yield a compiler with its version; none if it does not answer.
+
+    The version is a part of a library's recipe, so an updated compiler makes a new library.
+    """
     try:
         told = subprocess.run([*command, "--version"], capture_output=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
@@ -144,6 +162,7 @@ def _asked(command: list[str], found: str, passed_over: list[str]) -> Iterator[_
 
 
 def _load(recipe: _Recipe) -> ctypes.CDLL:
+    """Load a library from the first cache directory that can be trusted and written."""
     reasons = []
     for home in cache_directories():
         folder = home / _FOLDER
@@ -166,17 +185,17 @@ def _open(library: Path) -> ctypes.CDLL:
 
 
 def _built(recipe: _Recipe, folder: Path) -> Path:
-    """Give the library; make it if it is not there, while nobody else does."""
+    """Return the path of a library; compile it under a lock if it does not exist."""
     library = folder / f"{recipe.stem}.so"
     if not _is_whole(library, recipe.key):
         with filelock.FileLock(folder / ".hpo-bench.lock", mode=0o600):
-            if not _is_whole(library, recipe.key):  # who held the lock may have made it
+            if not _is_whole(library, recipe.key):  # whoever held the lock may have made it
                 _build(recipe, library)
     return library
 
 
 def _is_whole(library: Path, key: str) -> bool:
-    """Compare a library with the digest beside it: other code is never loaded."""
+    """Return whether a library exists and has the digest in the file beside it."""
     digest = library.with_suffix(".sha256")
     if not (library.is_file() and digest.is_file()):
         return False
@@ -187,7 +206,7 @@ def _is_whole(library: Path, key: str) -> bool:
 
 
 def _digest(library: Path, key: str) -> str:
-    # The key is part of it: a library that was made of something else does not pass for this one.
+    # The digest includes the key, so a library of another recipe does not pass for this one.
     return hashlib.sha256(key.encode() + library.read_bytes()).hexdigest()
 
 
@@ -195,18 +214,18 @@ def _build(recipe: _Recipe, library: Path) -> None:
     with tempfile.TemporaryDirectory(dir=library.parent) as work:
         made, digest = Path(work) / "made.so", Path(work) / "made.sha256"
         (Path(work) / "source.c").write_bytes(recipe.source)
-        # Flags come last: a library such as -lm serves only what stands before it.
+        # Flags come last, because a linker searches -lm only for symbols of files before it.
         _run([*recipe.compiler.command, "source.c", "-o", made.name, *recipe.flags], work)
         digest.write_text(_digest(made, recipe.key))
         for file in (made, digest):
-            file.chmod(0o600)  # whatever the umask: what others can write is not loaded
-        # Who looks between the two waits for the lock: the digest there does not fit yet.
+            file.chmod(0o600)  # whatever the umask: files that others can write are not loaded
+        # A process that looks between the two renames finds a wrong digest, and waits for the lock.
         made.replace(library)
         digest.replace(library.with_suffix(".sha256"))
 
 
 def _run(command: list[str], work: str) -> None:
-    # Everything that a compiler leaves behind goes when `work` goes.
+    # Temporary files and zig's caches are inside of `work`, and are removed with it.
     inside = {"TMPDIR": ".", "ZIG_GLOBAL_CACHE_DIR": ".", "ZIG_LOCAL_CACHE_DIR": "."}
     try:
         done = subprocess.run(
@@ -233,7 +252,10 @@ def _check_symbols(handle: ctypes.CDLL, symbols: Sequence[str]) -> None:
 
 @lru_cache(maxsize=1)
 def _processor() -> str:
-    """What `-march=native` depends on: a cache may be shared by machines of several kinds."""
+    """Describe the processor, because `-march=native` makes other code on another processor.
+
+    Machines of different kinds may share a cache directory.
+    """
     cpu = Path("/proc/cpuinfo")
     if not cpu.exists():
         return f"{platform.machine()} {platform.processor()} {platform.node()}"

@@ -1,6 +1,7 @@
-"""Images as uint8 arrays in memory: where they come from, and how they are split.
+"""Load images as uint8 arrays, and split them into training, validation and test images.
 
-NumPy only: torchvision is imported where CIFAR-10 is read, Pillow where image files are.
+The module needs only NumPy. It imports torchvision to read CIFAR-10, and Pillow to read image
+files.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ SOURCES: tuple[Source, ...] = ("cifar10", "imagefolder", "shapes")
 
 @dataclass(frozen=True)
 class Images:
-    """Some images of a source that is in memory once, whoever uses which of them.
+    """A selection of the images of a source; all selections share the source's arrays.
 
     Attributes:
-        source: Pixels of all images of the source, (all, 32, 32, 3) uint8.
-        source_labels: Their labels, (all,) int64, counted from 0.
-        rows: Which of them these images are, (n,).
+        source: Pixels of all images of the source, shape (all, 32, 32, 3), uint8, RGB.
+        source_labels: Labels of all images of the source, shape (all,), int64, from 0.
+        rows: Indices of the selected images in the source, shape (n,), int64.
     """
 
     source: npt.NDArray[np.uint8]
@@ -41,7 +42,7 @@ class Images:
 
     @classmethod
     def all_of(cls, pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> Images:
-        """Give all images of a source."""
+        """Select all images of a source."""
         return cls(pixels, labels, np.arange(len(labels)))
 
     def __len__(self) -> int:
@@ -49,76 +50,90 @@ class Images:
 
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """A copy of the pixels, (n, 32, 32, 3)."""
+        """A copy of the selected pixels, shape (n, 32, 32, 3), uint8."""
         return self.source[self.rows]
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
-        """A copy of the labels, (n,)."""
+        """A copy of the selected labels, shape (n,), int64."""
         return self.source_labels[self.rows]
 
     def take(self, indices: npt.NDArray[np.int64]) -> Images:
-        """Give the images at `indices`, in that order."""
+        """Select the images at `indices` of this selection, in this order."""
         return Images(self.source, self.source_labels, self.rows[indices])
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which images to load, and how to split them."""
+    """The images to load, and the way to split them."""
 
     source: Source
+    """Kind of images."""
     directory: Path | None
-    """Of `cifar10`: where it is or will be downloaded to; of `imagefolder`: train/ and test/."""
+    """`cifar10`: directory of the data or for the download, None: the default data directory.
+    `imagefolder`: directory that holds train/ and test/. `shapes`: not used."""
     train_size: int | None
-    """Images to train on; None: all that are not validation images (`shapes`: 10,000)."""
+    """Number of training images, 1 or more; None: all but the validation images (`shapes`: 10,000).
+    """
     validation_size: int
+    """Number of validation images, 1 or more."""
     test_size: int | None
-    """None: all test images (`shapes`: 2,000)."""
+    """Number of test images, 1 or more; None: all test images (`shapes`: 2,000)."""
     split_seed: int
+    """Seed that draws the validation images, and generates `shapes`; 0 or more."""
     splits: int = 1
-    """How many sets of validation images there are; no two of them share an image."""
+    """Number of disjoint sets of validation images, 1 or more."""
     split: int = 0
-    """Which of them these are, from 0."""
+    """Index of the set to use, from 0 to `splits` - 1."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a network is trained, validated and tested on."""
+    """The images on which a network is trained, validated and tested."""
 
     train: Images
+    """Training images."""
     validation: Images
+    """Validation images, which no training uses."""
     test: Images
+    """Test images."""
     classes: tuple[str, ...]
+    """Names of the classes; a label is an index of it."""
     sha256: str
-    """Of all pixels and labels of the source, before they were split."""
+    """SHA-256 of all pixels and labels of the source before the split, in hexadecimal."""
 
 
 def load(request: Request) -> Data:
-    """Load the images of a request, once per process for the same request.
+    """Load the images of a request, once per process for equal requests.
 
-    Validation images are drawn from the training images by `split_seed`. With several splits, each
-    has validation images of its own, as the folds of a cross-validation have. Of images that are
-    read, a smaller `train_size` takes a subset of what a larger one takes, and the same validation
-    images; `shapes` generates as many as are asked for, and others for other sizes.
+    `split_seed` draws the validation images from the training images. Each of several splits has
+    its own validation images, like the folds of a cross-validation. For images that are read, a
+    smaller `train_size` selects a subset of a larger one, with the same validation images. `shapes`
+    generates other images for each size.
 
     Raises:
-        HpoBenchError: The images are not there, broken, or too few; the text says what to do.
+        HpoBenchError: The images do not exist, are damaged, or are too few; the text says what to
+            do.
     """
     with _loading:
         return _load(request)
 
 
+# lru_cache alone would let two threads load the same images at the same time.
 _loading = threading.Lock()
 
 
-@lru_cache(maxsize=8)  # the splits of one source differ in their row numbers only
+@lru_cache(maxsize=8)  # the splits of one source share its arrays, and differ only in their rows
 def _load(request: Request) -> Data:
+    # Without the split, so that all splits find the same source in the cache of `_whole`.
     whole = _whole(replace(request, splits=1, split=0))
     n_validation = request.validation_size
     if request.splits > 1 and request.splits * n_validation > len(whole.train):
         expected = f"{len(whole.train):,} images cannot hold {n_validation:,} for each of them"
         raise InputError("splits", request.splits, expected)
+    # Each purpose has its own random stream: 0 validation, 1 test, 2 and 3 generated images.
     order = np.random.default_rng([request.split_seed, 0]).permutation(len(whole.train))
+    # Split k takes the k-th segment of one order, so that no two splits share a validation image.
     order = np.roll(order, -request.split * n_validation)
     tested = np.random.default_rng([request.split_seed, 1]).permutation(len(whole.test))
     validation = _head("validation_size", order, n_validation)
@@ -134,12 +149,16 @@ def _load(request: Request) -> Data:
 
 @dataclass(frozen=True)
 class _Whole:
-    """All images of a source, before they are split."""
+    """All images of a source, before the split."""
 
     train: Images
+    """All images of the training part."""
     test: Images
+    """All images of the test part."""
     classes: tuple[str, ...]
+    """Names of the classes."""
     sha256: str
+    """SHA-256 of all pixels and labels, in hexadecimal."""
 
 
 @lru_cache(maxsize=2)
@@ -159,6 +178,7 @@ def _whole(request: Request) -> _Whole:
 
 
 def _head(field: str, indices: npt.NDArray[np.int64], size: int | None) -> npt.NDArray[np.int64]:
+    """Return the first `size` indices (None: all); raise InputError if there are fewer."""
     if len(indices) < (size or 1):
         raise InputError(field, size, f"the data has {len(indices)} images for it")
     return indices[:size]
@@ -168,6 +188,7 @@ def _digest(*parts: Images) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(np.ascontiguousarray(part.source).data)
+        # Little-endian on every machine, so that the digest is the same everywhere.
         digest.update(part.source_labels.astype("<i8").tobytes())
     return digest.hexdigest()
 
@@ -201,10 +222,11 @@ _PARTS = ("train", "test")
 
 
 def find_cifar10(directory: Path) -> Literal["whole", "archive", "absent", "damaged"]:
-    """Look for CIFAR-10 in a directory, by the checksums of its files; downloads nothing.
+    """Look for CIFAR-10 in a directory, by the checksums of its files, without a download.
 
     Returns:
-        `archive` where only what is downloaded is there, still to be unpacked.
+        `whole`: the unpacked files; `archive`: only the downloaded archive; `absent`: neither;
+        `damaged`: a file with another checksum.
 
     Raises:
         MissingExtraError: torchvision is not installed.
@@ -223,6 +245,7 @@ def find_cifar10(directory: Path) -> Literal["whole", "archive", "absent", "dama
 
 
 def _key(folder: Path) -> str:
+    """Return a key of a folder's files, by their names, sizes and times of change."""
     digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
         status = file.stat()
@@ -233,7 +256,7 @@ def _key(folder: Path) -> str:
 def _cifar10_part(dataset: Any, directory: Path, train: bool) -> Any:
     try:
         return dataset(directory, train=train)
-    except RuntimeError:  # how torchvision says: not found, or another checksum
+    except RuntimeError:  # torchvision raises it if a file is missing or has another checksum
         pass
     try:
         with locked(directory):

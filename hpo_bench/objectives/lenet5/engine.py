@@ -1,4 +1,4 @@
-"""Which engine trains on this machine: the compiled kernel, else torch."""
+"""Choose the engine of this machine: the compiled kernel, or torch if nothing compiles it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ logger = logging.getLogger(__name__)
 
 @cache
 def engine() -> Engine:
-    """Give the compiled kernel, or torch where no compiler works; tells why, once."""
+    """Return the compiled kernel, or torch with a warning if no compiler works.
+
+    The choice is made once per process.
+    """
     try:
         return Kernel.compiled(Plain())
     except HpoBenchError as error:

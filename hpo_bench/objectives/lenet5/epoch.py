@@ -1,4 +1,4 @@
-"""What an engine is: who does the arithmetic of training on a CPU."""
+"""The interface of an engine, which does the arithmetic of training on a CPU."""
 
 from __future__ import annotations
 
@@ -13,30 +13,33 @@ from hpo_bench.objectives.lenet5.model import Network, Precision
 from hpo_bench.spaces import Configuration
 
 WARM_UP = 30
-"""Steps over which the learning rate rises to its value."""
+"""Steps over which the learning rate rises linearly to its value."""
 DECAY = 8
-"""Of the average: step t enters with weight (DECAY + 1) / (t + DECAY)."""
+"""Decay of the weights' average: step t, from 1, enters with weight (DECAY + 1) / (t + DECAY), the
+polynomial-decay averaging of Shamir and Zhang (ICML 2013)."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is done in one epoch of training."""
+    """The input of one epoch of training."""
 
     images: Images
+    """Training images."""
     plan: Plan
+    """Order and augmentation of the images."""
     dropout_seed: int
-    """64 bits."""
+    """Seed of dropout in this epoch, 64 bits."""
     step: int
-    """Steps that were made before."""
+    """Number of steps in all earlier epochs."""
 
 
 class Engine(Protocol):
-    """One way to train a network; two of them differ in rounding."""
+    """One implementation of training; the results of two implementations differ by rounding."""
 
     identity: str
-    """What the last digits of every result depend on."""
+    """All that the rounding of its results depends on, in one line."""
     how: str
-    """What it is, and why, for people."""
+    """Description of the engine, and the reason why it is used, for people."""
 
     def train(
         self,
@@ -46,14 +49,15 @@ class Engine(Protocol):
         tensors: dict[str, Tensor],
         epoch: Epoch,
     ) -> None:
-        """Make the steps of an epoch.
+        """Train a network for one epoch.
 
         Args:
-            network: Its shapes.
-            configuration: A value of every hyperparameter.
-            precision: Of the layers.
-            tensors: `weights`, `average` and the optimizer's state, changed in place.
-            epoch: The batches.
+            network: The shapes of its layers.
+            configuration: A value for each hyperparameter.
+            precision: Precision of C1 and C5.
+            tensors: `weights`, `average` and the optimizer's state, each of shape (size,), float32;
+                they are changed in place.
+            epoch: The images and draws of the epoch.
         """
 
     def classify(
@@ -64,7 +68,15 @@ class Engine(Protocol):
         weights: Tensor,
         images: Images,
     ) -> Tensor:
-        """Say which class each image is taken for, (n,) int64."""
+        """Return the predicted class of each image, shape (n,), int64.
+
+        Args:
+            network: The shapes of its layers.
+            configuration: A value for each hyperparameter.
+            precision: Precision of C1 and C5.
+            weights: The weights of the network, shape (size,), float32.
+            images: The images.
+        """
 
     def fastest_precision(self) -> Precision:
-        """Say in which precision it is faster on this machine."""
+        """Return the precision in which the engine is faster on this machine."""

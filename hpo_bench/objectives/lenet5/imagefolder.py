@@ -1,4 +1,4 @@
-"""Images in folders, `train/<class>/*` and `test/<class>/*`, decoded once and cached as arrays."""
+"""Read images from folders `train/<class>/*` and `test/<class>/*`, and cache them as arrays."""
 
 from __future__ import annotations
 
@@ -18,34 +18,37 @@ from hpo_bench.objectives.lenet5.cache import Arrays, say, shared
 from hpo_bench.terminal import PlainConsole
 
 Labelled = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
+"""Pixels, shape (n, 32, 32, 3), RGB, and labels, shape (n,), from 0."""
 Files = dict[str, list[tuple[Path, int]]]
-"""Of `train` and `test`: every image, with the label of its class."""
+"""`train` or `test` -> its image files, each with the label of its class."""
 
 SIDE = 32
 """Height and width of every image after reading, in pixels."""
 
 MAX_PIXELS = 50_000_000
-"""Of an image before it is made small: 150 MB in memory, whatever the file's size."""
+"""Most pixels of an image file: they take 150 MB of memory, however small the file is."""
 
 _ENDINGS = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
 def read(directory: Path) -> tuple[Labelled, Labelled, tuple[str, ...]]:
-    """Read all images of a directory, resized to 32x32.
+    """Read all images of a directory, and resize them to 32x32 pixels.
 
-    They are decoded once: the arrays are kept below the data directory under a key of every file's
-    name, size and time of change, so an edited directory is decoded anew.
+    The images are decoded once. The cache has a key made of the name, size and time of change of
+    every file, so images of a changed directory are decoded again.
 
     Args:
-        directory: Holds `train/<class>/*` and `test/<class>/*`, the same classes in both.
+        directory: A directory that holds `train/<class>/*` and `test/<class>/*`, with the same
+            classes in both.
 
     Returns:
-        Training and test images as pixels (n, 32, 32, 3) and labels (n,), and the classes' names,
-        whose order numbers the labels.
+        Training images and test images, each as pixels of shape (n, 32, 32, 3) and labels of shape
+        (n,), and the names of the classes; a label is an index of them.
 
     Raises:
-        HpoBenchError: A folder is missing or empty, the classes differ, or an image is broken, or
-            of grey values that do not fit into 8 bits.
+        HpoBenchError: A folder is missing or has no images, the classes differ, or an image is
+            damaged, has more than 50 million pixels, or has grey values of more than 8 bits.
+        MissingExtraError: Pillow is not installed.
     """
     try:
         classes = _classes(directory)
@@ -67,6 +70,7 @@ def read(directory: Path) -> tuple[Labelled, Labelled, tuple[str, ...]]:
 
 
 def _classes(directory: Path) -> list[str]:
+    """Return the sorted names of the classes; raise unless train and test have the same ones."""
     found = {}
     for part in ("train", "test"):
         folder = directory / part
@@ -87,6 +91,7 @@ def _classes(directory: Path) -> list[str]:
 
 
 def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
+    """Return the image files of `train` or `test`, sorted by class and name, with their labels."""
     files = []
     for label, name in enumerate(classes):
         entries = sorted(_shown(folder / name), key=lambda entry: entry.name)
@@ -99,10 +104,8 @@ def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
 
 
 def _shown(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder holds; what begins with a dot is no class and no image.
-
-    `.ipynb_checkpoints` is Jupyter's, and `._cat.png` is what macOS lays beside `cat.png`.
-    """
+    """Return the entries of a folder without hidden ones, which are no classes and no images."""
+    # Jupyter makes folders `.ipynb_checkpoints`; macOS writes `._cat.png` beside `cat.png`.
     return [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
 
 
@@ -111,7 +114,7 @@ def _is_image(entry: os.DirEntry[str]) -> bool:
 
 
 def _left_out(directory: Path, classes: list[str]) -> Iterator[str]:
-    """Tell what looks as if it was meant, and is not read."""
+    """Yield a message for each folder that seems to hold images but is not read."""
     for part in ("train", "test"):
         hidden = [e.name for e in os.scandir(directory / part) if e.name[0] == "." and e.is_dir()]
         if hidden:
@@ -125,7 +128,8 @@ def _left_out(directory: Path, classes: list[str]) -> Iterator[str]:
 
 
 def _key(directory: Path, files: Files) -> str:
-    digest = hashlib.sha256(f"1 {SIDE}".encode())  # counted up when the decoding changes
+    """Return a key of all files, by their names, sizes and times of change."""
+    digest = hashlib.sha256(f"1 {SIDE}".encode())  # increase the 1 if the decoding changes
     for file in (file for part in files.values() for file, _ in part):
         status = file.stat()
         name = file.relative_to(directory).as_posix()
@@ -134,7 +138,7 @@ def _key(directory: Path, files: Files) -> str:
 
 
 def _decode_all(files: Files) -> Arrays:
-    # Not in threads: most of the time is spent in Python, which runs one at a time.
+    # Threads would not help: most of the time is spent in Python, which runs one thread at a time.
     arrays: Arrays = {}
     console = PlainConsole(stderr=True)
     for name, part in files.items():
@@ -152,14 +156,15 @@ def _decode(file: Path) -> npt.NDArray[np.uint8]:
         from PIL import Image
     try:
         with Image.open(file) as image:
-            if math.prod(image.size) > MAX_PIXELS:  # known before they are unpacked
+            if math.prod(image.size) > MAX_PIXELS:  # known from the header, before decoding
                 raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
             if image.mode == "F" or image.mode.startswith("I"):
-                # Pillow would cut every value above 255 down to it.
+                # Pillow would clip these values at 255: most of such an image would become white.
                 raise ValueError("its grey values have more than 8 bits; expected 8")
             colour = image.convert("RGB")
             if colour.size != (SIDE, SIDE):
                 colour = colour.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
             return np.asarray(colour)
+    # Pillow raises a SyntaxError for a damaged PNG file.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise HpoBenchError(f"{file} cannot be read as an image: {error}") from error

@@ -1,4 +1,4 @@
-"""Training by the compiled kernel: the C sources in `c/`, and how Python calls them."""
+"""Training by the compiled kernel: Python's calls of the C sources in `c/`."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ SOURCES = (
     "optimizer.h",
     "lenet5.c",
 )
-"""Compiled as one file, in this order."""
-# Nothing of -ffast-math that lets what is not a number pass for one; without errno square roots
-# fit into vectors.
+"""C sources, which are compiled as one file in this order."""
+# Of -ffast-math only the parts that respect NaN and infinity: a diverged training must show them.
+# With -fno-math-errno, square roots are vectorised.
 FLAGS = (
     "-std=gnu11", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math",
     "-fPIC", "-shared", "-lm",
@@ -47,10 +47,13 @@ STATES = ("weights", "average", "momentum", "square")
 _FUNCTIONS = ("space_needed", "train", "classify")
 
 _AT_ONCE = 1024
-"""Images between two looks at signals; a call holds no lock of Python's."""
+"""Most images of one call (or one batch, if that is larger): Python handles signals only between
+calls. A call does not hold Python's global lock."""
 
 
 class _Shape(ctypes.Structure):
+    """The C struct of a network's shapes: same fields in the same order as in `c/`."""
+
     _fields_ = [
         (name, ctypes.c_int64)
         for name in ("c1", "c3", "c5", "f6", "classes", "activation", "is_bf16")
@@ -58,6 +61,8 @@ class _Shape(ctypes.Structure):
 
 
 class _Recipe(ctypes.Structure):
+    """The C struct of the settings of some training steps: same fields in the same order."""
+
     _fields_ = [
         *(
             (name, ctypes.c_int64)
@@ -78,11 +83,13 @@ class _Recipe(ctypes.Structure):
 
 
 class _Selection(ctypes.Structure):
+    """The C struct of the addresses of some images and of their augmentation; null for none."""
+
     _fields_ = [(name, ctypes.c_void_p) for name in ("pixels", "order", "flipped", "down", "right")]
 
 
 def source() -> bytes:
-    """Give the kernel's source as one file, whose lines keep their names."""
+    """Return the kernel's C source as one file; `#line` keeps the names of the single files."""
     folder = files(__package__) / "c"
     return b"".join(
         f'#line 1 "{name}"\n'.encode() + (folder / name).read_bytes() for name in SOURCES
@@ -90,7 +97,11 @@ def source() -> bytes:
 
 
 class Kernel:
-    """An `Engine` of compiled code."""
+    """An `Engine` that uses compiled code.
+
+    Args:
+        library: The compiled kernel.
+    """
 
     def __init__(self, library: compiler.Library) -> None:
         self.identity = library.identity
@@ -101,10 +112,15 @@ class Kernel:
 
     @classmethod
     def compiled(cls, reference: Engine, flags: tuple[str, ...] = FLAGS) -> Kernel:
-        """Compile the kernel and compare it once with a reference.
+        """Compile the kernel, and compare one training step with a reference.
+
+        Args:
+            reference: The engine whose gradient the kernel must give.
+            flags: Flags of the compiler.
 
         Raises:
-            HpoBenchError: Nothing here compiles it, or it computes something else.
+            HpoBenchError: No compiler makes the kernel, or its gradient differs from that of the
+                reference by more than a thousandth of the largest component.
         """
         kernel = cls(compiler.load("lenet5", source(), flags, _FUNCTIONS))
         one, other = (_trial(engine) for engine in (kernel, reference))
@@ -120,7 +136,7 @@ class Kernel:
         tensors: dict[str, Tensor],
         epoch: Epoch,
     ) -> None:
-        """Make the steps of an epoch."""
+        """Train a network for one epoch, see `Engine.train`."""
         shape = _shape(network, configuration, precision)
         space = self._space(shape)
         pixels = np.ascontiguousarray(epoch.images.source)
@@ -140,7 +156,7 @@ class Kernel:
                 states,
                 ctypes.c_void_p(space.ctypes.data),
             )
-            del kept
+            del kept  # not earlier: C reads these tensors by their addresses
 
     def classify(
         self,
@@ -150,7 +166,7 @@ class Kernel:
         weights: Tensor,
         images: Images,
     ) -> Tensor:
-        """Say which class each image is taken for."""
+        """Return the predicted class of each image, shape (n,), int64."""
         shape = _shape(network, configuration, precision)
         space = self._space(shape)
         pixels = np.ascontiguousarray(images.source)
@@ -169,16 +185,15 @@ class Kernel:
         return classes
 
     def fastest_precision(self) -> Precision:
-        """Measure both on a C1 that is wide enough to matter.
-
-        Processors that multiply bfloat16 take two thirds of the time there, others as much as in
-        32 bits or more: neither is near the limit, and the answer stays the same.
-        """
+        """Measure which precision is faster, on a wide C1; later calls return the first result."""
+        # Processors that multiply bfloat16 need two thirds of the time of 32 bits here, and others
+        # at least the same time. The limit of 0.85 is far from both.
         if self._fastest is None:
             self._fastest = "bf16" if _share_of_time(self) < 0.85 else "f32"
         return self._fastest
 
     def _space(self, shape: _Shape) -> npt.NDArray[np.uint8]:
+        """Return working memory for a network, aligned to 64 bytes: a vector of AVX-512."""
         n = self._library.space_needed(ctypes.byref(shape))
         space = np.empty(n + 64, np.uint8)
         return space[-space.ctypes.data % 64 :]
@@ -216,7 +231,7 @@ def _part(plan: Plan, some: slice) -> Plan:
 
 
 def _selection(pixels: npt.NDArray[np.uint8], plan: Plan) -> tuple[_Selection, tuple[Any, ...]]:
-    """Give what C reads, and the tensors that must live as long."""
+    """Return the struct that C reads, and the tensors that must live as long as it is used."""
     order, flipped = plan.order.contiguous(), plan.flipped.to(torch.uint8)
     down = right = None
     if plan.moves is not None:
@@ -233,7 +248,7 @@ def _address(tensor: Tensor | None) -> ctypes.c_void_p | None:
 
 
 def _trial(engine: Engine) -> Tensor:
-    """Make one step of a small network; give its gradient, which is SGD's first momentum."""
+    """Make one step of a small network; return its gradient, which is SGD's first momentum."""
     configuration = _TRIAL | {"c1": 3, "c3": 5, "c5": 9, "f6": 7, "batch_size": 8}
     network = Network(configuration, 10)
     weights = network.initial(torch.Generator().manual_seed(0))
@@ -247,10 +262,8 @@ def _trial(engine: Engine) -> Tensor:
 
 
 def _share_of_time(engine: Engine) -> float:
-    """Measure what share of the time in 32 bits bfloat16 takes for a block of images.
-
-    It is the median over pairs that follow each other: other work on the machine slows both down.
-    """
+    """Measure the time of bfloat16 as a share of that of 32 bits, for a block of images."""
+    # The median of ratios: other work on the machine slows down both halves of a pair alike.
     configuration = _TRIAL | {"c1": 96, "c3": 1, "c5": 1, "f6": 1, "activation": "relu"}
     network, images = Network(configuration, 10), _noise(16)
     weights = network.initial(torch.Generator().manual_seed(0))

@@ -2,13 +2,16 @@
 
 LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition",
 Proceedings of the IEEE 86(11), 1998, on colour images: 3x32x32 -> C1 -> pool -> C3 -> pool -> C5
--> F6 -> classes. Kernels and order of the layers, and the widths by default, are the paper's. Not
-its own: pooling takes the largest value (there: a trained multiple of the mean), every map of C3
-sees all maps before it (there: some), the output is a dense layer under cross-entropy (there:
-distances from fixed codes), and the activation is a hyperparameter (there: a scaled tanh).
+-> F6 -> classes. The kernel sizes, the order of the layers and the default widths are those of the
+paper. These parts differ:
 
-All weights of a network stand in one vector, so that a step of the optimizer, the average of the
-weights and a checkpoint are each about one tensor; the layers are views of it.
+- Pooling takes the maximum (paper: a trained multiple of the mean).
+- Each map of C3 sees all maps before it (paper: some of them).
+- The output is a dense layer with cross-entropy (paper: distances from fixed codes).
+- The activation is a hyperparameter (paper: a scaled tanh).
+
+One vector holds all weights of a network, and the layers are views of it. A step of the optimizer,
+the average of the weights and a checkpoint therefore each need only one tensor.
 """
 
 from __future__ import annotations
@@ -26,13 +29,16 @@ from torch.nn import functional
 from hpo_bench.spaces import Configuration
 
 Layers = dict[str, Tensor]
-"""`<layer>.weight` and `<layer>.bias` of c1, c3, c5, f6 and output."""
+"""`<layer>.weight` and `<layer>.bias` -> tensor, for the layers c1, c3, c5, f6 and output."""
 
 Precision = Literal["f32", "bf16"]
+"""Format of the factors in C1 and C5; everything else is computed in 32 bits."""
 
 KERNEL = 5
+"""Height and width of the convolutions' kernels, in pixels."""
 MAP = 5
-"""Side of C3's map after pooling; C5's kernels are as large, so that C5 is a dense layer."""
+"""Height and width of C3's maps after pooling: ((32 - 4) / 2 - 4) / 2. C5's kernels have the same
+size, so C5 is a dense layer."""
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
@@ -44,21 +50,21 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Network:
-    """The shapes of one network's layers.
+    """The shapes of the layers of a network.
 
     Args:
-        configuration: `c1`, `c3`, `c5` and `f6` are read.
-        n_classes: Outputs of the network.
+        configuration: A configuration; its widths `c1`, `c3`, `c5` and `f6` are used.
+        n_classes: Number of classes, 2 or more.
 
     Attributes:
-        size: How many weights and biases there are.
-        n_classes: Outputs of the network.
+        size: Number of all weights and biases.
+        n_classes: Number of classes.
     """
 
     def __init__(self, configuration: Configuration, n_classes: int) -> None:
         c1, c3, c5, f6 = (int(configuration[name]) for name in ("c1", "c3", "c5", "f6"))
         weights = {
-            "c1": (c1, KERNEL, KERNEL, 3),  # channels last, the order in which torch wants them
+            "c1": (c1, KERNEL, KERNEL, 3),  # channels last, torch's order in channels_last memory
             "c3": (c3, KERNEL, KERNEL, c1),
             "c5": (c5, MAP * MAP * c3),
             "f6": (f6, c5),
@@ -73,14 +79,14 @@ class Network:
         self.n_classes = n_classes
 
     def initial(self, generator: torch.Generator) -> Tensor:
-        """Draw the vector of weights that training starts from.
+        """Draw the initial vector of weights.
 
         Args:
-            generator: Where the draws come from; torch's global state is not touched.
+            generator: The random generator; torch's global state does not change.
 
         Returns:
-            Weights uniform in +-sqrt(3 / fan_in) (variance 1 / fan_in: LeCun et al., "Efficient
-            BackProp", 1998), and biases of zero.
+            A vector of shape (size,). Its weights are uniform in +-sqrt(3 / fan_in), with variance
+            1 / fan_in (LeCun et al., "Efficient BackProp", 1998); its biases are zero.
         """
         vector = torch.zeros(self.size)
         for name, weight in self.layers(vector).items():
@@ -91,9 +97,15 @@ class Network:
         return vector
 
     def layers(self, vector: Tensor) -> Layers:
-        """See a vector of weights as layers: convolutions as (out, in, height, width).
+        """Return the layers of a vector of weights, as views of it.
 
-        A matrix, with a row for each of several such networks, gives an axis in front of these.
+        Args:
+            vector: Weights of shape (size,), or of shape (networks, size) for several networks of
+                these shapes.
+
+        Returns:
+            The layers: weights of convolutions have shape (out, in, height, width), those of dense
+            layers (out, in). Several networks add a first axis.
         """
         parts = zip(self._shapes.items(), torch.split(vector, self._sizes, dim=-1), strict=True)
         return {
@@ -108,19 +120,26 @@ def _channels_second(weight: Tensor, n_axes: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Dropout:
-    """What is left out of one batch in training: a share of the units of C5 and F6.
+    """Dropout of units of C5 and F6 in one batch of training.
 
-    Every draw is a function of its place, so that the kernel draws the same numbers in any order.
+    Each draw is a function of its place, so the compiled kernel draws the same numbers in another
+    order.
     """
 
     share: float
+    """Probability with which a unit is left out, 0 to below 1."""
     seed: int
-    """64 bits, of the epoch."""
+    """Seed of the epoch, 64 bits."""
     batch: int
-    """Number of the batch in its epoch."""
+    """Index of the batch in its epoch, from 0."""
 
     def __call__(self, hidden: Tensor, layer: int) -> Tensor:
-        """Leave units of (n, units) out, and scale the others up; layer: 0 for C5, 1 for F6."""
+        """Set dropped units to zero, and multiply the others by 1 / (1 - share).
+
+        Args:
+            hidden: Outputs of a layer, shape (n, units).
+            layer: 0 for C5, 1 for F6.
+        """
         if self.share == 0.0:
             return hidden
         n, units = hidden.shape
@@ -137,7 +156,7 @@ SCRAMBLING = ((16, 0x7FEB352D), (15, 0x846CA68B))
 
 
 def _scrambled(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """Scramble bits, so that neighbours have nothing in common."""
+    """Return a hash of each number: hashes of consecutive numbers look like random draws."""
     for shift, factor in SCRAMBLING:
         x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
     return x ^ (x >> np.uint32(16))
@@ -150,18 +169,18 @@ def logits(
     dropout: Dropout | None = None,
     precision: Precision = "f32",
 ) -> Tensor:
-    """Run a network, from left to right as in LeCun's figure 2.
+    """Compute the outputs of a network (figure 2 of the paper).
 
     Args:
-        layers: As `Network.layers` gives them.
-        images: Normalised, (n, 3, 32, 32).
+        layers: The layers from `Network.layers`, of one network.
+        images: Normalised images, shape (n, 3, 32, 32).
         activation: A key of `ACTIVATIONS`.
-        dropout: None outside of training.
-        precision: `bf16` rounds the inputs and the weights of C1 and C5 to bfloat16; products are
-            summed up in 32 bits.
+        dropout: The dropout of this batch; None outside of training.
+        precision: `bf16` rounds the inputs and weights of C1 and C5 to bfloat16; their products are
+            summed in 32 bits.
 
     Returns:
-        Unnormalised log probabilities, (n, classes).
+        Unnormalised log probabilities, shape (n, classes).
     """
     act = ACTIVATIONS[activation]
     drop = dropout or (lambda hidden, layer: hidden)  # noqa: ARG005
@@ -172,12 +191,12 @@ def logits(
     )
     s2 = functional.max_pool2d(act(functional.conv2d(narrow(images), narrow(c1[0]), c1[1])), 2)
     s4 = functional.max_pool2d(act(functional.conv2d(s2, *c3)), 2)
-    maps = s4.permute(0, 2, 3, 1).flatten(1)  # C5 reads place by place, every channel of it
+    maps = s4.permute(0, 2, 3, 1).flatten(1)  # the order of C5's inputs: pixels, then channels
     hidden = drop(act(functional.linear(narrow(maps), narrow(c5[0]), c5[1])), 0)
     hidden = drop(act(functional.linear(hidden, *f6)), 1)
     return functional.linear(hidden, *output)
 
 
 def _rounded(x: Tensor) -> Tensor:
-    """Round to bfloat16; the gradient passes as if nothing was rounded."""
+    """Round to bfloat16; the gradient ignores the rounding (straight-through estimator)."""
     return x + (x.bfloat16().to(x.dtype) - x).detach()

@@ -1,4 +1,4 @@
-"""Training by torch and autograd: what the compiled kernel is held to, and stands in for it."""
+"""Training by torch and autograd: the reference of the compiled kernel, and its substitute."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hpo_bench.objectives.lenet5.model import Dropout, Network, Precision, logit
 from hpo_bench.objectives.lenet5.optimizer import update
 from hpo_bench.spaces import Configuration
 
-_EVALUATION_BATCH = 100  # whose maps fit into the cache
+_EVALUATION_BATCH = 100  # images whose maps fit into the processor's cache
 
 
 class Plain:
-    """An `Engine` of torch.
+    """An `Engine` that uses torch.
 
     Args:
-        reason: Why it is used in the place of the kernel.
+        reason: The reason why it is used instead of the kernel, for people.
     """
 
     def __init__(self, reason: str = "") -> None:
@@ -35,7 +35,7 @@ class Plain:
         tensors: dict[str, Tensor],
         epoch: Epoch,
     ) -> None:
-        """Make the steps of an epoch."""
+        """Train a network for one epoch, see `Engine.train`."""
         weights, average = tensors["weights"], tensors["average"]
         state = {name: tensors[name] for name in tensors.keys() - {"weights", "average"}}
         for i, (batch, labels) in enumerate(batches(epoch.images, epoch.plan)):
@@ -65,7 +65,7 @@ class Plain:
         weights: Tensor,
         images: Images,
     ) -> Tensor:
-        """Say which class each image is taken for."""
+        """Return the predicted class of each image, shape (n,), int64."""
         pixels, activation = torch.from_numpy(images.source), configuration["activation"]
         layers = network.layers(weights)
         return torch.cat(
@@ -76,5 +76,5 @@ class Plain:
         )
 
     def fastest_precision(self) -> Precision:
-        """32 bits: here bfloat16 is only imitated."""
+        """Return "f32": this engine only imitates bfloat16, by rounding."""
         return "f32"

@@ -1,8 +1,7 @@
-"""Where downloads and caches live, and which of them can be trusted.
+"""The directories of downloads and caches, and the check whether their files can be trusted.
 
-A data directory may be shared with others. What is kept there is used only if this user or root
-owns it and nobody else can write it: a library or an array of somebody else's would decide what
-this user's process does.
+Several users may share a data directory. A file there is used only if this user or root owns it and
+nobody else can write it: a library or an array of another user could control this process.
 """
 
 from __future__ import annotations
@@ -19,24 +18,28 @@ import platformdirs
 from hpo_bench.errors import HpoBenchError
 
 _OTHERS_MAY_WRITE = 0o022
+"""Bits of a file's mode that let its group or all users write it."""
 
 
 def data_directory() -> Path:
-    """Where downloads and caches live: `HPO_BENCH_DATA`, else the user's cache directory."""
+    """Return the directory of downloads and caches.
+
+    It is `HPO_BENCH_DATA` if this environment variable is set, else the user's cache directory.
+    """
     named = os.environ.get("HPO_BENCH_DATA")
     return _absolute(named) if named else Path(platformdirs.user_cache_dir("hpo-bench"))
 
 
-@lru_cache(maxsize=8)  # once a process: an objective may change the working directory later
+@lru_cache(maxsize=8)  # once per process, because an objective may change the working directory
 def _absolute(named: str) -> Path:
     return Path(named).expanduser().absolute()
 
 
 def cache_directories() -> Iterator[Path]:
-    """Where a cache may be kept, the best first.
+    """Yield the directories that may hold a cache, in order of preference.
 
-    Whoever cannot trust or write the data directory goes on to the user's own cache directory,
-    and from there to a temporary directory of this process.
+    They are the data directory, the user's cache directory, and a temporary directory of this
+    process. A caller goes to the next one if it cannot trust or write a directory.
     """
     yield data_directory()
     yield Path(platformdirs.user_cache_dir("hpo-bench"))
@@ -49,25 +52,26 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
 
 
 class UntrustedError(HpoBenchError):
-    """Somebody else may have written what is kept here."""
+    """Another user may have written to a directory or file."""
 
 
 @contextmanager
 def held(directory: Path) -> Iterator[Path]:
-    """Give a path by which the files of a directory can be trusted.
+    """Check a directory and its files, and yield a path by which they can be trusted.
 
-    The path leads to the directory that was looked at, even if somebody who may write its parent
-    puts another one in its place meanwhile.
+    The path leads to the checked directory, even if another user, who may write its parent, puts
+    another directory in its place meanwhile.
 
     Raises:
-        OSError: There is no such directory, or it is a symbolic link.
-        UntrustedError: It or one of its files belongs to another user, or others can write it.
+        OSError: The directory does not exist, or is a symbolic link.
+        UntrustedError: The directory or one of its files belongs to another user, or others can
+            write it.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         _check(directory, os.fstat(descriptor))
         opened = Path(f"/proc/self/fd/{descriptor}")
-        if not opened.exists():  # macOS: then nobody else may have put another one in its place
+        if not opened.exists():  # macOS: use the path itself, if only trusted users can replace it
             opened = directory
             _check(directory.parent, directory.parent.stat())
         for file in opened.iterdir():

@@ -1,12 +1,12 @@
-"""Ten classes of generated images: shapes of any colour, moved, tilted, cluttered and noisy.
+"""Generate images of ten classes: shapes in random colours, shifted, tilted, cluttered and noisy.
 
-They stand in for CIFAR-10 where nothing can be downloaded: its size and number of classes, and
-hard enough that a wider network is a better one. NumPy only.
+They replace CIFAR-10 without a download. They have its size and number of classes, and are so hard
+that wider networks are better. The module needs only NumPy.
 
-Difficulty is a matter of the constants below. They were chosen so that with 2,000 images and three
-epochs of batches of 32 the classic LeNet5 is neither at chance nor at its best, and configurations
-differ by more than seeds do. Networks whose C5 is narrower than about 48 units are still a matter
-of luck at that point.
+The constants below set the difficulty. They were chosen so that, after three epochs on 2,000 images
+in batches of 32, the classic LeNet5 is better than chance but not at its best, and configurations
+differ by more than seeds do. With a C5 of fewer than about 48 units, the result still depends on
+luck at this point.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def _turned(shape: Callable[[Floats, Floats], Mask]) -> Callable[[Floats, Floats
     return lambda u, v: shape((u + v) * half, (v - u) * half)
 
 
-# Inside or not, by coordinates relative to the shape's radius. Each is its own mirror image, so
-# that a flip does not change the class.
+# Each function tells whether points are inside of a shape, by coordinates in units of its radius.
+# Each shape is its own mirror image, so that a flip does not change the class.
 _SHAPES: dict[str, Callable[[Floats, Floats], Mask]] = {
     "disc": lambda u, v: np.hypot(u, v) < 0.9,
     "ring": lambda u, v: abs(np.hypot(u, v) - 0.75) < 0.25,
@@ -50,23 +50,29 @@ _SHAPES: dict[str, Callable[[Floats, Floats], Mask]] = {
 CLASSES = tuple(_SHAPES)
 
 _SIDE = 32
-_RADIUS = (7.0, 12.0)
-_SHIFT = 3.0  # most pixels that a shape stands off the centre, along each axis
-_TILT = 0.2  # radians, either way
-_SHADE = 0.12  # standard deviation of the background's 8x8 tiles
-_SPOTS = 3
-_NOISE = 0.25
-_INVERTED = 0.05  # share of the shapes that are darker than their background
-_CHUNK = 1000  # images drawn at once: some tens of megabytes
+_RADIUS = (7.0, 12.0)  # pixels: a shape's radius is uniform between the two
+_SHIFT = 3.0  # most pixels between the centres of shape and image, along each axis
+_TILT = 0.2  # most radians by which a shape is turned, to either side
+_SHADE = 0.12  # standard deviation of the brightness of the background's 8x8 tiles; white is 1
+_SPOTS = 3  # small discs that clutter the background of an image
+_NOISE = 0.25  # standard deviation of each pixel's noise; white is 1
+# Share of the shapes that are darker than their background. Without such a cue, that most shapes
+# are lighter, narrow networks stayed at chance for an epoch or two.
+_INVERTED = 0.05
+_CHUNK = 1000  # images that are drawn at once, in tens of megabytes
 
 
 def draw(
     n_images: int, seed: int | Sequence[int]
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Draw images, the classes in equal shares (to one image) and in random order.
+    """Draw images in random order, with equally many (up to one) of each class.
+
+    Args:
+        n_images: Number of images, 1 or more.
+        seed: Seed of all draws: an integer, or several, of 0 or more.
 
     Returns:
-        Pixels (n, 32, 32, 3), and labels (n,) that index `CLASSES`.
+        Pixels of shape (n, 32, 32, 3), and labels of shape (n,), which are indices of `CLASSES`.
     """
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(n_images, dtype=np.int64) % len(CLASSES))
@@ -108,7 +114,19 @@ def _colours(n: int, rng: np.random.Generator, low: float, high: float) -> Float
 def _pose(
     n: int, rng: np.random.Generator, radius: tuple[float, float], shift: float, tilt: float
 ) -> tuple[Floats, Floats]:
-    """Coordinates (n, 32, 32) of all pixels as a shape sees them that has radius 1."""
+    """Draw the positions of n shapes, and transform the pixels' coordinates accordingly.
+
+    Args:
+        n: Number of shapes, one per image.
+        rng: The random generator.
+        radius: Smallest and largest radius of a shape in pixels.
+        shift: Most pixels between the centres of shape and image, along each axis.
+        tilt: Most radians by which a shape is turned.
+
+    Returns:
+        Horizontal and vertical coordinates of all pixels, each of shape (n, 32, 32), relative to
+        the shape and in units of its radius.
+    """
     axis = np.arange(_SIDE, dtype=np.float32) - (_SIDE - 1) / 2
     y, x = np.meshgrid(axis, axis, indexing="ij")
     angle, size, right, down = (

@@ -1,4 +1,4 @@
-"""Objectives that replay recorded trainings."""
+"""Objectives that replay recorded trainings from tables."""
 
 from hpo_bench.objectives.table.objective import Table
 from hpo_bench.objectives.table.simple import HPOBench, HPOLib, NASBench201

@@ -1,9 +1,9 @@
-"""Tables of recorded trainings as files: CSV (also compressed) or Parquet, with their card.
+"""Read and write tables of recorded trainings: CSV (also compressed) or Parquet, with a card.
 
-A row is one epoch of one training: a column for every hyperparameter, then `seed`, `epoch` (from
-1), `value` (what a method is told), `seconds` (what the epoch took), and whatever else was
-measured after it. The card says what the rows are. It stands within the file, where neither can
-be taken for another's: as the first line of a CSV file, after `# `, or in a Parquet file's
+A row is one epoch of one training. It has a column for each hyperparameter, then `seed`, `epoch`
+(from 1), `value` (which a method is told), `seconds` (the time of the epoch), and all other
+measurements after the epoch. The card describes the rows. It is a part of the file, so that the two
+cannot be mixed up: it is the first line of a CSV file, after `# `, or an entry in a Parquet file's
 metadata.
 """
 
@@ -24,55 +24,65 @@ from hpo_bench.errors import HpoBenchError, InputError, needing
 from hpo_bench.files import replace_file
 
 Columns = dict[str, Sequence[Any]]
-"""Name -> the values of all rows; texts, where they come from a CSV file."""
+"""Name of a column -> its values, one per row; the values are texts if they come from CSV."""
 
 OWN_COLUMNS = ("seed", "epoch", "value", "seconds")
-"""Those that every table has, beside its hyperparameters."""
+"""Columns that every table has, besides its hyperparameters."""
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
+"""Endings of the names of tables."""
 
 MAX_BYTES = 256 * 2**20
-"""Of a table's text, unpacked: a csv.gz of 1 MB may unpack to a thousand times that."""
+"""Most bytes of a table, packed or unpacked: a csv.gz can unpack to a thousand times its size."""
 
 MAX_CELLS = 20_000_000
-"""Rows times columns: about 1.5 GB in memory."""
+"""Most cells of a table, rows times columns: they take about 1.5 GB of memory."""
 
 MAX_COLUMNS = 1_000
+"""Most columns of a table."""
 
 _METADATA_KEY = b"hpo_bench"
 
 
 class Card(BaseModel):
-    """What a table holds."""
+    """The description of a table's rows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1] = 1
+    """Version of the file format."""
     name: str
+    """Name of the table."""
     description: str = ""
+    """Description of the table for people."""
     metric: str
-    """What `value` is."""
+    """Name of the metric in the column `value`."""
     direction: Literal["maximize", "minimize"]
+    """Direction of the metric."""
     fidelity: str
-    """What is counted by `epoch`."""
+    """Name of the unit that the column `epoch` counts."""
     max_fidelity: int = Field(ge=1)
-    """Epochs of a full training."""
+    """Number of these units in a full training."""
     space: dict[str, dict[str, Any]]
-    """Where the configurations come from: name -> range or choices, as in a suite."""
+    """Space from which the configurations come: name -> range or choices, as in a suite."""
     default: dict[str, Any] | None = None
-    """The configuration that the objective has if nothing is searched."""
+    """Default configuration of the recorded objective: name -> value; None if it has none."""
     data: dict[str, Any] = {}
-    """What the objective said of its data, with their hash."""
+    """The recorded objective's description of its data, with their hash."""
     made: dict[str, Any] = {}
-    """By what: options, versions, processor, commit."""
+    """How the table was made: options, versions, processor, commit."""
 
 
 def check_path(field: str, path: Path) -> None:
-    """See that a file's name says which of the formats it has.
+    """Check that a file's name has the ending of a supported format.
+
+    Args:
+        field: Name of the setting, for the error.
+        path: The file; it need not exist.
 
     Raises:
-        InputError: It does not.
-        MissingExtraError: It is Parquet, and pyarrow is not installed.
+        InputError: The name has another ending.
+        MissingExtraError: The file is Parquet, and pyarrow is not installed.
     """
     if not path.name.endswith(SUFFIXES):
         expected = f"expected a name that ends in {', '.join(SUFFIXES)}"
@@ -82,10 +92,13 @@ def check_path(field: str, path: Path) -> None:
 
 
 def read(path: Path) -> tuple[Card, Columns, str]:
-    """Read a table: its card, its columns, and the sha256 of the file.
+    """Read a table.
+
+    Returns:
+        The card, the columns, and the SHA-256 of the file in hexadecimal.
 
     Raises:
-        HpoBenchError: The file cannot be read, or is no such table; the text says why.
+        HpoBenchError: The file cannot be read, is too large, or is not a table; the text says why.
     """
     try:
         content = _read_at_most(path)
@@ -102,12 +115,17 @@ def read(path: Path) -> tuple[Card, Columns, str]:
 
 
 def write(path: Path, card: Card, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Write a table; after a crash the old file or the new one is there.
+    """Write a table; after a crash the old or the new file exists as a whole.
 
     The same rows and card give the same bytes.
 
+    Args:
+        path: The file; its ending chooses the format.
+        card: The description of the rows.
+        columns: The columns, all of equal length.
+
     Raises:
-        HpoBenchError: It cannot be written there.
+        HpoBenchError: The file cannot be written.
     """
     content = (_to_parquet if path.suffix == ".parquet" else _to_csv)(path, card, columns)
     try:
@@ -138,6 +156,7 @@ def _from_csv(path: Path, content: bytes) -> tuple[Card, Columns]:
         if len(row) != len(names):
             raise ValueError("its rows are of different lengths")
         rows.append(row)
+        # After each row: the number of rows is not known before.
         _check_size(len(rows), len(names))
     return _card(first[2:]), dict(zip(names, zip(*rows, strict=True), strict=True))
 
@@ -159,10 +178,10 @@ def _unpacked(content: bytes) -> bytes:
 
 
 def _check_size(n_rows: int, n_columns: int) -> None:
-    """Refuse a table before it takes the memory.
+    """Refuse a table that is too large, before it fills the memory.
 
     Raises:
-        ValueError: It has too many columns or cells.
+        ValueError: The table has too many columns or cells.
     """
     if n_columns > MAX_COLUMNS:
         raise ValueError(f"it has {n_columns:,} columns, and may have {MAX_COLUMNS:,}")
@@ -177,13 +196,15 @@ def _to_csv(path: Path, card: Card, columns: Mapping[str, Sequence[Any]]) -> byt
     writer.writerow(columns)
     writer.writerows(zip(*_as_text(card, columns).values(), strict=True))
     content = out.getvalue().encode()
+    # gzip stores a time; a fixed one keeps the bytes equal.
     return gzip.compress(content, mtime=0) if path.suffix == ".gz" else content
 
 
 def _from_parquet(_path: Path, content: bytes) -> tuple[Card, Columns]:
     arrow, parquet = _pyarrow()
     file = parquet.ParquetFile(arrow.BufferReader(content))
-    # Both stand in the file: a column of one value a billion times takes next to no room in it.
+    # The metadata declare both sizes: a column that repeats one value a billion times takes almost
+    # no room in the file.
     _check_size(file.metadata.num_rows, file.metadata.num_columns)
     sizes = [file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups)]
     if sum(sizes) > MAX_BYTES:
@@ -205,7 +226,7 @@ def _to_parquet(_path: Path, card: Card, columns: Mapping[str, Sequence[Any]]) -
 
 
 def _as_text(card: Card, columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """Turn choices to text: they may be of several types, or None, which a column cannot hold."""
+    """Convert choices to text: a column cannot hold several types, nor None in CSV."""
     chosen = {name for name, table in card.space.items() if "choices" in table}
     return {
         name: [str(value) for value in values] if name in chosen else list(values)
@@ -214,7 +235,7 @@ def _as_text(card: Card, columns: Mapping[str, Sequence[Any]]) -> dict[str, list
 
 
 def _pyarrow() -> tuple[Any, Any]:
-    """Import pyarrow, which takes more room than all else here together, only where it is used."""
+    """Import pyarrow (165 MB installed), which is an extra, only for Parquet files."""
     with needing("tables", "a table in a .parquet file"):
         import pyarrow
         from pyarrow import parquet

@@ -1,4 +1,4 @@
-"""A table of recorded trainings, from a file, as an objective."""
+"""The objective `table`, which replays a table of recorded trainings from a file."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from hpo_bench.spaces import Configuration, Space, check_value
 
 
 class Table(Replay):
-    """The trainings of a table that `hpo-bench record` wrote, replayed.
+    """Replays the trainings of a table that `hpo-bench record` wrote.
 
-    A configuration off the table is an error, unless `snap` is given: then the space is that from
-    which the configurations come, and the nearest recorded one is replayed. Nearest is meant in
-    the unit cube of the space (on a log scale where a range has one), among those with the same
-    choices; how far it is stands in the measurement `snap_distance`, its numbers in
-    `recorded_<name>`.
+    Without `snap`, the space holds the recorded configurations, and another configuration is an
+    error. With `snap`, the space is the one from which the recorded configurations come, and the
+    nearest recorded configuration is replayed. The distance is Euclidean in the unit cube of the
+    space (on a log scale if the range has one), among configurations with the same choices. The
+    measurement `snap_distance` records it, and `recorded_<name>` the replayed numbers.
     """
 
     def __init__(
@@ -44,14 +44,15 @@ class Table(Replay):
         Args:
             table: A file ending in `.csv`, `.csv.gz` or `.parquet`, or the name of a table that
                 comes with the package.
-            data_dir: The directory from which a path is meant; None: the working directory.
-            snap: Replay the nearest recorded configuration instead of refusing others.
-            clock: `"simulated"` counts the recorded seconds as spent, without waiting.
-            seed: Of the run; draws the trainings.
+            data_dir: The directory to which a relative path refers; None: the working directory.
+            snap: Whether to replay the nearest recorded configuration instead of an error.
+            clock: `"simulated"` charges the recorded seconds without waiting; `"measured"` charges
+                the time of the look-up.
+            seed: Seed of the run, which chooses among the trainings of a configuration.
 
         Raises:
             InputError: A setting cannot be used.
-            HpoBenchError: There is no such table, or it has gaps.
+            HpoBenchError: The table does not exist, cannot be read, or has gaps.
             MissingExtraError: It is a Parquet file, and pyarrow is not installed.
         """
         super().__init__(clock=clock, seed=seed)
@@ -69,17 +70,17 @@ class Table(Replay):
 
     @property
     def trainings(self) -> Trainings:
-        """Those of the table."""
+        """The recorded trainings of the table."""
         return self._recording.trainings
 
     @property
     def directions(self) -> list[StudyDirection]:
-        """As its card says."""
+        """The direction on the table's card, in a list of one."""
         return [StudyDirection[self._recording.card.direction.upper()]]
 
     @property
     def search_space(self) -> Space:
-        """The recorded levels; with `snap` the ranges from which they come."""
+        """The recorded levels; with `snap` the ranges and choices from which they come."""
         if not self._snap:
             return super().search_space
         levels = self.trainings.levels
@@ -87,7 +88,7 @@ class Table(Replay):
 
     @property
     def default(self) -> Configuration | None:
-        """The objective's of which trainings were recorded; None if nothing would be replayed."""
+        """The recorded objective's default configuration; None if it cannot be replayed."""
         named = self._recording.card.default
         space = self.search_space
         if named is None or not named.keys() >= space.keys():
@@ -103,10 +104,13 @@ class Table(Replay):
         return default
 
     def locate(self, configuration: Configuration) -> tuple[tuple[int, ...], dict[str, float]]:
-        """Find the recorded configuration, with `snap` the nearest one.
+        """Find the recorded configuration; with `snap` the nearest one.
+
+        Returns:
+            The index of each hyperparameter's level, and the measurements to record about it.
 
         Raises:
-            InputError: There is none, or a value is outside the space.
+            InputError: Nothing was recorded there, or a value is outside the space.
         """
         if not self._snap:
             return super().locate(configuration)
@@ -126,7 +130,7 @@ class Table(Replay):
         return key, {**recorded_values(self.trainings, key), "snap_distance": distance}
 
     def describe(self) -> Mapping[str, Any]:
-        """Say which table it is, and what the card says of the data behind it."""
+        """Describe the table: its name, hash and size, and the data that it was recorded on."""
         recording = self._recording
         card = recording.card
         data = {**card.data}
@@ -145,7 +149,7 @@ class Table(Replay):
         self, point: NDArray[np.float64], configuration: Configuration
     ) -> tuple[tuple[int, ...], float]:
         away = self._points - point
-        # Choices stand there by index: any other one is out of reach.
+        # The coordinates of choices are indices: another choice is infinitely far away.
         away[:, self._are_choices] = np.where(away[:, self._are_choices] == 0, 0.0, np.inf)
         distances = np.sqrt((away**2).sum(axis=1))
         nearest = int(distances.argmin())
@@ -164,7 +168,10 @@ class Table(Replay):
 
     @cached_property
     def _points(self) -> NDArray[np.float64]:
-        """The recorded configurations in the unit cube, a row each; choices by their index."""
+        """The recorded configurations in the unit cube, shape (configurations, searched names).
+
+        A choice is the index of its level.
+        """
         levels = self.trainings.levels
         searched = [place for place, name in enumerate(levels) if name in self.search_space]
         scales = [
@@ -182,13 +189,16 @@ class Table(Replay):
 
 
 def shipped() -> dict[str, Path]:
-    """The tables that come with the package, by name."""
+    """Return the tables that come with the package: name -> file."""
     folder = Path(str(files("hpo_bench") / "tables"))
     return {path.name.removesuffix(".csv.gz"): path for path in sorted(folder.glob("*.csv.gz"))}
 
 
 def _index(levels: Sequence[Any], value: Any, dist: BaseDistribution) -> Any:
-    """Name a recorded value as the space does; one that was not recorded by what it has not."""
+    """Return a value as the space has it: a choice, or the index of a level.
+
+    A number without a level gives -1, which is outside of every space of levels.
+    """
     if isinstance(dist, CategoricalDistribution):
         return value
     return levels.index(value) if value in levels else -1

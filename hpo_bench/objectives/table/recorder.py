@@ -1,4 +1,4 @@
-"""An objective that is measured after every epoch, to be replayed later."""
+"""A wrapper that measures an objective after every epoch, to record its trainings in a table."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from hpo_bench.objectives.table.files import OWN_COLUMNS
 from hpo_bench.spaces import Configuration, Space
 
 SECONDS = "seconds"
+"""Name of the measurement of an epoch's time."""
 
 
 def recorder(
@@ -27,29 +28,36 @@ def recorder(
     cpu_time: bool = False,
     **options: Any,
 ) -> Recorder:
-    """Build an objective, to be recorded.
+    """Build an objective and wrap it for recording.
 
     Args:
-        of: Its name, as in a suite.
-        space: Its space, as in a suite.
-        seed: Of the run.
-        cpu_time: Record the CPU seconds of this process instead of those on the wall: other work
-            on the machine changes them little. Not for what computes elsewhere.
-        options: Its options.
+        of: Name of the objective, as in a suite.
+        space: Space of the objective, as in a suite; None: its default.
+        seed: Seed of the run.
+        cpu_time: Record the CPU seconds of this process instead of elapsed seconds. Other work on
+            the machine changes them little. Do not use it for an objective that computes in other
+            processes or on a GPU.
+        options: Options of the objective.
 
     Raises:
-        InputError: It cannot be built.
+        InputError: The objective cannot be built.
         HpoBenchError: A hyperparameter has the name of a column that every table has.
     """
     return Recorder(objectives.build(of, space, seed, options), cpu_time)
 
 
 class Recorder(Objective):
-    """The same objective: same values from the same configurations.
+    """An objective that also takes its final measurements after every epoch.
 
-    What is otherwise measured at the end is measured after every epoch, outside of the time that
-    is recorded for it, and stands in the measurements as `<name>@<epoch>`, beside
-    `seconds@<epoch>`.
+    Its values are those of the wrapped objective. The measurements after each epoch are named
+    `<name>@<epoch>`, and the epoch's time `seconds@<epoch>`; this time does not include measuring.
+
+    Args:
+        inner: The objective to record.
+        cpu_time: Record CPU seconds of this process instead of elapsed seconds.
+
+    Raises:
+        HpoBenchError: A hyperparameter has the name of a column that every table has.
     """
 
     def __init__(self, inner: Objective, cpu_time: bool = False) -> None:
@@ -64,46 +72,55 @@ class Recorder(Objective):
 
     @property
     def search_space(self) -> Space:
-        """The objective's."""
+        """The search space of the wrapped objective."""
         return self.inner.search_space
 
     @property
     def directions(self) -> list[StudyDirection]:
-        """The objective's."""
+        """The direction of the wrapped objective, in a list of one."""
         return self.inner.directions
 
     def start(self, configuration: Configuration) -> Evaluation:
-        """Begin."""
+        """Start an evaluation of a configuration."""
         return _Recorded(self.inner.start(configuration), set(configuration), [], self._clock)
 
     def restore(self, configuration: Configuration, checkpoint: bytes) -> Evaluation:
-        """Go on from a checkpoint, with what was measured before it."""
+        """Continue an evaluation from a checkpoint, which also holds the earlier measurements."""
         header, _, state = checkpoint.partition(b"\n")
         inner = self.inner.restore(configuration, state)
         return _Recorded(inner, set(configuration), json.loads(header), self._clock)
 
     def n_gpus(self) -> int:
-        """As many as the objective's."""
+        """Return the number of GPUs that the wrapped objective uses."""
         return self.inner.n_gpus()
 
     def provide(self) -> None:
-        """As the objective does."""
+        """Provide the data of the wrapped objective."""
         self.inner.provide()
 
     def prepare(self) -> None:
-        """As the objective does."""
+        """Load what the wrapped objective needs."""
         self.inner.prepare()
 
     def describe(self) -> Mapping[str, Any]:
-        """As the objective does."""
+        """Return the description of the wrapped objective."""
         return self.inner.describe()
 
     def machine(self) -> Mapping[str, Any]:
-        """As the objective does."""
+        """Return what the wrapped objective records about the machine."""
         return self.inner.machine()
 
 
 class _Recorded(Evaluation):
+    """An evaluation that takes its measurements after every epoch.
+
+    Args:
+        inner: The evaluation to record.
+        names: Names of the hyperparameters.
+        epochs: Measurements and seconds of the epochs so far, one dictionary per epoch.
+        clock: Returns the time in seconds.
+    """
+
     def __init__(
         self,
         inner: Evaluation,
@@ -118,12 +135,19 @@ class _Recorded(Evaluation):
         self.fidelity = inner.fidelity
 
     def begin(self, until: int, directory: Path | None) -> None:
+        """Begin the wrapped evaluation."""
         self.inner.begin(until, directory)
 
     def close(self) -> None:
+        """Close the wrapped evaluation."""
         self.inner.close()
 
     def advance(self) -> float:
+        """Train one epoch, and take its measurements outside of the time that counts.
+
+        Raises:
+            HpoBenchError: The name of a measurement cannot be a column of a table.
+        """
         started = self._clock()
         value = self.inner.advance()
         seconds = self._clock() - started + self.inner.simulated_seconds
@@ -136,6 +160,7 @@ class _Recorded(Evaluation):
         return value
 
     def measurements(self) -> dict[str, float]:
+        """Return the final measurements, and those of each epoch as `<name>@<epoch>`."""
         last = {name: value for name, value in self._epochs[-1].items() if name != SECONDS}
         return last | {
             f"{name}@{epoch}": value
@@ -144,10 +169,11 @@ class _Recorded(Evaluation):
         }
 
     def checkpoint(self) -> bytes | None:
+        """Return the measurements so far as a line of JSON, and the wrapped checkpoint after it."""
         state = self.inner.checkpoint()
         return None if state is None else json.dumps(self._epochs).encode() + b"\n" + state
 
 
 def _plain(value: Any) -> Any:
-    """Give NumPy's and torch's numbers as Python's, which a checkpoint can hold."""
+    """Convert a scalar of NumPy or torch to a Python number, which JSON can hold."""
     return value.item() if hasattr(value, "item") else value

