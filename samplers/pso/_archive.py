@@ -14,6 +14,7 @@ from ._rungs import Rungs
 Taken = Callable[[Array], bool]
 Mask = NDArray[np.bool_]
 
+DIGITS = 12  # of a stored coordinate: what is stored is what is used, so none is lost
 _SAME = 1e-9  # of a range: points that are nearer to each other are one
 _MOST_VALUES = 64  # of a coordinate on which others may depend
 
@@ -169,13 +170,24 @@ class Archive:
         return self._masks[place]
 
     def _key(self, x: Array) -> bytes:
-        return x.tobytes()
+        # As many digits as a stored move has.
+        return np.where(self._cube.levels > 0, x, np.round(x, DIGITS)).tobytes()
 
-    def taken(self, running: Array, fixed: Mapping[int, float] | None) -> Taken:
-        """Give a test of points: were they evaluated, or are they being evaluated?"""
+    def taken(
+        self, running: Array, fixed: Mapping[int, float] | None, *, in_continuum: bool
+    ) -> Taken:
+        """Give a test of points: were they evaluated, or are they being evaluated?
+
+        Args:
+            running: Points that are being evaluated, (n, d).
+            fixed: Coordinates of the asking trial that somebody else has chosen; None for none.
+            in_continuum: Whether points of a continuum are tested as well, for which `fixed` is
+                None: moves that stop at a wall or at the velocity's limit end at one point.
+        """
         running = self.canonical(running)
         # Where a tree has branches without a continuum, its configurations would come again, too.
-        if self._cube.is_finite or self._conditions is not None:
+        is_tested = in_continuum and fixed is None
+        if self._cube.is_finite or self._conditions is not None or is_tested:
             busy = {self._key(x) for x in running}
             return lambda x: (key := self._key(self._one(x))) in self._seen or key in busy
         if fixed is None:

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from samplers._base.spaces import digest_of
 from samplers._base.trials import Turns, fixed_params, has_no_turn, is_enqueued
 
+from ._archive import DIGITS
 from ._cube import Array
 from ._moves import put
 from ._space import Space
@@ -20,7 +21,6 @@ from ._swarm import Evaluation, Move
 MOVE = "pso:move"  # of a trial: its position and what the next moves must know of it
 
 _VERSION = 1
-_DIGITS = 12  # of a stored coordinate: what is stored is what is used, so none is lost
 
 
 class Engine(Protocol):
@@ -116,8 +116,8 @@ class Memory:
         running = [x for n, x in self._pending.items() if x is not None and n != number]
         fixed = self.space.coordinates(fixed_params(trial)) if is_enqueued(trial) else None
         move = self.engine.ask(number, turn, running, fixed)
-        v = None if move.v is None else np.round(move.v, _DIGITS)
-        return turn, move._replace(x=np.round(move.x, _DIGITS), v=v)
+        v = None if move.v is None else np.round(move.v, DIGITS)
+        return turn, move._replace(x=np.round(move.x, DIGITS), v=v)
 
     def to_json(self, turn: int, move: Move) -> dict[str, Any]:
         return {

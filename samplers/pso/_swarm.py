@@ -194,7 +194,7 @@ class Swarm:
         """
         rng = np.random.default_rng([self._seed, number])
         at_work = stacked(running, len(self._cube))
-        taken = self._archive.taken(at_work, fixed)
+        taken = self._archive.taken(at_work, fixed, in_continuum=self._set.surrogate == "gp")
         since = max(self._flocks)
         flock = self._flock(since)
         noisy = self._is_noisy(len(at_work)) and flock.n_told >= self._set.n_initial
