@@ -197,15 +197,6 @@ def test_every_shipped_suite_is_listed():
     assert all(f"| `{name}` |" in text for name in suite.shipped())
 
 
-def test_results_that_stand_on_several_pages_are_the_same():
-    made = re.compile(r"<!-- made: ([^\n]+) -->\n(.*?)<!-- end -->", re.DOTALL)
-    shown = [dict(made.findall(page.read_text())) for page in PAGES]
-    readme, results = (blocks for blocks in shown if blocks)
-    assert readme.keys() <= results.keys()
-    assert all(results[name] == text for name, text in readme.items())
-    assert all(text.strip() for text in results.values())
-
-
 @pytest.mark.parametrize("page", OUTSIDE, ids=lambda page: page.name)
 def test_links_lead_to_files_that_exist(page):
     found = re.findall(r"\]\(([^)#]+)", page.read_text())

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+PAGES = (ROOT / "docs" / "results.md",)
 
 _BLOCK = re.compile(
     r"(?P<head><!-- made: (?P<name>[^\n]+) -->\n)(?P<inner>.*?)(?P<foot><!-- end -->)", re.DOTALL
