@@ -99,10 +99,10 @@ def notes(result: SuiteResult) -> list[str]:
     """What must be read beside the table, one sentence each."""
     found = [
         endpoint_note(result.endpoint, result.metric),
-        "Values are of each run's incumbent, which validation chose: mean ± standard deviation "
-        "over seeds. Counts (distinct configurations, evaluations, epochs) and times are means per "
-        "run. The rest of the time is storage and harness, and waiting where a run has several "
-        "workers.",
+        "A value belongs to the incumbent of each run, which validation chose: mean ± standard "
+        "deviation over seeds. Counts (distinct configurations, evaluations, epochs) and times are "
+        "means per run. The rest of the time is storage, harness, and waiting where a run has "
+        "several workers.",
     ]
     if result.is_simulated:
         found.append(parts.SIMULATED)
@@ -124,8 +124,8 @@ def notes(result: SuiteResult) -> list[str]:
 
 
 _MEANING = {
-    "validation": "by which winners were chosen: means are flattered by that choice",
-    "test": "which no method saw",
+    "validation": "the value that the search saw, which favours lucky winners (selection bias)",
+    "test": "a value that no method saw",
     "held_out": "the mean of the winner's recorded trainings that its run did not see",
     "held_out_test": "the mean of the winner's recorded trainings that its run did not see",
     "confirmed": "the mean of the winner's trainings by fresh seeds",
@@ -137,12 +137,12 @@ def endpoint_note(endpoint: Endpoint, metric: str) -> str:
     """Say by what verdicts are made, and whether it was declared before the runs."""
     name, meaning = measure_name(endpoint.measure, metric), _MEANING[endpoint.measure]
     if not endpoint.is_declared:
-        declared = " Its runs are of a version that declared none: it is the fairest that all have."
+        declared = " The runs declare no endpoint; this is the fairest value that they have."
     elif not endpoint.is_unanimous:
-        declared = " Some runs declare another one; it is that of the run that was begun first."
+        declared = " Some runs declare another endpoint; the run that began first has this one."
     else:
         declared = ""
-    return f"Endpoint, by which methods are placed and compared: {name}, {meaning}.{declared}"
+    return f"Methods are ordered and compared by {name}: {meaning}.{declared}"
 
 
 def left_out(faults: Sequence[Fault]) -> list[str]:

@@ -139,7 +139,7 @@ def test_runs_that_declare_different_endpoints_have_that_of_the_first(storage):
         study.set_user_attr("created", created)
     result = collect(storage, "written")
     assert (result.endpoint.name, result.endpoint.is_unanimous) == ("validation", False)
-    assert "Some runs declare another one" in " ".join(table.notes(result))
+    assert "Some runs declare another endpoint" in " ".join(table.notes(result))
 
 
 def test_a_change_is_judged_by_the_endpoint_that_both_declare(storage):
