@@ -119,10 +119,10 @@ def test_an_interrupt_saves_and_says_that_the_same_call_goes_on(compare):
 
     def hurried(trial):
         calls.append(trial.number)
+        threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(5)
 
-    threading.Timer(1.5, os.kill, [os.getpid(), signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt, match="the same call goes on"):
         compare(hurried, ["random"], 1, 5)
     assert calls == [0]
