@@ -58,7 +58,8 @@ def test_all_workers_share_one_budget(make_run, processes, method):
     assert all(trial.state.is_finished() for trial in trials)
     spent = sum(job.epochs for trial in trials for job in jobs_of(trial))
     assert 30 <= spent < 33
-    assert len({trial.user_attrs["worker"] for trial in trials}) == 2
+    # A repeat is answered by the main process, from the record.
+    assert len({trial.user_attrs["worker"] for trial in trials} - {"main"}) == 2
     result = collect(open_storage(run.suite.storage), "toy").runs[0]
     assert result.workers == 2
     assert result.rest_seconds > 0
@@ -178,7 +179,8 @@ def test_what_ran_side_by_side_before_a_stop_is_wall_time_once(make_run, process
     saved = saved_seconds(run)
     assert len(saved) == 2
     assert execute(run, processes=processes).finished == "epochs spent"
-    assert added_to(clocked, run) == pytest.approx(max(saved))
+    # Taking an evaluation up again costs microseconds of its own.
+    assert added_to(clocked, run) == pytest.approx(max(saved), abs=1e-3)
 
 
 def test_an_evaluation_that_hangs_fails_and_the_run_goes_on(make_run, processes):
