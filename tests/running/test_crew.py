@@ -33,10 +33,12 @@ def processes():
 
 @pytest.fixture
 def make_run(toy_suite, tmp_path):
-    def make(method="random", place="here", epochs=30, *, options=None, **changes):
+    def make(
+        method="random", place="here", epochs=30, *, options=None, free_repeats=20, **changes
+    ):
         suite = toy_suite(
             methods=METHODS,
-            budget={"epochs": epochs},
+            budget={"epochs": epochs, "free_repeats": free_repeats},
             storage=f"sqlite:///{tmp_path / place}.db",
             **{
                 "objective": {"name": "toy:Curve", "options": options or {}},
@@ -195,7 +197,8 @@ def test_an_evaluation_that_hangs_fails_and_the_run_goes_on(make_run, processes)
 
 def test_an_evaluation_that_kills_its_process_fails_the_third_time(make_run, processes):
     space = {"x": {"low": 2, "high": 3}}
-    run = make_run(epochs=12, options={"die_at": 3}, space=space, deterministic=True)
+    options = {"die_at": 3}
+    run = make_run(epochs=12, options=options, space=space, deterministic=True, free_repeats=0)
     execute(run, processes=processes)
     trials = trials_of(run)
     assert {(t.params["x"], t.state) for t in trials} == {
