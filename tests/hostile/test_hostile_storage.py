@@ -17,7 +17,7 @@ from hpo_bench.cli import main
 LONG = bool(os.environ.get("HPO_BENCH_LONG"))
 
 fuzzed = settings(
-    max_examples=10_000 if LONG else 60,
+    max_examples=10_000 if LONG else 200,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     # A case takes tens of milliseconds, and names its row and value: nothing is made smaller.
@@ -127,7 +127,7 @@ def test_a_changed_row_does_nothing_and_hides_nothing(place, data):
         st.sampled_from([c for c in place.cells if (c.table, c.column) == (table, column)])
     )
     value = data.draw(hostile(cell))
-    dear = DEAR if LONG or data.draw(st.integers(0, 9)) == 0 else ()
+    dear = DEAR if LONG or data.draw(st.integers(0, 39)) == 0 else ()
     command = data.draw(st.sampled_from([*CHEAP, *dear]))
     look_at(place, cell, value, command)
 
