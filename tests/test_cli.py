@@ -248,7 +248,7 @@ def test_long_names_are_folded_and_not_cut(command, monkeypatch):
 
 def test_a_grid_beyond_the_budget_is_said_before_the_run(command):
     _, _, errors = command("run", "toy.toml")
-    assert "note: grid: its 81 points are more than the 3 evaluations" in errors
+    assert "note: grid: its 81 points are more than the 3 that the budget allows" in errors
 
 
 @pytest.mark.parametrize(
