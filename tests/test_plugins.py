@@ -147,7 +147,7 @@ def test_a_foreign_package_adds_a_method_and_an_objective(installed, tmp_path):
 
     assert "somebody-elses 1.0" in command("methods")
     table = command("run", "bowl.toml")
-    (centre,) = [line for line in table.splitlines() if line.strip().startswith("centre")]
+    centre = next(line for line in table.splitlines() if line.strip().startswith("centre"))
     assert centre.split()[:3] == ["centre", "1", "0"]
 
 

@@ -4,7 +4,7 @@ import pytest
 from chaos import chaos
 
 
-@pytest.mark.parametrize("storage", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("storage", [pytest.param("sqlite", marks=pytest.mark.long), "postgresql"])
 def test_chaos_loses_nothing_and_does_nothing_twice(request, tmp_path, storage):
     server = None if storage == "sqlite" else request.getfixturevalue("postgres")
     (outcome,) = chaos(tmp_path, [3], configurations=16, workers=2, server=server, max_faults=4)

@@ -26,6 +26,7 @@ def test_killed_coordinator(tmp_path, undisturbed, survived, workers):
     assert command.told() == undisturbed.told
 
 
+@pytest.mark.long
 def test_a_killed_coordinator_of_runs_with_several_workers(tmp_path, undisturbed):
     command = Command(tmp_path, 2, settings="workers_per_run = 2\ndeterministic = true\n")
     process = command.start()
@@ -86,6 +87,7 @@ def test_asked_to_stop(tmp_path, undisturbed, survived, number, fault):
     assert trained < len(command.units()) == total
 
 
+@pytest.mark.long
 def test_asked_to_stop_while_the_workers_still_start(tmp_path, undisturbed):
     command = Command(tmp_path, workers=2)
     process = command.start()
@@ -102,6 +104,7 @@ def test_asked_to_stop_while_the_workers_still_start(tmp_path, undisturbed):
     assert command.told() == undisturbed.told
 
 
+@pytest.mark.long
 def test_asked_twice_it_stops_at_once_and_still_goes_on_later(tmp_path, undisturbed, survived):
     command = Command(tmp_path, workers=2)
     process = command.start()

@@ -50,8 +50,7 @@ def hang(postgres, url, seconds):
     "fault",
     [
         cut_connections,
-        stay_away,
-        *(pytest.param(fault, marks=pytest.mark.long) for fault in (restart, crash, hang)),
+        *(pytest.param(f, marks=pytest.mark.long) for f in (stay_away, restart, crash, hang)),
     ],
 )
 def test_postgresql(tmp_path, undisturbed, survived, postgres, postgres_url, outage_seconds, fault):

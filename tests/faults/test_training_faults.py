@@ -180,7 +180,7 @@ def test_a_clock_that_is_put_back(tmp_path, undisturbed, survived):
 @pytest.mark.parametrize(
     ("revision", "advice"),
     [
-        ("v2.6.0.a", "storage upgrade"),
+        pytest.param("v2.6.0.a", "storage upgrade", marks=pytest.mark.long),
         pytest.param("v99.0", "pip install -U optuna", marks=pytest.mark.long),
     ],
 )

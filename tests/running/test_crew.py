@@ -33,9 +33,7 @@ def processes():
 
 @pytest.fixture
 def make_run(toy_suite, tmp_path):
-    def make(
-        method="random", place="here", epochs=30, *, options=None, free_repeats=20, **changes
-    ):
+    def make(method="random", place="here", epochs=30, *, options=None, free_repeats=20, **changes):
         suite = toy_suite(
             methods=METHODS,
             budget={"epochs": epochs, "free_repeats": free_repeats},
