@@ -31,7 +31,14 @@ SPACE = "\n[space]\nx = { low = -2, high = 2 }\ny = 0.0\n"
             *("training that runs out of memory", "exhaust_at", "MemoryError"),
             marks=pytest.mark.long,
         ),
-        ("training that kills its process", "die_at", "died (exit code 7), for the third time"),
+        pytest.param(
+            *(
+                "training that kills its process",
+                "die_at",
+                "died (exit code 7), for the third time",
+            ),
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_one_configuration_that_cannot_be_trained(tmp_path, record_fault, fault, option, told):
@@ -162,6 +169,7 @@ def test_a_damaged_suite_file(tmp_path, undisturbed, survived):
     survived("a damaged suite file; repaired", command, undisturbed.evaluations, seconds=seconds)
 
 
+@pytest.mark.long
 def test_a_clock_that_is_put_back(tmp_path, undisturbed, survived):
     command = Command(tmp_path, workers=2)
     stopped(command)
