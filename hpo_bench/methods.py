@@ -286,7 +286,7 @@ def _default(factory: Callable[..., Any], name: str) -> int:
 def _starts(factory: Callable[..., Any], options: Mapping[str, Any], space: Space) -> int:
     """How many points a swarm spreads over a space before it moves."""
     with suppress(Exception):  # what is wrong with the options is told when the method is built
-        return int(factory(**options).n_startup_trials(space))
+        return startup_of(factory(**options), space)
     return 0
 
 
